@@ -1,0 +1,68 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "fsession",
+    products: [
+        .executable(name: "fsession", targets: ["fsession"]),
+        .executable(name: "bpf-conformance-plugin", targets: ["bpf-conformance-plugin"]),
+        .library(name: "FSession", targets: ["FSession"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    ],
+    targets: [
+        // The command line: a file per subcommand, nothing but the public API underneath.
+        .executableTarget(
+            name: "fsession",
+            dependencies: [
+                "FSession",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/CommandLine"),
+        .executableTarget(
+            name: "bpf-conformance-plugin",
+            dependencies: ["BPF", "ELF", "JIT", "CLinux"],
+            path: "Sources/ConformancePlugin"),
+
+        // The public API.
+        .target(name: "FSession", dependencies: ["ProcessEngine", "BPF", "BTF", "CLinux"]),
+
+        // Installs programs into a process.
+        .target(
+            name: "ProcessEngine",
+            dependencies: ["LinuxProcess", "Trampoline", "JIT", "BPF", "BTF", "TargetRuntime", "CLinux"]),
+        // A Linux process from outside.
+        .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
+
+        // Programs to machine code.
+        .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
+        .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
+        .target(name: "MachineCode"),
+
+        // File formats.
+        .target(name: "BPF", dependencies: ["BTF", "ELF"]),
+        .target(name: "BTF"),
+        .target(name: "ELF"),
+
+        // C: what runs inside the target, and what Swift cannot import.
+        .target(name: "TargetRuntime"),
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CCapstone", pkgConfig: "capstone", providers: [.apt(["libcapstone-dev"])]),
+        .systemLibrary(name: "CLibDW", pkgConfig: "libdw", providers: [.apt(["libdw-dev"])]),
+
+        .testTarget(name: "ELFTests", dependencies: ["ELF"]),
+        .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF"]),
+        .testTarget(name: "BPFTests", dependencies: ["BPF", "BTF", "ELF"]),
+        .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "CLinux"]),
+        .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
+        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "CLinux"]),
+        .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),
+        .testTarget(name: "ProcessEngineTests", dependencies: ["ProcessEngine", "FSession"]),
+        .testTarget(name: "FSessionTests", dependencies: ["FSession"]),
+        .testTarget(name: "CommandLineTests"),
+        // Real C functions for the trampoline tests to trace.
+        .target(name: "TrampolineFunctions", path: "Tests/TrampolineFunctions"),
+    ],
+    swiftLanguageModes: [.v6]
+)

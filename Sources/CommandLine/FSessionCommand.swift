@@ -1,0 +1,1 @@
+@main struct FSessionCommand { static func main() {} }

@@ -1,0 +1,1 @@
+@main struct ConformancePlugin { static func main() {} }

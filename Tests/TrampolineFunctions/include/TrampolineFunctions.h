@@ -1,0 +1,3 @@
+#ifndef TRAMPOLINE_FUNCTIONS_H
+#define TRAMPOLINE_FUNCTIONS_H
+#endif
