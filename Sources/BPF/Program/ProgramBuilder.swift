@@ -55,7 +55,7 @@ package struct ProgramBuilder {
     package mutating func jumpLong(to label: Label) { refer(.jumpLong(0), label) }
 
     package mutating func branch(
-        _ condition: Condition, _ width: Width = .bits64, _ left: Register, _ right: Operand, to label: Label
+        _ condition: Condition, _ width: Width, _ left: Register, _ right: Operand, to label: Label
     ) {
         refer(.branch(condition, width, left, right, 0), label)
     }
