@@ -170,6 +170,8 @@ extension X86_64Assembler {
 
     /// `rdtsc`: the time stamp counter in edx:eax.
     package mutating func rdtsc() { emit([0x0F, 0x31]) }
+    /// `cpuid`
+    package mutating func cpuid() { emit([0x0F, 0xA2]) }
     /// `endbr64`: where an indirect branch may land under CET.
     package mutating func endbr64() { emit([0xF3, 0x0F, 0x1E, 0xFA]) }
     /// `int3`

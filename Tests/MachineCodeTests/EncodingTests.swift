@@ -284,7 +284,7 @@ struct EncodingTests {
     func rest() throws {
         let lines = try assembled {
             $0.cqo(); $0.cdq(); $0.ret(); $0.leave(); $0.rdtsc(); $0.endbr64(); $0.int3(); $0.ud2()
-            $0.syscall(); $0.pushfq(); $0.popfq(); $0.pause(); $0.mfence(); $0.lfence()
+            $0.syscall(); $0.pushfq(); $0.popfq(); $0.pause(); $0.mfence(); $0.lfence(); $0.cpuid()
             $0.push(immediate: 1); $0.push(immediate: 0x12345)
             $0.push(.at(.r12)); $0.pop(.at(.rsp, 8)); $0.jmp(.at(.r13)); $0.call(.at(.rbx, index: .rcx, scale: 8, 16))
             $0.movups(X86_64VectorRegister(8), .at(.rsp, 16)); $0.movups(.at(.rbp, -16), X86_64VectorRegister(1))
@@ -295,7 +295,7 @@ struct EncodingTests {
         }
         #expect(lines == [
             "cqo", "cdq", "ret", "leave", "rdtsc", "endbr64", "int3", "ud2", "syscall", "pushfq", "popfq", "pause",
-            "mfence", "lfence", "push 1", "push 0x12345", "push qword ptr [r12]", "pop qword ptr [rsp + 8]",
+            "mfence", "lfence", "cpuid", "push 1", "push 0x12345", "push qword ptr [r12]", "pop qword ptr [rsp + 8]",
             "jmp qword ptr [r13]", "call qword ptr [rbx + rcx*8 + 0x10]", "movups xmm8, xmmword ptr [rsp + 0x10]",
             "movups xmmword ptr [rbp - 0x10], xmm1", "movq qword ptr [r12 + 8], xmm15",
             "test byte ptr [rsp + 4], 1", "test al, 1", "movsx rax, byte ptr [r12]",
