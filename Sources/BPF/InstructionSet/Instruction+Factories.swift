@@ -266,3 +266,8 @@ extension Operation {
         }
     }
 }
+
+extension Instruction {
+    /// `call name#id`
+    package static func call(_ helper: Helper) -> Instruction { call(.helper(helper.rawValue)) }
+}
