@@ -35,17 +35,19 @@ package struct ByteSlice: Sendable {
         return Value(littleEndian: raw.loadUnaligned(fromByteOffset: Int(offset), as: Value.self))
     }
 
-    /// The bytes of the NUL-terminated string at `offset`, for a comparison that allocates nothing.
+    /// The bytes of the NUL-terminated string at `offset`, for a comparison that allocates nothing. nil where it
+    /// starts or ends outside, or is longer than 65,535 bytes.
     package func withCString<Result, Failure: Error>(
         at offset: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {
         guard offset < UInt64(count) else { return nil }
-        let rest = UnsafeRawBufferPointer(rebasing: raw[Int(offset)...])
+        // No longer name is known to exist; in a hostile table each of a million could be the whole table.
+        let rest = UnsafeRawBufferPointer(rebasing: raw[Int(offset)...].prefix(1 << 16))
         guard let length = rest.firstIndex(of: 0) else { return nil }
         return try body(UnsafeRawBufferPointer(rebasing: rest[..<length]))
     }
 
-    /// The NUL-terminated string at `offset`; nil where it starts or ends outside.
+    /// The NUL-terminated string at `offset`; nil as for ``withCString(at:_:)``.
     package func string(at offset: UInt64) -> String? {
         withCString(at: offset) { String(decoding: $0, as: UTF8.self) }
     }

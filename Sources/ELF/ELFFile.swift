@@ -77,6 +77,12 @@ package struct ELFFile: Sendable {
         guard !section.flags.contains(.compressed) else {
             throw .unsupported(name: name, what: "section \(section.index) (\(section.name)) is compressed")
         }
+        return try bytes(of: section)
+    }
+
+    /// Like `contents(of:)`, with the bytes of a compressed section as they are.
+    package func bytes(of section: Section) throws(ELFError) -> ByteSlice {
+        guard section.type != .noBits, section.type != .null else { return try range("", 0, 0) }
         return try range("section \(section.index) (\(section.name))", section.offset, section.size)
     }
 

@@ -40,6 +40,18 @@ extension ELFFile {
         return (name, crc)
     }
 
+    /// The CRC-32 of the whole file, which `debugLink` of the stripped one must give.
+    package var checksum: UInt32 {
+        let table = (0..<256 as Range<UInt32>).map { byte in
+            (0..<8).reduce(byte) { crc, _ in crc & 1 == 1 ? crc >> 1 ^ 0xedb8_8320 : crc >> 1 }
+        }
+        return bytes.withUnsafeBytes { bytes in
+            var crc: UInt32 = .max
+            for byte in bytes { crc = crc >> 8 ^ table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] }
+            return ~crc
+        }
+    }
+
     private static let mostNotes = 65_536
 
     private static func append(_ bytes: ByteSlice, alignment: UInt64, to notes: inout [Note]) {

@@ -12,7 +12,7 @@ func compileBPF(_ source: String, _ options: [String] = ["-O2", "-g"]) throws ->
         #include <bpf/bpf_helpers.h>
         #include <bpf/bpf_tracing.h>
         \(source)
-        char license[] SEC("license") = "GPL";
+        char _license[] SEC("license") = "GPL";
         """
     try text.write(to: folder.appendingPathComponent("a.c"), atomically: true, encoding: .utf8)
     let process = Process()

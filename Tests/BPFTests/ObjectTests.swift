@@ -211,4 +211,36 @@ let everything = """
         }
         #expect(offsets == [8])
     }
+
+    @Test("the address of a weak function can be asked for")
+    func weakFunction() throws {
+        let source = """
+            extern int sometimes(int) __ksym __weak;
+            SEC("fentry/f") int p(unsigned long long *c) { return sometimes ? sometimes(c[0]) : 0; }
+            """
+        let object = try Object(bytes: compileBPF(source), name: "x.o")
+        let program = try object.program("p")
+        #expect(object.externs.map(\.isFunction) == [true])
+        #expect(program.loads(.variable) == [[0, 0]] && program.externalCalls == [0])
+    }
+
+    @Test("string literals and constants of other sections are variables, too")
+    func moreSections() throws {
+        let source = """
+            const char *const unused = 0;
+            int tuned SEC(".data.tuned") = 9; const int fixed SEC(".rodata.fixed") = 8;
+            SEC("fentry/f") int p(unsigned long long *c) {
+                char text[16];
+                __builtin_memcpy(text, (char *)c[0], sizeof text);
+                return bpf_strncmp(text, 5, "hello") + tuned + *(volatile const int *)&fixed;
+            }
+            """
+        let object = try Object(bytes: compileBPF(source), name: "x.o")
+        #expect(Set(object.maps.map(\.name)).isSuperset(of: [".data.tuned", ".rodata.fixed", ".rodata.str1.1"]))
+        let texts = object.maps[Int(try object.mapIndex(".rodata.str1.1"))]
+        #expect(texts.section == .rodata && texts.initialContents == Array("hello\0".utf8))
+        #expect(object.maps[Int(try object.mapIndex(".data.tuned"))].initialContents == [9, 0, 0, 0])
+        let used = Set(try object.program("p").loads(.mapValue).map { object.maps[Int($0[0])].name })
+        #expect(used == [".data.tuned", ".rodata.fixed", ".rodata.str1.1"])
+    }
 }

@@ -40,7 +40,7 @@ struct MapReader {
                     name: section.name, type: .array, keySize: 4, valueSize: UInt32(contents.count), maxEntries: 1,
                     // BPF_F_RDONLY_PROG
                     flags: kind == .rodata ? 0x80 : 0, keyTypeID: nil,
-                    valueTypeID: input.btf?.dataSection(named: section.name), section: kind,
+                    valueTypeID: input.dataSections[section.name], section: kind,
                     initialContents: contents, programSlots: [:]))
         }
         return maps
@@ -64,10 +64,11 @@ struct MapReader {
         guard let btf = input.btf else {
             throw .unsupported(name: input.name, what: "it has maps but no type information; compile it with -g")
         }
-        guard let id = btf.dataSection(named: ".maps"), case .dataSection(_, let variables) = btf[id].kind else {
+        guard let id = input.dataSections[".maps"], case .dataSection(_, let variables) = btf[id].kind else {
             throw .malformed(name: input.name, what: "its type information does not describe .maps")
         }
         let programs = try initialPrograms(section)
+        var placed = 0
         for variable in variables {
             guard case .variable(let type, _) = btf[variable.type].kind, let structID = btf.resolve(type),
                 case .structure(_, let members) = btf[structID].kind
@@ -79,9 +80,13 @@ struct MapReader {
             for member in members { try parser.add(member) }
             let definition = try parser.definition { place in
                 let start = UInt64(variable.offset) + UInt64(place)
+                let end = UInt64(variable.offset) + UInt64(variable.size)
                 var slots: [Int: String] = [:]
-                for (offset, program) in programs where offset >= start && offset < UInt64(variable.offset) + UInt64(variable.size) {
-                    slots[Int((offset - start) / 8)] = program
+                var index = programs.partitioningIndex { $0.offset >= start } ?? programs.count
+                while index < programs.count, programs[index].offset < end, placed < programs.count {
+                    slots[Int((programs[index].offset - start) / 8)] = programs[index].name
+                    index += 1
+                    placed += 1
                 }
                 return slots
             }
@@ -92,16 +97,17 @@ struct MapReader {
         }
     }
 
-    /// Offsets in `.maps` that hold the address of a program, with the program's name.
-    private func initialPrograms(_ section: Section) throws(ObjectError) -> [UInt64: String] {
+    /// Offsets in `.maps` that hold the address of a program, in ascending order, with the program's name.
+    private func initialPrograms(_ section: Section) throws(ObjectError) -> [(offset: UInt64, name: String)] {
         let relocations = try input.relocations(for: section)
-        guard !relocations.isEmpty else { return [:] }
+        guard !relocations.isEmpty else { return [] }
         let contents = try input.contents(of: section)
         var names: [[Int]: String] = [:]
-        for symbol in input.symbols where symbol.type == .function {
-            names[[symbol.sectionIndex, Int(truncatingIfNeeded: symbol.value)]] = input.symbols.name(of: symbol)
+        let functions = input.symbols.filter { $0.type == .function }
+        for (symbol, name) in zip(functions, try input.names(of: functions)) {
+            names[[symbol.sectionIndex, Int(truncatingIfNeeded: symbol.value)]] = name
         }
-        var programs: [UInt64: String] = [:]
+        var programs: [(offset: UInt64, name: String)] = []
         for relocation in relocations {
             let symbol = try input.symbol(of: relocation, in: section)
             let address = symbol.value &+ (contents.load(at: relocation.offset) ?? 0)
@@ -109,9 +115,9 @@ struct MapReader {
                 throw .unsupported(
                     name: input.name, what: "a map is initialised with \(input.symbols.name(of: symbol)), which is no program")
             }
-            programs[relocation.offset] = name
+            programs.append((relocation.offset, name))
         }
-        return programs
+        return programs.sorted { $0.offset < $1.offset }
     }
 }
 
@@ -120,6 +126,7 @@ private struct MapParser {
     let objectName: String
     let mapName: String
     let btf: BTF
+    private var seen: Set<String> = []
     private var numbers: [String: UInt32] = [:]
     private var keyType: BTF.TypeID?
     private var valueType: BTF.TypeID?
@@ -132,6 +139,7 @@ private struct MapParser {
     }
 
     mutating func add(_ member: BTFMember) throws(ObjectError) {
+        guard seen.insert(member.name).inserted else { throw malformed("attribute \"\(member.name)\" twice") }
         switch member.name {
         case "type", "max_entries", "map_flags", "key_size", "value_size", "numa_node", "pinning", "map_extra":
             numbers[member.name] = try number(member)

@@ -86,7 +86,8 @@ package struct SourceLine: Hashable, Sendable {
     }
 }
 
-/// A variable or function that the program expects outside (`extern … __ksym`).
+/// A variable or function that the program expects outside (`extern … __ksym`). A program may also take the
+/// address of a function, to ask whether a weak one was found: a wide load then has the function's index.
 package struct Extern: Hashable, Sendable {
     package let name: String
     package let isFunction: Bool

@@ -8,6 +8,10 @@ struct ObjectInput {
     let btf: BTF?
     let lineInfo: BTFExtension?
     let license: String
+    /// The `DATASEC` types by name.
+    let dataSections: [String: BTF.TypeID]
+    /// The relocation sections for each section.
+    private let relocationSections: [Int: [Section]]
 
     var name: String { file.name }
 
@@ -15,6 +19,12 @@ struct ObjectInput {
         guard file.machine == .bpf else { throw .notBPF(name: file.name, found: "machine \(file.machine)") }
         guard file.kind == .relocatable else { throw .notBPF(name: file.name, found: "a linked file") }
         self.file = file
+        try Self.refuseOverlaps(file)
+        var relocationSections: [Int: [Section]] = [:]
+        for section in file.sections where section.type == .relocations || section.type == .relocationsWithAddend {
+            relocationSections[Int(section.info), default: []].append(section)
+        }
+        self.relocationSections = relocationSections
         do { symbols = try file.symbols } catch { throw .elf(error) }
         for section in file.sections {
             switch section.name {
@@ -27,7 +37,19 @@ struct ObjectInput {
             default: break
             }
         }
-        btf = try Self.btf(file, symbols)
+        var btf = try Self.btf(file, symbols)
+        var dataSections: [String: BTF.TypeID] = [:]
+        for (index, type) in (btf?.types ?? []).enumerated() {
+            guard case .dataSection = type.kind, dataSections[type.name] == nil else { continue }
+            dataSections[type.name] = BTF.TypeID(rawValue: UInt32(index))
+        }
+        // The compiler leaves the size to the loader, which knows the ELF section.
+        for section in file.sections where MapDefinition.DataSection(sectionName: section.name) != .none {
+            guard let id = dataSections[section.name] else { continue }
+            btf?.setSize(ofDataSection: id, to: UInt32(clamping: section.size))
+        }
+        self.dataSections = dataSections
+        self.btf = btf
         do {
             if let btf, let section = file.section(named: ".BTF.ext") {
                 lineInfo = try BTFExtension(bytes: try Self.contents(file, section).bytes, btf: btf)
@@ -54,7 +76,40 @@ struct ObjectInput {
     }
 
     func relocations(for section: Section) throws(ObjectError) -> [Relocation] {
-        do { return try file.relocations(for: section) } catch { throw .elf(error) }
+        var relocations: [Relocation] = []
+        do {
+            for section in relocationSections[section.index] ?? [] { relocations += try file.relocations(in: section) }
+        } catch {
+            throw .elf(error)
+        }
+        return relocations
+    }
+
+    /// The names of symbols can overlap in the string table; keeping many long ones must not fill the memory.
+    func names(of symbols: some Sequence<Symbol>) throws(ObjectError) -> [String] {
+        var budget = file.bytes.count * 2
+        var names: [String] = []
+        for symbol in symbols {
+            names.append(self.symbols.name(of: symbol))
+            budget -= names.last?.utf8.count ?? 0
+            guard budget >= 0 else { throw .malformed(name: name, what: "the names of its symbols overlap") }
+        }
+        return names
+    }
+
+    /// No compiler lets sections overlap; in a hostile file each of thousands could be the whole file.
+    private static func refuseOverlaps(_ file: ELFFile) throws(ObjectError) {
+        var total: UInt64 = 0
+        for section in file.sections where section.type != .noBits && section.type != .null {
+            let (sum, overflow) = total.addingReportingOverflow(section.size)
+            guard !overflow else { throw .malformed(name: file.name, what: "its sections are larger than the file") }
+            total = sum
+            // A section that reaches past the end has a message of its own.
+            do { _ = try file.bytes(of: section) } catch { throw .elf(error) }
+        }
+        guard total <= UInt64(file.bytes.count) else {
+            throw .malformed(name: file.name, what: "its sections are larger than the file")
+        }
     }
 
     func symbol(of relocation: Relocation, in section: Section) throws(ObjectError) -> Symbol {
@@ -68,8 +123,7 @@ struct ObjectInput {
         do { return try file.contents(of: section) } catch { throw .elf(error) }
     }
 
-    /// The object's types, with what the compiler left to a linker: where variables lie in their section, and
-    /// the sections' sizes.
+    /// The object's types, with what the compiler left to a linker: where variables lie in their section.
     private static func btf(_ file: ELFFile, _ symbols: SymbolTable) throws(ObjectError) -> BTF? {
         guard let section = file.section(named: ".BTF") else { return nil }
         var bytes = try contents(file, section).bytes
@@ -86,13 +140,7 @@ struct ObjectInput {
             for byte in 0..<4 { bytes[at + byte] = UInt8(truncatingIfNeeded: value >> (8 * byte)) }
         }
         do {
-            var btf = try BTF(bytes: bytes)
-            for section in file.sections where MapDefinition.DataSection(sectionName: section.name) != .none {
-                if let id = btf.dataSection(named: section.name) {
-                    btf.setSize(ofDataSection: id, to: UInt32(clamping: section.size))
-                }
-            }
-            return btf
+            return try BTF(bytes: bytes)
         } catch {
             throw .btf(name: file.name, error)
         }

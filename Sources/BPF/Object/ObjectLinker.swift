@@ -11,7 +11,7 @@ struct ObjectLinker {
     private var externIndices: [String: Int] = [:]
     private var knownExterns: [String: (section: String, type: BTF.TypeID)] = [:]
     /// Slots still allowed in all programs together; an object that calls much from many places grows quadratically.
-    private var budget = 4_000_000
+    private var budget = 2_000_000
 
     /// A function in a section of code.
     private struct Function {
@@ -64,8 +64,9 @@ struct ObjectLinker {
             throw .unsupported(
                 name: input.name, what: "it has no program; a program is a function with SEC(\"fsession/FUNCTION\") before it")
         }
+        let names = Set(programs.map(\.name))
         for map in maps.definitions {
-            for (slot, name) in map.programSlots where !programs.contains(where: { $0.name == name }) {
+            for (slot, name) in map.programSlots where !names.contains(name) {
                 throw .unsupported(name: input.name, what: "map \(map.name)[\(slot)] holds \(name), which is no program")
             }
         }
@@ -90,8 +91,8 @@ struct ObjectLinker {
             throw .malformed(name: input.name, what: "section \(section.name) is no multiple of 8 bytes")
         }
         var functions: [Function] = []
-        for symbol in symbols.sorted(by: { ($0.value, $1.size) < ($1.value, $0.size) }) {
-            let name = input.symbols.name(of: symbol)
+        let symbols = symbols.sorted { ($0.value, $1.size) < ($1.value, $0.size) }
+        for (symbol, name) in zip(symbols, try input.names(of: symbols)) {
             let (end, overflow) = symbol.value.addingReportingOverflow(symbol.size)
             guard !overflow, end <= section.size, symbol.value % 8 == 0, symbol.size % 8 == 0, symbol.size > 0 else {
                 throw .malformed(name: input.name, what: "function \(name) does not lie in its section \(section.name)")
@@ -115,7 +116,16 @@ struct ObjectLinker {
         for function in input.lineInfo?.functions[section.name] ?? [] { types[Int(function.offset / 8)] = function.type }
         return CodeSection(
             name: section.name, target: target, slots: slots, relocations: relocations, functions: functions,
-            lines: (input.lineInfo?.lines[section.name] ?? []).sorted { $0.offset < $1.offset }, types: types)
+            lines: Self.lines(input.lineInfo?.lines[section.name] ?? []), types: types)
+    }
+
+    /// In ascending order, the first of several for one slot.
+    private static func lines(_ lines: [BTFExtension.LineInfo]) -> [BTFExtension.LineInfo] {
+        var unique: [BTFExtension.LineInfo] = []
+        for line in lines.sorted(by: { $0.offset < $1.offset }) where unique.last.map({ $0.offset / 8 != line.offset / 8 }) ?? true {
+            unique.append(line)
+        }
+        return unique
     }
 
     private mutating func findExterns() {
@@ -322,13 +332,10 @@ struct ObjectLinker {
     private func appendLines(of function: Function, _ section: CodeSection, at base: Int, to output: inout Output) {
         let lines = section.lines
         guard var index = lines.partitioningIndex(where: { Int($0.offset / 8) >= function.range.lowerBound }) else { return }
-        var last = -1
         while index < lines.count, Int(lines[index].offset / 8) < function.range.upperBound {
             let line = lines[index]
             index += 1
             let slot = base + Int(line.offset / 8) - function.range.lowerBound
-            guard slot > last else { continue }
-            last = slot
             output.lines.append(
                 SourceLine(slot: slot, file: line.file, line: Int(line.line), column: Int(line.column), text: line.text))
         }
@@ -337,7 +344,7 @@ struct ObjectLinker {
 
 extension Array {
     /// The first index whose element and all after it belong to the second half; nil if none does.
-    fileprivate func partitioningIndex(where belongsInSecondHalf: (Element) -> Bool) -> Int? {
+    func partitioningIndex(where belongsInSecondHalf: (Element) -> Bool) -> Int? {
         var low = 0
         var high = count
         while low < high {
