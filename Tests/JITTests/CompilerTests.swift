@@ -1,6 +1,7 @@
 import BPF
 import JIT
 import MachineCode
+import TargetRuntime
 import Testing
 
 /// A helper that shows its six arguments, a digit each.
@@ -197,6 +198,14 @@ struct CompilerTests {
             #expect(try ExecutableMemory(code).call() == 0)
         }
     #endif
+
+    @Test("a tail call finds things where the target's runtime has them")
+    func tailCallLayout() {
+        #expect(MemoryLayout<fs_map>.offset(of: \.max_entries) == Int(TailCallLayout.maxEntries))
+        #expect(MemoryLayout<fs_map>.offset(of: \.data_offset) == Int(TailCallLayout.dataOffset))
+        #expect(Int(FS_CTX_TAIL_CALLS) * 8 == Int(TailCallLayout.counter))
+        #expect(FS_MAX_TAIL_CALLS == TailCallLayout.limit)
+    }
 
     @Test("frames are as large as the stack that is used, and save what is written")
     func frames() throws {
