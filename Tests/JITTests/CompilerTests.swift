@@ -310,6 +310,14 @@ struct CompilerTests {
         program[999_999] = .exit
         let result = try X86_64Compiler.compile(program, context: CompileContext(address: 0x5000_0000))
         #expect(result.code.count <= program.count * 128)
+        // Jumps that become short only after those behind them did.
+        for (distance, count) in [(22, 999_960), (-22, 1_000_000)] {
+            program = [Instruction](repeating: .branch(.equal, .r1, .r2, Int16(distance)), count: 1_000_000)
+            for slot in distance < 0 ? 0..<40 : count..<1_000_000 { program[slot] = .move(.r0, 0) }
+            program[999_999] = .exit
+            let short = try X86_64Compiler.compile(program, context: CompileContext(address: 0x5000_0000))
+            #expect(short.code.count < 6 * program.count)
+        }
         program.append(.exit)
         #expect(throws: JITError.self) {
             try X86_64Compiler.compile(program, context: CompileContext(address: 0x5000_0000))
