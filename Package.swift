@@ -55,7 +55,7 @@ let package = Package(
         .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF"]),
         .testTarget(name: "BPFTests", dependencies: ["BPF", "BTF", "ELF"]),
         .testTarget(name: "MachineCodeTests", dependencies: ["MachineCode", "CCapstone"]),
-        .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "CLinux"]),
+        .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "CLinux"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),

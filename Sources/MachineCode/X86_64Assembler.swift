@@ -138,40 +138,49 @@ package struct X86_64Assembler: Sendable {
         return result
     }
 
-    /// Makes every `.automatic` jump short whose label is near enough, and moves all that follows.
+    /// Makes `.automatic` jumps short whose labels are near enough, and moves all that follows.
     ///
-    /// A shrunken jump can only bring others nearer, so the loop ends.
+    /// A shrunken jump can only bring others nearer, so every step is right and the rounds may end early:
+    /// hostile code could ask for as many as it has jumps.
     package mutating func relaxJumps() {
         let candidates = fixups.indices.filter { fixups[$0].kind.isAutomatic }
         if candidates.isEmpty { return }
-        // removedBefore[i]: bytes taken away before candidate i.
-        var isShort = [Bool](repeating: false, count: candidates.count)
-        var removedBefore = [Int](repeating: 0, count: candidates.count + 1)
         let starts = candidates.map { fixups[$0].position - fixups[$0].kind.opcodeSize }
         let labelRanks = labels.map { Self.rank(of: $0, in: starts) }
+        var isShort = [Bool](repeating: false, count: candidates.count)
+        // Bytes taken away before a candidate, and from it to the end.
+        var removedBefore = [Int](repeating: 0, count: candidates.count + 1)
+        var removedFrom = removedBefore
 
-        var changed = true
-        while changed {
-            changed = false
-            for (index, candidate) in candidates.enumerated() where !isShort[index] {
-                let fixup = fixups[candidate]
-                guard case .label(let label) = fixup.target, labels[label] >= 0 else { continue }
-                let place = labels[label] - removedBefore[labelRanks[label]]
-                let end = fixup.position + 4 - removedBefore[index]
-                var distance = place - end
-                // Shrinking this very jump moves its own end, and a later label with it.
-                if labels[label] < fixup.position { distance += fixup.kind.saving }
-                if Int8(exactly: distance) != nil {
-                    isShort[index] = true
-                    changed = true
+        for _ in 0..<8 {
+            var changed = false
+            // Forward jumps from the last to the first, so that all between a jump and its label are decided.
+            for index in candidates.indices.reversed() {
+                let fixup = fixups[candidates[index]]
+                if !isShort[index], case .label(let label) = fixup.target, labelRanks[label] > index {
+                    let removed = removedFrom[index + 1] - removedFrom[labelRanks[label]]
+                    if labels[label] - (fixup.position + 4) - removed <= Int8.max {
+                        isShort[index] = true
+                        changed = true
+                    }
                 }
+                removedFrom[index] = removedFrom[index + 1] + (isShort[index] ? fixup.kind.saving : 0)
             }
-            var removed = 0
+            // Backward jumps from the first to the last. Shrinking moves the jump's own end.
             for index in candidates.indices {
-                removedBefore[index] = removed
-                if isShort[index] { removed += fixups[candidates[index]].kind.saving }
+                let fixup = fixups[candidates[index]]
+                if !isShort[index], case .label(let label) = fixup.target, labels[label] >= 0,
+                    labelRanks[label] <= index
+                {
+                    let removed = removedBefore[index] - removedBefore[labelRanks[label]] + fixup.kind.saving
+                    if labels[label] - (fixup.position + 4) + removed >= Int8.min {
+                        isShort[index] = true
+                        changed = true
+                    }
+                }
+                removedBefore[index + 1] = removedBefore[index] + (isShort[index] ? fixup.kind.saving : 0)
             }
-            removedBefore[candidates.count] = removed
+            if !changed { break }
         }
 
         var result: [UInt8] = []

@@ -21,8 +21,8 @@ import Testing
                 let seeds = (0..<min(batch, count - done)).map { first + UInt64(done + $0) }
                 // Both ways to shift by a register, where the processor has both.
                 let hasBMI2 = X86_64Processor.hasBMI2 && done / batch % 2 == 0
-                for seed in try Comparison(seeds: seeds, hasBMI2: hasBMI2).mismatches() {
-                    Issue.record("\(Comparison.explanation(seed: seed, hasBMI2: hasBMI2))")
+                for seed in try EngineComparison(seeds: seeds, hasBMI2: hasBMI2).mismatches() {
+                    Issue.record("\(EngineComparison.explanation(seed: seed, hasBMI2: hasBMI2))")
                     return
                 }
                 done += seeds.count
@@ -37,14 +37,14 @@ import Testing
             })
             let program = RandomProgram(seed: seed).instructions
             let other = program.dropLast() + [.add(.r0, 1), .exit]
-            let comparison = Comparison(programs: [(seed, program)], hasBMI2: false)
+            let comparison = EngineComparison(programs: [(seed, program)], hasBMI2: false)
             #expect(try comparison.mismatches() == [])
             #expect(try comparison.mismatches(interpreting: [Array(other)]) == [seed])
         }
     }
 
     /// Programs that run both ways.
-    struct Comparison {
+    struct EngineComparison {
         private let programs: [(seed: UInt64, instructions: [Instruction])]
         private let hasBMI2: Bool
 
@@ -108,13 +108,12 @@ import Testing
             for slot in program.removable {
                 let kept = instructions[slot]
                 instructions[slot] = .jump(0)
-                let comparison = Comparison(programs: [(seed, instructions)], hasBMI2: hasBMI2)
+                let comparison = EngineComparison(programs: [(seed, instructions)], hasBMI2: hasBMI2)
                 if (try? comparison.mismatches()) != [seed] { instructions[slot] = kept }
             }
             var lines = ["program \(seed) (BMI2 \(hasBMI2)) gives different results:"]
-            for (slot, instruction) in instructions.enumerated() where instruction != .jump(0) {
-                let next = slot + 1 < instructions.count ? instructions[slot + 1] : nil
-                lines.append("\(slot): " + ((try? instruction.operation(followedBy: next)).map { "\($0)" } ?? "…"))
+            for line in Disassembler().lines(instructions) where instructions[line.slot] != .jump(0) {
+                lines.append("\(line.slot): \(line.text)")
             }
             return lines.joined(separator: "\n")
         }

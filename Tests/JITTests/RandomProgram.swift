@@ -73,7 +73,8 @@ struct RandomProgram {
                 instructions.append(.store(.u64, number(), to: .r10, offset: Int16(-offset)))
             }
         }
-        makeBlock(items: isMain ? 6 + generator.below(14) : 3 + generator.below(6), depth: 0, usesStack: usesStack)
+        let most = generator.below(8) == 0 ? 40 : 14
+        makeBlock(items: isMain ? 6 + generator.below(most) : 3 + generator.below(6), depth: 0, usesStack: usesStack)
         // Everything that was computed shows in the result.
         for register in 1...8 where generator.below(3) != 0 {
             instructions.append(.xor(.r0, Register(rawValue: UInt8(register))))
@@ -142,7 +143,7 @@ struct RandomProgram {
             case 18...22: makeMemoryAccess(usesStack: usesStack)
             case 23, 24: makeAtomic(usesStack: usesStack)
             case 25...27:
-                pending.append((instructions.count, 1 + generator.below(4)))
+                pending.append((instructions.count, 1 + generator.below(generator.below(4) == 0 ? 20 : 4)))
                 instructions.append(.branch(generator.pick(Self.conditions), width(), number(), operand(), 0))
             case 28:
                 pending.append((instructions.count, 1 + generator.below(2)))

@@ -24,8 +24,6 @@ private func name(_ register: Register, _ width: X86_64Width = .qword) -> String
     }
 }
 
-private func name(_ width: X86_64Width) -> String { "\(width)" }
-
 /// Capstone's way to write a number: small ones decimal.
 private func number(_ value: Int64) -> String {
     value.magnitude < 10 ? "\(value.magnitude)" : "0x" + String(value.magnitude, radix: 16)
@@ -215,6 +213,44 @@ struct EncodingTests {
                 #expect(accepted("add", name(register, .dword), lines[10]), "\(lines[10])")
                 #expect(accepted("cmp", "qword ptr [\(name(register)) + 8]", lines[11]), "\(lines[11])")
             }
+        }
+    }
+
+    @Test("immediates of bytes and words have their own size, in registers and memory")
+    func narrowImmediates() throws {
+        for register in Register.allCases {
+            let place = "[\(name(register)) + 0x10]"
+            let lines = try assembled {
+                for operation in X86_64ALUOperation.allCases {
+                    $0.alu(operation, register, immediate: 0x71, .byte)
+                    $0.alu(operation, register, immediate: 0x1234, .word)
+                    $0.alu(operation, .at(register, 16), immediate: 0x71, .byte)
+                    $0.alu(operation, .at(register, 16), immediate: 0x1234, .word)
+                    $0.alu(operation, register, .at(register, 16), .word)
+                }
+                $0.test(register, immediate: 0x71, .byte)
+                $0.test(register, immediate: 0x1234, .word)
+                $0.test(.at(register, 16), immediate: 0x12345, .dword)
+                $0.test(.at(register, 16), immediate: 0x12345)
+                $0.mov(.at(register, 16), immediate: 0x71, .byte)
+                $0.mov(.at(register, 16), immediate: 0x12345, .dword)
+                $0.mov(.at(register, 16), immediate: 0x12345)
+                $0.imul(register, .rbp, immediate: 0x1234, .word)
+            }
+            var expected = X86_64ALUOperation.allCases.flatMap {
+                [
+                    "\($0) \(name(register, .byte)), 0x71", "\($0) \(name(register, .word)), 0x1234",
+                    "\($0) byte ptr \(place), 0x71", "\($0) word ptr \(place), 0x1234",
+                    "\($0) \(name(register, .word)), word ptr \(place)",
+                ]
+            }
+            expected += [
+                "test \(name(register, .byte)), 0x71", "test \(name(register, .word)), 0x1234",
+                "test dword ptr \(place), 0x12345", "test qword ptr \(place), 0x12345",
+                "mov byte ptr \(place), 0x71", "mov dword ptr \(place), 0x12345", "mov qword ptr \(place), 0x12345",
+                "imul \(name(register, .word)), bp, 0x1234",
+            ]
+            #expect(lines == expected)
         }
     }
 
