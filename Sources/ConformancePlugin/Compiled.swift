@@ -1,8 +1,17 @@
 import BPF
+import JIT
 
-func runCompiled(_ structure: ProgramStructure, context: UInt64, second: UInt64) throws(PluginError) -> UInt64 {
-    throw PluginError("--jit: this build has no compiler for this machine")
-}
-func programOfELF(_ bytes: [UInt8]) throws(PluginError) -> [Instruction] {
-    throw PluginError("--elf is not available in this build")
+/// Runs a program as machine code of this machine. The suite's program has two arguments, which the code takes as
+/// a C function of two does.
+func runCompiled(_ structure: ProgramStructure, context: UInt64, second: UInt64) throws -> UInt64 {
+    #if arch(x86_64)
+        let time: @convention(c) () -> UInt64 = monotonicNanoseconds
+        let timeAddress = UInt64(UInt(bitPattern: unsafeBitCast(time, to: UnsafeRawPointer.self)))
+        let code = try ExecutableMemory(structure, compiler: X86_64Compiler.self) { id in
+            id == Helper.ktimeGetNs.rawValue ? timeAddress : nil
+        }
+        return code.call(context, second)
+    #else
+        throw PluginError("--jit: there is no compiler for this machine; use --interpret")
+    #endif
 }

@@ -13,7 +13,7 @@ struct ConformancePlugin {
             guard let input = bytes(base16: standardInput()) else {
                 throw PluginError("standard input is not a program in base 16")
             }
-            let instructions = try options.isELF ? programOfELF(input) : program(ofBytes: input)
+            let instructions = try options.isELF ? program(ofELF: input) : slots(ofBytes: input)
             let result = try run(instructions, options)
             print(String(result, radix: 16))
         } catch {
@@ -46,7 +46,7 @@ struct ConformancePlugin {
         }
     }
 
-    private static func program(ofBytes bytes: [UInt8]) throws(PluginError) -> [Instruction] {
+    private static func slots(ofBytes bytes: [UInt8]) throws(PluginError) -> [Instruction] {
         guard let instructions = Instruction.program(bytes: bytes) else {
             throw PluginError("the program has \(bytes.count) bytes, which is not a multiple of 8")
         }

@@ -48,14 +48,22 @@ extension Instruction {
 
     /// `rD = (s8)rS` and the like: the low `bits` (8, 16, 32) of the source, sign-extended.
     package static func moveSigned(
-        _ width: Width = .bits64, _ destination: Register, _ source: Register, from bits: UInt8
+        _ width: Width, _ destination: Register, _ source: Register, from bits: UInt8
     ) -> Instruction {
         arithmetic(0xb0, width, destination, .register(source), offset: Int16(bits))
     }
 
-    package static func negate(_ width: Width = .bits64, _ destination: Register) -> Instruction {
+    /// `rD = (s8)rS` and the like, to 64 bits.
+    package static func moveSigned(_ destination: Register, _ source: Register, from bits: UInt8) -> Instruction {
+        moveSigned(.bits64, destination, source, from: bits)
+    }
+
+    package static func negate(_ width: Width, _ destination: Register) -> Instruction {
         arithmetic(0x80, width, destination, .immediate(0))
     }
+
+    /// `rD = -rD`
+    package static func negate(_ destination: Register) -> Instruction { negate(.bits64, destination) }
 
     /// `rD = be16 rD`, `rD = bswap64 rD` and the like.
     package static func byteOrder(_ order: ByteOrder, bits: UInt8, _ destination: Register) -> Instruction {
@@ -203,7 +211,7 @@ extension Instruction {
 
     /// `if rL condition operand goto pc+distance`
     package static func branch(
-        _ condition: Condition, _ width: Width = .bits64, _ left: Register, _ operand: Operand, _ distance: Int16
+        _ condition: Condition, _ width: Width, _ left: Register, _ operand: Operand, _ distance: Int16
     ) -> Instruction {
         let base = condition.rawValue | (width == .bits64 ? 0x05 : 0x06)
         return switch operand {

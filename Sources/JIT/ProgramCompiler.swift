@@ -1,0 +1,82 @@
+import BPF
+import MachineCode
+
+/// Turns programs into machine code of one architecture.
+package protocol ProgramCompiler {
+    /// Compiles a program whose references are resolved: wide loads are values or functions, calls go to
+    /// helpers or subprograms.
+    static func compile(_ structure: ProgramStructure, context: CompileContext) throws(JITError) -> CompiledProgram
+}
+
+extension ProgramCompiler {
+    /// Checks the structure of `instructions` and compiles them.
+    package static func compile(
+        _ instructions: [Instruction], context: CompileContext
+    ) throws(JITError) -> CompiledProgram {
+        let structure: ProgramStructure
+        do {
+            structure = try ProgramStructure(instructions)
+        } catch {
+            throw .program(error)
+        }
+        return try compile(structure, context: context)
+    }
+}
+
+/// What a compiler must know about the place where the code will run.
+package struct CompileContext {
+    /// Where the first byte of the code will be.
+    package var address: UInt64
+    /// Where a helper is (`BPF_FUNC_*`); nil if there is none.
+    package var helperAddress: (UInt32) -> UInt64?
+    /// `struct fs_state *` in the target, the sixth argument of every helper.
+    package var state: UInt64
+    /// The processor has BMI2 (`shlx` and its kin). Off unless asked for: code may be made for another machine.
+    package var hasBMI2: Bool
+
+    package init(
+        address: UInt64, state: UInt64 = 0, hasBMI2: Bool = false, helperAddress: @escaping (UInt32) -> UInt64? = { _ in nil }
+    ) {
+        self.address = address
+        self.helperAddress = helperAddress
+        self.state = state
+        self.hasBMI2 = hasBMI2
+    }
+}
+
+/// The machine code of a program, right for one address only.
+package struct CompiledProgram: Sendable {
+    package let code: [UInt8]
+    /// Slot where a subprogram starts → offset of its first byte. Main is slot 0, offset 0.
+    package let subprogramOffsets: [Int: Int]
+    /// Slot → offset of its code, for a dump side by side. A slot whose work is done by the one before
+    /// it has the offset of the one after it.
+    package let slotOffsets: [Int]
+    /// The program calls `bpf_tail_call`, so `ctx[-4]` must be zeroed before it runs.
+    package let usesTailCalls: Bool
+}
+
+/// Why a program could not be compiled.
+package enum JITError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The program is not well formed.
+    case program(ProgramError)
+    /// The target has no such helper.
+    case unknownHelper(UInt32, slot: Int)
+    /// A map, variable or external function that nobody has resolved.
+    case unresolved(slot: Int)
+    /// The code does not reach what it refers to.
+    case code(MachineCodeError)
+
+    package var description: String {
+        switch self {
+        case .program(let error): "\(error)"
+        case .unknownHelper(let id, let slot):
+            "instruction \(slot): the helper \(Helper(rawValue: id).map { "\($0.name) (\(id))" } ?? "\(id)") "
+                + "is not available in the target"
+        case .unresolved(let slot):
+            "instruction \(slot): refers to a map or symbol that has not been resolved; load the program from an "
+                + "object that defines it"
+        case .code(let error): "compiling: \(error)"
+        }
+    }
+}

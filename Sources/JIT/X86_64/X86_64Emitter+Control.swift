@@ -1,0 +1,85 @@
+import BPF
+import MachineCode
+
+/// Where a tail call finds things: `struct fs_map` of TargetRuntime.h.
+package enum TailCallLayout {
+    /// `fs_map.max_entries`, 32 bits.
+    package static let maxEntries: Int32 = 20
+    /// `fs_map.data_offset`, 64 bits.
+    package static let dataOffset: Int32 = 32
+    /// `ctx[FS_CTX_TAIL_CALLS]`, in bytes.
+    package static let counter: Int32 = -4 * 8
+    /// `FS_MAX_TAIL_CALLS`
+    package static let limit: Int32 = 33
+}
+
+extension X86_64Emitter {
+    /// Compares and returns the condition under which the branch is taken.
+    mutating func emitComparison(
+        _ condition: Condition, _ width: X86_64Width, _ left: X86_64Register, _ operand: Operand
+    ) -> X86_64Condition {
+        switch (condition, operand) {
+        case (.anyBitSet, .register(let right)):
+            assembler.test(left, right.machine, width)
+        case (.anyBitSet, .immediate(let value)):
+            // Only whether the result is zero counts, so the upper bits of a small mask need no test.
+            switch value {
+            case 0...0xff: assembler.test(left, immediate: value, .byte)
+            case 0...: assembler.test(left, immediate: value, .dword)
+            default: assembler.test(left, immediate: value, width)
+            }
+        case (_, .register(let right)):
+            assembler.alu(.cmp, left, right.machine, width)
+        case (_, .immediate(0)):
+            // Sets the flags as a comparison with zero does.
+            assembler.test(left, left, width)
+        case (_, .immediate(let value)):
+            assembler.alu(.cmp, left, immediate: value, width)
+        }
+        return switch condition {
+        case .equal: .equal
+        case .greater: .above
+        case .greaterOrEqual: .aboveOrEqual
+        case .anyBitSet, .notEqual: .notEqual
+        case .signedGreater: .greater
+        case .signedGreaterOrEqual: .greaterOrEqual
+        case .less: .below
+        case .lessOrEqual: .belowOrEqual
+        case .signedLess: .less
+        case .signedLessOrEqual: .lessOrEqual
+        }
+    }
+
+    /// r1…r5 are where a C function takes its arguments; the session's state is the sixth.
+    mutating func emitHelperCall(_ address: UInt64) {
+        emitConstant(.r9, context.state)
+        if isNear(address) {
+            assembler.call(address: address)
+        } else {
+            assembler.mov(.rax, immediate: address)
+            assembler.call(.rax)
+        }
+    }
+
+    /// `bpf_tail_call(ctx, map, index)`: jumps to the program in the map's slot, or goes on.
+    mutating func emitTailCall() {
+        let goOn = assembler.makeLabel()
+        let context = X86_64Register.rdi
+        let map = X86_64Register.rsi
+        let index = X86_64Register.rdx
+        assembler.alu(.cmp, index, .at(map, TailCallLayout.maxEntries), .dword)
+        assembler.jcc(.aboveOrEqual, goOn, .automatic)
+        assembler.alu(.cmp, .at(context, TailCallLayout.counter), immediate: TailCallLayout.limit)
+        assembler.jcc(.aboveOrEqual, goOn, .automatic)
+        assembler.mov(.r10, index, .dword)
+        assembler.mov(.r11, .at(map, TailCallLayout.dataOffset))
+        assembler.alu(.add, .r11, map)
+        assembler.mov(.r11, .at(.r11, index: .r10, scale: 8))
+        assembler.test(.r11, .r11)
+        assembler.jcc(.equal, goOn, .automatic)
+        assembler.inc(.at(context, TailCallLayout.counter))
+        frame.emitEpilogue(to: &assembler)
+        assembler.jmp(.r11)
+        assembler.bind(goOn)
+    }
+}
