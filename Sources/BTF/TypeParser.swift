@@ -107,7 +107,7 @@ struct TypeParser {
             let type = try id()
             let place = try word()
             let offset = hasBitFields ? place & 0xff_ffff : place
-            guard UInt64(offset) <= UInt64(size) * 8 else { throw .malformed("member \(name) lies outside its struct") }
+            guard UInt64(offset) <= UInt64(size) * 8 else { throw .malformed("member \(members.count) of a struct lies outside it") }
             members.append(
                 BTFMember(name: name, type: type, bitOffset: offset, bitFieldSize: hasBitFields ? UInt8(place >> 24) : 0))
         }

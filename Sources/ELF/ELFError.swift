@@ -13,7 +13,9 @@ package enum ELFError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A field contradicts another one.
     case malformed(name: String, what: String)
 
-    package var description: String {
+    package var description: String { printable(text) }
+
+    private var text: String {
         switch self {
         case .cannotRead(let path, let code):
             "cannot read \(path): \(String(cString: strerror(code)))"
@@ -27,4 +29,14 @@ package enum ELFError: Error, Hashable, Sendable, CustomStringConvertible {
             "\(name) is damaged: \(what)"
         }
     }
+}
+
+/// The text with control characters as question marks: names come from the file, and a message must neither break
+/// its line nor command the terminal.
+package func printable(_ text: String) -> String {
+    func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value) || (0x2028...0x202e).contains(scalar.value)
+    }
+    guard text.unicodeScalars.contains(where: isControl) else { return text }
+    return String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? "?" : $0 }))
 }

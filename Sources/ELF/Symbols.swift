@@ -122,9 +122,13 @@ extension ELFFile {
         get throws(ELFError) { try symbolTable(.symbols) }
     }
 
-    /// `.dynsym`: what the dynamic linker sees; empty in a static program.
+    /// `.dynsym`: what the dynamic linker sees; empty in a static program. In a file without section headers
+    /// it is found the way the dynamic linker finds it.
     package var dynamicSymbols: SymbolTable {
-        get throws(ELFError) { try symbolTable(.dynamicSymbols) }
+        get throws(ELFError) {
+            if sections.isEmpty, let symbols = loadedSymbols { return symbols }
+            return try symbolTable(.dynamicSymbols)
+        }
     }
 
     /// The symbol table that a section holds.

@@ -14,6 +14,8 @@ import Testing
             "x.o: it has no program; a program is a function with SEC(\"fsession/FUNCTION\") before it"),
         ("SEC(\"fentry/f\") static int p(void *c) { return 0; }",
             "x.o: p in section fentry/f is static; a program must not be"),
+        ("SEC(\"a\\nb\\tc\") int p(void *c) { return 0; }",
+            "x.o: unknown section \"a?b?c\"; a program's section begins with fsession, fentry, fexit or fmod_ret"),
         ("struct { __uint(type, 99); __uint(max_entries, 1); } m SEC(\".maps\");\n" + program,
             "x.o: map m has the unknown type 99"),
         ("struct { __uint(type, 1); __uint(colour, 1); } m SEC(\".maps\");\n" + program,
@@ -60,5 +62,35 @@ import Testing
         #expect(complaint(Array("hello".utf8)) == "x.o is not an ELF file")
         let good = try compileBPF(Self.program)
         #expect(complaint(Array(good[..<200])).hasPrefix("x.o is truncated: the section header table ends at"))
+    }
+
+    @Test("many programs that each take in a large subprogram do not fill the memory")
+    func tooMuchCode() throws {
+        let programs = (0..<800).map { "SEC(\"fentry/f\") int p\($0)(void *c) { return large(c) + \($0); }\n" }
+        let source = """
+            static __attribute__((noinline)) int large(void *c) {
+                asm volatile(".rept 3000\\n r0 = 0\\n .endr" ::: "r0");
+                return *(volatile int *)c;
+            }
+            """
+        #expect(try Object(bytes: compileBPF(source + "\n" + programs.prefix(500).joined())).programs.count == 500)
+        let message = try complaint(compileBPF(source + "\n" + programs.joined()))
+        #expect(message == "x.o: its programs are too large: over 2,000,000 instructions with what they call")
+    }
+
+    @Test("sections that overlap, which no compiler makes, are refused before they are read again and again")
+    func overlaps() throws {
+        var bytes = try compileBPF(Self.program)
+        let table = bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: 40, as: UInt64.self)) }
+        func set(_ section: Int, _ field: Int, _ value: Int) {
+            for byte in 0..<8 { bytes[table + section * 64 + field + byte] = UInt8(truncatingIfNeeded: value >> (8 * byte)) }
+        }
+        for section in 2..<8 {
+            set(section, 24, 0)
+            set(section, 32, table)
+        }
+        #expect(complaint(bytes) == "x.o is damaged: its sections are larger than the file")
+        set(2, 32, bytes.count + 1)
+        #expect(complaint(bytes).hasPrefix("x.o is truncated: section 2 ("))
     }
 }

@@ -243,4 +243,26 @@ let everything = """
         let used = Set(try object.program("p").loads(.mapValue).map { object.maps[Int($0[0])].name })
         #expect(used == [".data.tuned", ".rodata.fixed", ".rodata.str1.1"])
     }
+
+    @Test("a session that gives its cookie from the entry to the exit")
+    func session() throws {
+        let source = """
+            extern _Bool bpf_session_is_return(void *ctx) __ksym __weak;
+            extern __u64 *bpf_session_cookie(void *ctx) __ksym __weak;
+            struct buffer;
+            SEC("fsession/receive")
+            int BPF_PROG(on_receive, struct buffer *buffer) {
+                __u64 *cookie = bpf_session_cookie(ctx);
+                if (!bpf_session_is_return(ctx)) *cookie = 0xdeadbeef;
+                else bpf_printk("the cookie is 0x%llx\\n", *cookie);
+                return 0;
+            }
+            """
+        let object = try Object(bytes: compileBPF(source), name: "x.o")
+        let program = try object.program("on_receive")
+        #expect(program.section.kind == .session && program.section.function == "receive" && program.section.module == nil)
+        #expect(Set(object.externs.map(\.name)) == ["bpf_session_is_return", "bpf_session_cookie"])
+        #expect(program.externalCalls.count == 2 && program.subprograms.isEmpty)
+        #expect(object.maps.map(\.name) == [".rodata"])
+    }
 }

@@ -63,13 +63,14 @@ import Testing
                 to: folder.appendingPathComponent("a.c"), atomically: true, encoding: .utf8)
             _ = try run("clang", "-c", "a.c", in: folder)
             _ = try run("clang", "a.o", "-s", "-o", "a", "-Wl,--build-id", in: folder)
-            return try ["a.o", "a"].map { try [UInt8](Data(contentsOf: folder.appendingPathComponent($0))) }
+            _ = try run("llvm-objcopy", "--strip-sections", "a", "b", in: folder)
+            return try ["a.o", "a", "b"].map { try [UInt8](Data(contentsOf: folder.appendingPathComponent($0))) }
         }
         var generator = SeededGenerator(seed: 1)
         var read = 0
         let before = try residentMemory()
         for round in 0..<40_000 {
-            guard let file = try? ELFFile(bytes: object[round % 2].mutated(using: &generator)) else { continue }
+            guard let file = try? ELFFile(bytes: object[round % 3].mutated(using: &generator)) else { continue }
             read += 1
             for section in file.sections {
                 _ = try? file.contents(of: section)

@@ -144,6 +144,25 @@ import Testing
         }
     }
 
+    @Test("without section headers the dynamic symbols are found by the hash table, new or old", arguments: ["gnu", "sysv"])
+    func noSections(style: String) throws {
+        try withTemporaryFolder { folder in
+            let source = (0..<50).map { "int function\($0)(int a) { return a + \($0); }\n" }.joined()
+            try (source + "extern int puts(const char *); int last(void) { return puts(\"\"); }").write(
+                to: folder.appendingPathComponent("a.c"), atomically: true, encoding: .utf8)
+            _ = try run("clang", "-shared", "-fPIC", "-Wl,--hash-style=\(style)", "-Wl,-soname,me", "a.c", "-o", "a.so", in: folder)
+            _ = try run("llvm-objcopy", "--strip-sections", "a.so", "b.so", in: folder)
+            let whole = try ELFFile(path: folder.appendingPathComponent("a.so").path)
+            let stripped = try ELFFile(path: folder.appendingPathComponent("b.so").path)
+            #expect(stripped.sections.isEmpty && stripped.soname == "me")
+            let symbols = try whole.dynamicSymbols
+            let found = try stripped.dynamicSymbols
+            #expect(symbols.count > 51 && found.elementsEqual(symbols))
+            #expect(found.map(found.name(of:)) == symbols.map(symbols.name(of:)))
+            #expect(try stripped.symbols.isEmpty)
+        }
+    }
+
     @Test("a file with more sections than the header can count")
     func manySections() throws {
         try withTemporaryFolder { folder in

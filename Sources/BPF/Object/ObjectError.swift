@@ -12,7 +12,9 @@ package enum ObjectError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The parts of the file contradict each other.
     case malformed(name: String, what: String)
 
-    package var description: String {
+    package var description: String { printable(text) }
+
+    private var text: String {
         switch self {
         case .elf(let error): error.description
         case .btf(let name, let error): "\(name): \(error)"

@@ -181,8 +181,12 @@ struct ObjectLinker {
             let function = output.queue[next]
             next += 1
             budget -= function.range.count
-            guard budget >= 0, output.instructions.count + function.range.count <= 1_000_000 else {
+            guard output.instructions.count + function.range.count <= ProgramStructure.slotLimit else {
                 throw .unsupported(name: input.name, what: "program \(program.name) is too large: over 1,000,000 instructions")
+            }
+            guard budget >= 0 else {
+                throw .unsupported(
+                    name: input.name, what: "its programs are too large: over 2,000,000 instructions with what they call")
             }
             if next > 1 {
                 subprograms.append(
