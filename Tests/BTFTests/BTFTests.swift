@@ -143,4 +143,79 @@ func typeInformation(_ source: String) throws -> [UInt8] {
         let section = try #require(btf.dataSection(named: ".data"))
         #expect(btf.value(of: [3, 0, 0, 0], as: section).description == "{.variable = 3}")
     }
+
+    @Test("tags, forward declarations and attributes of functions are read")
+    func tags() throws {
+        let source = """
+            #define user __attribute__((btf_type_tag("user")))
+            struct hidden;
+            struct tagged { int user *pointer; struct hidden *hidden; int other; } __attribute__((btf_decl_tag("whole")));
+            struct tagged tagged __attribute__((btf_decl_tag("variable")));
+            static __attribute__((noinline)) int inner(int a) { return a * tagged.other; }
+            int outer(int first, int second) { return inner(first) + inner(second); }
+            """
+        let btf = try BTF(bytes: typeInformation(source))
+        func tag(_ name: String) throws -> (BTF.TypeID, Int32) {
+            let id = try #require(btf.id(named: name) { if case .declarationTag = $0 { true } else { false } })
+            guard case .declarationTag(let target, let component) = btf[id].kind else { return (.void, 0) }
+            return (target, component)
+        }
+        #expect(try btf[tag("whole").0].name == "tagged" && tag("whole").1 == -1)
+        #expect(try btf[tag("variable").0].kind == .variable(tag("whole").0, linkage: .global))
+        let definition = try btf.definition(of: tag("whole").0)
+        #expect(definition == "struct tagged {\n    int *pointer;\n    struct hidden *hidden;\n    int other;\n};")
+        #expect(btf.types.contains { if case .typeTag = $0.kind { $0.name == "user" } else { false } })
+        #expect(btf.types.contains { $0.name == "hidden" && $0.kind == .forward(isUnion: false) })
+        guard case .function(let prototype, .global) = btf[try #require(btf.function(named: "outer"))].kind,
+            case .prototype(_, let parameters) = btf[prototype].kind,
+            case .function(_, .static) = btf[try #require(btf.function(named: "inner"))].kind
+        else {
+            Issue.record("the functions are not described")
+            return
+        }
+        #expect(parameters.map(\.name) == ["first", "second"])
+    }
+
+    @Test(".BTF.ext tells where functions and lines begin and which instructions depend on a layout")
+    func instructionInformation() throws {
+        let source = """
+            struct thing { long a; int b[4]; } __attribute__((preserve_access_index));
+            __attribute__((section("one"))) int first(struct thing *t) { return t->b[2]; }
+            __attribute__((section("two"))) int second(struct thing *t) {
+                return t->a; }
+            __attribute__((section("two"))) int third(void) { return 3; }
+            """
+        try withTemporaryFolder { folder in
+            try source.write(to: folder.appendingPathComponent("a.c"), atomically: true, encoding: .utf8)
+            _ = try run("clang", "-target", "bpf", "-O2", "-g", "-c", "a.c", in: folder)
+            let file = try ELFFile(path: folder.appendingPathComponent("a.o").path)
+            let btf = try BTF(bytes: file.contents(of: #require(file.section(named: ".BTF"))).bytes)
+            let bytes = try file.contents(of: #require(file.section(named: ".BTF.ext"))).bytes
+            let information = try BTFExtension(bytes: bytes, btf: btf)
+            #expect(information.functions["one"]?.map { btf[$0.type].name } == ["first"])
+            #expect(information.functions["two"]?.map { btf[$0.type].name } == ["second", "third"])
+            let symbols = try file.symbols
+            let third = try #require(symbols.first { symbols.name(of: $0) == "third" })
+            #expect(information.functions["two"]?.last.map { UInt64($0.offset) } == third.value)
+            let line = try #require(information.lines["two"]?.first { $0.line == 4 })
+            #expect(line.text == "    return t->a; }" && line.file.hasSuffix("a.c") && line.column == 15)
+            let relocation = try #require(information.coreRelocations["one"]?.first)
+            #expect(relocation.access == "0:1:2" && relocation.kind == 0 && btf[relocation.type].name == "thing")
+            #expect(information.coreRelocations["two"]?.map(\.access) == ["0:0"])
+            #expect(throws: BTFError.truncated(what: "the records of a section in .BTF.ext")) {
+                var damaged = bytes
+                let place = Int(bytes[4]) + 8
+                damaged.replaceSubrange(place..<place + 4, with: [255, 255, 255, 255])
+                _ = try BTFExtension(bytes: damaged, btf: btf)
+            }
+        }
+    }
+
+    @Test("the running kernel's types are read and can be used", .enabled(if: FileManager.default.isReadableFile(atPath: "/sys/kernel/btf/vmlinux")))
+    func kernel() throws {
+        let btf = try BTF(bytes: [UInt8](Data(contentsOf: URL(fileURLWithPath: "/sys/kernel/btf/vmlinux"))))
+        let task = try #require(btf.id(named: "task_struct") { if case .structure = $0 { true } else { false } })
+        #expect(try #require(btf.size(of: task)) > 1000)
+        #expect(btf.definition(of: task).contains("    char comm[16];\n"))
+    }
 }

@@ -2,7 +2,7 @@ import ELF
 import Foundation
 import Testing
 
-@Suite struct DamagedFileTests {
+extension FileTests { @Suite struct DamagedFileTests {
     private func description(_ bytes: [UInt8]) -> String {
         do throws(ELFError) {
             _ = try ELFFile(bytes: bytes, name: "x")
@@ -85,4 +85,4 @@ import Testing
         // Not all of the damage is at a place that matters, nor all of it elsewhere.
         #expect(read > 4_000 && read < 36_000)
     }
-}
+} }

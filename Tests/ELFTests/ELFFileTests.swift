@@ -2,7 +2,7 @@ import ELF
 import Foundation
 import Testing
 
-@Suite struct ELFFileTests {
+extension FileTests { @Suite struct ELFFileTests {
     /// Big, with and without `.symtab`, a library with IFUNCs, and a program.
     static let installed = ["/usr/bin/node", "/lib/x86_64-linux-gnu/libc.so.6", "/usr/bin/env", "/usr/bin/perl"]
 
@@ -176,4 +176,4 @@ import Testing
             #expect(file.section(at: last.sectionIndex)?.name == ".s65999")
         }
     }
-}
+} }

@@ -1,6 +1,9 @@
 import Foundation
 import Testing
 
+/// One after the other, because some of them measure the memory of the process.
+@Suite(.serialized) enum FileTests {}
+
 /// Runs a tool and gives its standard output; a failure is the test's failure.
 func run(_ tool: String, _ arguments: String..., in folder: URL? = nil) throws -> String {
     let process = Process()
