@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "TargetRuntime.h"
 
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>

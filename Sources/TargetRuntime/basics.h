@@ -30,7 +30,7 @@ FS_INLINE void store64(u64 *word, u64 value) { __atomic_store_n(word, value, __A
 
 // A comparison that the compiler cannot gather with others into a jump table, which would lie elsewhere.
 FS_INLINE int is(u32 value, u32 constant) {
-    __asm__("" : "+r"(value));
+    __asm__ volatile("" : "+r"(value));
     return value == constant;
 }
 

@@ -154,16 +154,16 @@ static i64 format_text(struct fs_state *state, struct text *text, const char *fo
             conversion.precision = parse_number(format, &i);
         }
         conversion.bits = 32;
-        if (format[i] == 'l') {
+        if (is((u8)format[i], 'l')) {
             conversion.bits = 64;
-            if (format[++i] == 'l') i++;
-        } else if (format[i] == 'h') {
+            if (is((u8)format[++i], 'l')) i++;
+        } else if (is((u8)format[i], 'h')) {
             conversion.bits = 16;
-            if (format[++i] == 'h') {
+            if (is((u8)format[++i], 'h')) {
                 conversion.bits = 8;
                 i++;
             }
-        } else if (format[i] == 'z' || format[i] == 'j' || format[i] == 't') {
+        } else if (is((u8)format[i], 'z') || is((u8)format[i], 'j') || is((u8)format[i], 't')) {
             conversion.bits = 64;
             i++;
         }
