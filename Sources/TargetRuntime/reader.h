@@ -68,25 +68,49 @@ static int given_up(struct fs_ring_reader *reader, u64 *head, u64 producer) {
     return give_up;
 }
 
+// The last reservation as writers see it. False: it changed meanwhile.
+static int last_reservation(struct fs_map *map, u64 *position, u64 *record) {
+    *position = load64(&map->reserved[RING_POSITION]);
+    *record = load64(&map->reserved[RING_RECORD]);
+    return load64(&map->reserved[RING_POSITION]) == *position;
+}
+
 // Positions make no sense: go on behind the last reservation that writers know of.
 static void resynchronise(struct fs_ring_reader *reader) {
     struct fs_map *map = reader->map;
-    u64 last = load64(&map->reserved[RING_RECORD]);
-    u64 end = load64(&map->reserved[RING_POSITION]) & ~7ull;
-    if (last != 0) end += ring_record_bytes(last);
-    ring_fill(map, reader->limit, end, reader->limit);
-    reader->position = reader->released = end;
-    reader->busy_since_ns = 0;
+    u64 position, record;
     reader->corrupt++;
+    reader->busy_since_ns = 0;
+    if (!last_reservation(map, &position, &record)) return;  // the next call sees it again
+    u64 end = ((position + (record ? ring_record_bytes(record) : 0)) + 7) & ~7ull;
+    ring_fill(map, reader->limit, end, reader->limit);
+    // No help for a record before `end`: it is given up.
+    if (!cas128(&map->reserved[RING_POSITION], position, record, end, 0)) return;
+    reader->position = reader->released = end;
     store64(ring_producer(map), end);
     store64(ring_consumer(map), end);
+}
+
+// With nothing to read: whether writers are where the reader believes. The producer position lies in or behind
+// the last reservation, however slow a writer is, and the consumer position is the reader's own.
+static int positions_agree(const struct fs_ring_reader *reader) {
+    struct fs_map *map = reader->map;
+    u64 position, record;
+    if (!last_reservation(map, &position, &record)) return 1;
+    u64 producer = load64(ring_producer(map));
+    if (load64(&map->reserved[RING_POSITION]) != position) return 1;
+    if (producer - position > (record ? ring_record_bytes(record) : 0)) return 0;
+    return load64(ring_consumer(map)) == reader->released;
 }
 
 const void *fs_ring_next(struct fs_ring_reader *reader, uint32_t *length) {
     struct fs_map *map = reader->map;
     for (;;) {
         u64 producer = load64(ring_producer(map));
-        if (producer == reader->position) return NULL;
+        if (producer == reader->position) {
+            if (!positions_agree(reader)) resynchronise(reader);
+            return NULL;
+        }
         u64 available = producer - reader->position;
         if ((producer & 7) || available > reader->limit || producer - reader->released > reader->limit) {
             resynchronise(reader);

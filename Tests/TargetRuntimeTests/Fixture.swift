@@ -159,4 +159,29 @@ extension UnsafeMutableRawBufferPointer {
 
 func address(of pointer: UnsafeRawPointer?) -> UInt64 { UInt64(UInt(bitPattern: pointer)) }
 
+/// Memory whose address stays valid: helpers keep and follow addresses that Swift knows nothing of.
+final class Memory<Element: BitwiseCopyable> {
+    private let pointer: UnsafeMutableBufferPointer<Element>
+
+    init(_ elements: [Element]) {
+        pointer = .allocate(capacity: elements.count)
+        _ = pointer.initialize(from: elements)
+    }
+
+    convenience init(_ element: Element) { self.init([element]) }
+
+    deinit { pointer.deallocate() }
+
+    var address: UInt64 { withExtendedLifetime(self) { TargetRuntimeTests.address(of: pointer.baseAddress) } }
+    var count: Int { pointer.count }
+    var array: [Element] {
+        get { Array(pointer) }
+        set { _ = pointer.update(from: newValue) }
+    }
+    var value: Element {
+        get { pointer[0] }
+        set { pointer[0] = newValue }
+    }
+}
+
 func error(_ number: Int32) -> Int64 { Int64(-number) }

@@ -98,11 +98,12 @@ import Testing
     func cut() {
         #expect(format("%d", [123456], capacity: 4) == (7, "123"))
         #expect(format("%d", [123456], capacity: 1) == (7, ""))
-        var untouched: UInt8 = 7
+        let untouched = Memory<UInt8>(7)
+        let argument = Memory<UInt64>(123456)
         let result = "%d".withCString {
-            session.call(BPF_FUNC_snprintf, address(of: &untouched), 0, address(of: $0), address(of: [123456 as UInt64]), 8)
+            session.call(BPF_FUNC_snprintf, untouched.address, 0, address(of: $0), argument.address, 8)
         }
-        #expect(result == 7 && untouched == 7)
+        #expect(result == 7 && untouched.value == 7)
         #expect(format("%4000d", [1]).result == 4001)
         #expect(format("%99999999999d", [1]).result <= 4097)
     }
@@ -116,11 +117,11 @@ import Testing
 
     @Test("printk puts time, process, thread and text into the session's ring")
     func printk() throws {
-        var text = Array("x=%d y=%s\n".utf8CString)
+        let text = Memory(Array("x=%d y=%s\n".utf8CString))
         let name = strdup("why")
         defer { free(name) }
         func print() -> Int64 {
-            session.call(BPF_FUNC_trace_printk, address(of: &text), UInt64(text.count), 5, address(of: name), 0)
+            session.call(BPF_FUNC_trace_printk, text.address, UInt64(text.count), 5, address(of: name), 0)
         }
         #expect(print() == error(ENOENT))
         let ring = try session.ring(8192)
@@ -138,21 +139,21 @@ import Testing
             #expect($0.load(fromByteOffset: 12, as: UInt32.self) == test_thread_id())
         }
         // Without its terminator, or with more arguments than there are.
-        #expect(session.call(BPF_FUNC_trace_printk, address(of: &text), UInt64(text.count) - 1, 5, 0, 0) == error(EINVAL))
-        var numbers: [UInt64] = [1, 2, 3, 4, 5]
-        var format = Array("%d %d %d %d %d".utf8CString)
-        func printv(_ bytes: UInt64) -> Int64 {
-            session.call(BPF_FUNC_trace_vprintk, address(of: &format), UInt64(format.count), address(of: &numbers), bytes)
+        #expect(session.call(BPF_FUNC_trace_printk, text.address, UInt64(text.count) - 1, 5, 0, 0) == error(EINVAL))
+        let numbers = Memory<UInt64>([1, 2, 3, 4, 5])
+        let format = Memory(Array("%d %d %d %d %d".utf8CString))
+        let wide = Memory(Array("%4000d".utf8CString))
+        func printv(_ bytes: UInt64, _ format: Memory<CChar>) -> Int64 {
+            session.call(BPF_FUNC_trace_vprintk, format.address, UInt64(format.count), numbers.address, bytes)
         }
-        #expect(printv(40) == 9)
+        #expect(printv(40, format) == 9)
         #expect(reader.next().map { String(decoding: $0.dropFirst(16), as: UTF8.self) } == "1 2 3 4 5")
-        #expect(printv(32) == error(EINVAL))
-        #expect(printv(39) == error(EINVAL))
-        format = Array("%4000d".utf8CString)
-        #expect(printv(8) == Int64(FS_PRINT_MAXIMUM))
+        #expect(printv(32, format) == error(EINVAL))
+        #expect(printv(39, format) == error(EINVAL))
+        #expect(printv(8, wide) == Int64(FS_PRINT_MAXIMUM))
         #expect(reader.next()?.count == 16 + Int(FS_PRINT_MAXIMUM))
         var last: Int64 = 0
-        for _ in 0..<100 where last >= 0 { last = printv(8) }
+        for _ in 0..<100 where last >= 0 { last = printv(8, wide) }
         #expect(last == error(EAGAIN))
         #expect(ring.pointer.pointee.dropped == 1)
     }
@@ -209,15 +210,15 @@ import Testing
         session.state.pointee.process_id_address = 0
         #expect(session.call(BPF_FUNC_get_current_pid_tgid) == expected)
         #expect(session.call(BPF_FUNC_get_current_uid_gid) == Int64(getgid()) << 32 | Int64(getuid()))
-        var name = [CChar](repeating: 0x55, count: 20)
-        #expect(session.call(BPF_FUNC_get_current_comm, address(of: &name), 16) == 0)
+        let name = Memory([CChar](repeating: 0x55, count: 20))
+        #expect(session.call(BPF_FUNC_get_current_comm, name.address, 16) == 0)
         var expectedName = [CChar](repeating: 0, count: 16)
         #expect(test_thread_name(&expectedName) == 0)
-        #expect(Array(name.prefix(16)) == expectedName)
-        #expect(name[16] == 0x55)
-        #expect(session.call(BPF_FUNC_get_current_comm, address(of: &name), 3) == 0)
-        #expect(Array(name.prefix(3)) == [expectedName[0], expectedName[1], 0])
-        #expect(session.call(BPF_FUNC_get_current_comm, address(of: &name), 0) == error(EINVAL))
+        #expect(Array(name.array.prefix(16)) == expectedName)
+        #expect(name.array[16] == 0x55)
+        #expect(session.call(BPF_FUNC_get_current_comm, name.address, 3) == 0)
+        #expect(Array(name.array.prefix(3)) == [expectedName[0], expectedName[1], 0])
+        #expect(session.call(BPF_FUNC_get_current_comm, name.address, 0) == error(EINVAL))
         // The thread may move between two questions, but not every time.
         #expect((0..<100).contains { _ in
             let before = test_cpu()
@@ -249,9 +250,10 @@ import Testing
                     // Up to the border all is there, but no terminator.
                     memset(memory - 3, 65, 3)
                 }
-                var buffer = [UInt8](repeating: 0xaa, count: 24)
-                #expect(session.call(helper, address(of: &buffer), 16, bad) == error(EFAULT))
-                #expect(buffer == [UInt8](repeating: 0, count: 16) + [UInt8](repeating: 0xaa, count: 8))
+                let buffer = Memory([UInt8](repeating: 0xaa, count: 24))
+                #expect(session.call(helper, buffer.address, 16, bad) == error(EFAULT))
+                let untouched = [UInt8](repeating: 0xaa, count: 8)
+                #expect(buffer.array == [UInt8](repeating: 0, count: 16) + untouched)
             }
             #expect(session.call(helper, 0, 0, 0) == 0)
         }
@@ -263,9 +265,9 @@ import Testing
         for index in 0..<300 { border[index - 300] = CChar(index % 100 + 1) }
         for helper in Self.readers {
             for size in [1, 7, 8, 300] {
-                var buffer = [CChar](repeating: 0, count: 300)
-                #expect(session.call(helper, address(of: &buffer), UInt64(size), address(of: border - size)) == 0)
-                #expect((0..<size).allSatisfy { buffer[$0] == border[$0 - size] })
+                let buffer = Memory([CChar](repeating: 0, count: 300))
+                #expect(session.call(helper, buffer.address, UInt64(size), address(of: border - size)) == 0)
+                #expect((0..<size).allSatisfy { buffer.array[$0] == border[$0 - size] })
             }
         }
     }
@@ -279,8 +281,9 @@ import Testing
                 memset(start, 66, length)
                 border[-1] = 0
                 for size in [1, 2, 16, 255, 256, 257, 1001, 1500] {
-                    var buffer = [UInt8](repeating: 0xaa, count: 1600)
-                    let result = session.call(helper, address(of: &buffer), UInt64(size), address(of: start))
+                    let memory = Memory([UInt8](repeating: 0xaa, count: 1600))
+                    let result = session.call(helper, memory.address, UInt64(size), address(of: start))
+                    let buffer = memory.array
                     let copied = min(length + 1, size)
                     #expect(result == Int64(copied))
                     #expect(buffer[0..<(copied - 1)].allSatisfy { $0 == 66 })
@@ -293,15 +296,15 @@ import Testing
 
     @Test("memory is written only if that was allowed, and only where it may be")
     func write() {
-        var target: UInt64 = 1
-        var source: UInt64 = 2
-        #expect(session.call(BPF_FUNC_probe_write_user, address(of: &target), address(of: &source), 8) == error(EPERM))
-        #expect(target == 1)
+        let target = Memory<UInt64>(1)
+        let source = Memory<UInt64>(2)
+        #expect(session.call(BPF_FUNC_probe_write_user, target.address, source.address, 8) == error(EPERM))
+        #expect(target.value == 1)
         session.state.pointee.allow_write = 1
-        #expect(session.call(BPF_FUNC_probe_write_user, address(of: &target), address(of: &source), 8) == 0)
-        #expect(target == 2)
+        #expect(session.call(BPF_FUNC_probe_write_user, target.address, source.address, 8) == 0)
+        #expect(target.value == 2)
         for bad in [0, address(of: test_border()), address(of: test_read_only_page()), .max - 3] as [UInt64] {
-            #expect(session.call(BPF_FUNC_probe_write_user, bad, address(of: &source), 8) == error(EFAULT))
+            #expect(session.call(BPF_FUNC_probe_write_user, bad, source.address, 8) == error(EFAULT))
         }
     }
 
@@ -313,20 +316,20 @@ import Testing
         var frame: [UInt64] = [0, 77, 0x4000, 2, 11, 22, 33]
         frame.withUnsafeMutableBytes {
             let ctx = $0.address + 32
-            var value: UInt64 = 0
+            let value = Memory<UInt64>(0)
             #expect(session.call(BPF_FUNC_get_func_ip, ctx) == 0x4000)
             #expect(session.call(BPF_FUNC_get_attach_cookie, ctx) == 77)
             #expect(session.call(BPF_FUNC_get_func_arg_cnt, ctx) == 2)
-            #expect(session.call(BPF_FUNC_get_func_arg, ctx, 1, address(of: &value)) == 0)
-            #expect(value == 22)
-            #expect(session.call(BPF_FUNC_get_func_arg, ctx, 2, address(of: &value)) == error(EINVAL))
-            #expect(session.call(BPF_FUNC_get_func_arg, ctx, .max, address(of: &value)) == error(EINVAL))
-            #expect(session.call(BPF_FUNC_get_func_ret, ctx, address(of: &value)) == error(EOPNOTSUPP))
-            #expect(value == 22)
+            #expect(session.call(BPF_FUNC_get_func_arg, ctx, 1, value.address) == 0)
+            #expect(value.value == 22)
+            #expect(session.call(BPF_FUNC_get_func_arg, ctx, 2, value.address) == error(EINVAL))
+            #expect(session.call(BPF_FUNC_get_func_arg, ctx, .max, value.address) == error(EINVAL))
+            #expect(session.call(BPF_FUNC_get_func_ret, ctx, value.address) == error(EOPNOTSUPP))
+            #expect(value.value == 22)
             $0.storeBytes(of: 2 | 5 << 8 | 1 << 63, toByteOffset: 24, as: UInt64.self)
             #expect(session.call(BPF_FUNC_get_func_arg_cnt, ctx) == 2)
-            #expect(session.call(BPF_FUNC_get_func_ret, ctx, address(of: &value)) == 0)
-            #expect(value == 33)
+            #expect(session.call(BPF_FUNC_get_func_ret, ctx, value.address) == 0)
+            #expect(value.value == 33)
         }
     }
 
@@ -392,19 +395,19 @@ import Testing
 
     @Test("find_fde finds the range that holds the address")
     func findFDE() {
-        var table: [UInt64] = [3, 100, 200, 1, 200, 300, 2, 500, 501, 3]
-        var bases: [UInt64] = [9, 9, 9]
+        let table = Memory<UInt64>([3, 100, 200, 1, 200, 300, 2, 500, 501, 3])
+        let bases = Memory<UInt64>([9, 9, 9])
         func find(_ pc: UInt64) -> UInt64 {
-            var frame: [UInt64] = [0, address(of: &table), 0, 0, pc, address(of: &bases), 0]
+            var frame: [UInt64] = [0, table.address, 0, 0, pc, bases.address, 0]
             return frame.withUnsafeMutableBytes {
                 test_call_native("find_fde", $0.baseAddress?.advanced(by: 32).assumingMemoryBound(to: UInt64.self))
             }
         }
         #expect([99, 300, 499, 501, 0, .max].map(find) == [0, 0, 0, 0, 0, 0])
-        #expect(bases == [9, 9, 9])
+        #expect(bases.array == [9, 9, 9])
         #expect([100, 199, 200, 299, 500].map(find) == [1, 1, 2, 2, 3])
-        #expect(bases == [0, 0, 500])
-        table[0] = 0
+        #expect(bases.array == [0, 0, 500])
+        table.value = 0
         #expect(find(100) == 0)
     }
 

@@ -206,16 +206,16 @@ import Testing
         let map = try session.map(FS_MAP_PERF_EVENT_ARRAY, key: 4, value: 4, entries: 0)
         var reader = map.reader()
         #expect(reader.limit == 1 << 20)
-        var data: [UInt64] = [1, 2]
+        let data = Memory<UInt64>([1, 2])
         let anyCPU: UInt64 = 0xffff_ffff
-        #expect(session.call(BPF_FUNC_perf_event_output, 0, map.address, anyCPU, address(of: &data), 16) == 0)
+        #expect(session.call(BPF_FUNC_perf_event_output, 0, map.address, anyCPU, data.address, 16) == 0)
         #expect(reader.next() == [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0])
-        #expect(session.call(BPF_FUNC_perf_event_output, 0, map.address, 1 << 40, address(of: &data), 16) == error(EINVAL))
+        #expect(session.call(BPF_FUNC_perf_event_output, 0, map.address, 1 << 40, data.address, 16) == error(EINVAL))
         var status: Int64 = 0
-        while status == 0 { status = session.call(BPF_FUNC_perf_event_output, 0, map.address, 0, address(of: &data), 16) }
+        while status == 0 { status = session.call(BPF_FUNC_perf_event_output, 0, map.address, 0, data.address, 16) }
         #expect(status == error(ENOSPC))
         let ring = try session.ring(4096)
-        #expect(session.call(BPF_FUNC_perf_event_output, 0, ring.address, anyCPU, address(of: &data), 16) == error(EINVAL))
+        #expect(session.call(BPF_FUNC_perf_event_output, 0, ring.address, anyCPU, data.address, 16) == error(EINVAL))
     }
 
     @Test("a ring's size is rounded up to a power of two of pages", arguments: [(1, 4096), (4096, 4096), (5000, 8192), (100_000, 131_072)] as [(UInt32, Int)])

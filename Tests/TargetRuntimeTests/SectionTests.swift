@@ -29,11 +29,11 @@ import Testing
     }
 
     private static func objectFile() -> String? {
-        let products = Bundle(for: Session.self).bundleURL.deletingLastPathComponent()
-        let candidates = [products, products.deletingLastPathComponent()].map {
-            $0.appendingPathComponent("TargetRuntime.build/TargetRuntime.c.o").path
-        }
-        return candidates.first { FileManager.default.fileExists(atPath: $0) }
+        // Both are products of the same build.
+        guard let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else { return nil }
+        let object = URL(fileURLWithPath: program).deletingLastPathComponent()
+            .appendingPathComponent("TargetRuntime.build/TargetRuntime.c.o").path
+        return FileManager.default.fileExists(atPath: object) ? object : nil
     }
 
     private static func output(_ tool: String, _ arguments: [String]) throws -> String {
