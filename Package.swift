@@ -57,11 +57,13 @@ let package = Package(
         .testTarget(name: "MachineCodeTests", dependencies: ["MachineCode", "CCapstone"]),
         .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
-        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "CLinux"]),
+        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),
         .testTarget(name: "ProcessEngineTests", dependencies: ["ProcessEngine", "FSession"]),
         .testTarget(name: "FSessionTests", dependencies: ["FSession"]),
         .testTarget(name: "CommandLineTests"),
+        // Shared memory, threads and children to kill for the runtime's tests.
+        .target(name: "TargetRuntimeTestSupport", dependencies: ["TargetRuntime"], path: "Tests/TargetRuntimeTestSupport"),
         // Real C functions for the trampoline tests to trace.
         .target(name: "TrampolineFunctions", path: "Tests/TrampolineFunctions"),
     ],

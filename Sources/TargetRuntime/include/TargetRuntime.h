@@ -26,6 +26,14 @@
 // Threads get a slot each; a "per-CPU" map holds a value for each slot, so a program's plain
 // increments never race with another thread's.
 #define FS_THREAD_SLOTS 64u
+// Where threads that found no free slot are remembered (see struct fs_state).
+#define FS_SLOT_SHARERS 256u
+// Rings whose reserved records wake the reader (more of them work, but their reader must poll).
+#define FS_STATE_RINGS 64u
+// A perf event array is one ring of this size: its max_entries is a number of CPUs.
+#define FS_PERF_RING_SIZE (1u << 20)
+// The longest text of one bpf_trace_printk.
+#define FS_PRINT_MAXIMUM 512u
 
 // struct fs_map.type: the kernel's BPF_MAP_TYPE_*.
 enum fs_map_type {
@@ -62,7 +70,7 @@ struct fs_map {
     uint32_t value_stride;   // value_size rounded up to 8 (times FS_THREAD_SLOTS where per-CPU)
     uint64_t data_offset;    // from this header to the elements (arrays: element i at data_offset + i * stride)
     uint64_t dropped;        // ring buffers: records that found no room; hashes: updates that found no element
-    uint64_t reserved[8];    // private to the implementation of the map's type
+    uint64_t reserved[8];    // private to the implementation of the map's type; 16-byte aligned
 };
 
 // A ring buffer has the kernel's layout behind its header page:
@@ -74,6 +82,9 @@ struct fs_map {
 #define FS_RING_BUSY (1u << 31)
 #define FS_RING_DISCARD (1u << 30)
 #define FS_RING_HEADER 8u
+// A record's head: u32 length | BUSY | DISCARD, then u32 owner: the writing thread's id in the low 22
+// bits (the kernel has no larger ones), in the others a number private to the runtime.
+#define FS_RING_OWNER_MASK 0x3fffffu
 
 // How the time stamp counter becomes CLOCK_MONOTONIC: ns = base_ns + ((tsc - base_tsc) * mult >> 32).
 // The controller writes the slot that `clock_index` does not name, then flips the index.
@@ -99,6 +110,10 @@ struct fs_state {
     int64_t print_ring_offset;     // from this struct to the struct fs_map of the ring of bpf_trace_printk; 0: none
     uint32_t slot_thread[FS_THREAD_SLOTS];  // the thread that owns a slot of the per-CPU maps
     uint64_t random[FS_THREAD_SLOTS];
+    // Private to the runtime, zero at first.
+    uint32_t slot_turn;
+    uint32_t slot_sharer[FS_SLOT_SHARERS];   // threads that share a slot because all were taken
+    int64_t ring_offset[FS_STATE_RINGS];     // from this struct to the rings that programs reserve in
 };
 
 // A record in the ring of bpf_trace_printk: this head, then the text.
@@ -120,6 +135,31 @@ const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else
 // Native "programs" for the engine's own links, by name: "library_event", "find_fde"; -1: unknown.
 int64_t fs_runtime_function_offset(const char *name);
 
+// "library_event" tells the controller that the set of loaded libraries changed and waits, 200 ms at
+// most, until it has acted. The attach cookie is the address of this (shared) struct. After the first
+// wait in vain nobody waits any more, until the controller acknowledges again.
+struct fs_library_watch {
+    uint32_t generation;       // events so far
+    uint32_t acknowledged;     // events that the controller has acted on
+    uint32_t controller_gone;
+    uint32_t sleeping;         // the controller waits for generation to change
+    uint64_t state;            // struct fs_state * in the target; not needed by the runtime
+};
+// The controller's side: waits until generation is no longer `seen` and returns it; then, once it has acted.
+uint32_t fs_library_wait(struct fs_library_watch *watch, uint32_t seen, uint64_t timeout_ns);
+void fs_library_acknowledge(struct fs_library_watch *watch, uint32_t generation);
+
+// "find_fde" answers libgcc's `_Unwind_Find_FDE(pc, struct dwarf_eh_bases *)` for our code, as an
+// fmod_ret: the attach cookie is the address of this table, sorted by start, in the target.
+struct fs_unwind_range {
+    uint64_t start, end;       // [start, end) has the frame description entry at address fde
+    uint64_t fde;
+};
+struct fs_unwind_table {
+    uint64_t count;
+    struct fs_unwind_range ranges[];
+};
+
 // --- Maps, from either side ---
 
 // Bytes of address space a map takes (ring buffers: with the second mapping of the data), 0 if the
@@ -128,6 +168,27 @@ size_t fs_map_size(const struct fs_map_spec *spec, const char **why);
 size_t fs_map_file_size(const struct fs_map_spec *spec);
 // Fills zeroed memory of fs_map_size bytes.
 int fs_map_init(void *memory, const struct fs_map_spec *spec);
+
+// The functions on `struct fs_map *` believe the map's header. For memory that the target can write, use
+// a view: what it believes was computed from the spec, and every index found in shared memory is checked.
+struct fs_map_view {
+    struct fs_map shape;     // header as fs_map_init wrote it
+    struct fs_map *map;
+};
+int fs_view_init(struct fs_map_view *view, void *memory, const struct fs_map_spec *spec);
+int fs_view_read(const struct fs_map_view *view, const void *key, void *value);
+int fs_view_write(const struct fs_map_view *view, const void *key, const void *value, uint64_t flags);
+int fs_view_delete(const struct fs_map_view *view, const void *key);
+int fs_view_next_key(const struct fs_map_view *view, const void *key, void *next);
+// Removes and returns the next element of a queue or stack.
+int fs_view_pop(const struct fs_map_view *view, void *value);
+// The next element at or behind *cursor (0 at first); visits every element that stays at most and at
+// least once, whatever else changes. -ENOENT at the end.
+int fs_view_iterate(const struct fs_map_view *view, uint64_t *cursor, void *key, void *value);
+// Bytes of a value as these functions copy it: value_size, per-CPU maps FS_THREAD_SLOTS strides, prog arrays 8
+// (the address of the code), and of data in a ring (`limit` of its reader).
+size_t fs_map_value_size(const struct fs_map_spec *spec);
+size_t fs_map_ring_size(const struct fs_map_spec *spec);
 
 // 0 or -errno. For per-CPU maps `value` holds FS_THREAD_SLOTS strides.
 int fs_map_read(struct fs_map *map, const void *key, void *value);
@@ -148,6 +209,12 @@ struct fs_ring_reader {
     uint64_t busy_since_ns;
     uint64_t abandoned;
     uint64_t corrupt;
+    uint64_t released;        // consumer position: what lies before it was handed back
+    uint64_t check_at_ns;     // when to look at the owner of a busy record again
+    uint32_t draining;        // nobody writes any more: every busy record is an abandoned one
+    // Whether a thread of the target still runs; NULL: look in this PID namespace.
+    int (*thread_is_alive)(uint32_t thread, void *context);
+    void *context;
 };
 void fs_ring_reader_init(struct fs_ring_reader *reader, struct fs_map *map, uint64_t limit);
 const void *fs_ring_next(struct fs_ring_reader *reader, uint32_t *length);

@@ -1,0 +1,50 @@
+// The engine's own programs in machine code: called as compiled ones are, `u64 f(u64 *ctx)`.
+#ifndef FS_NATIVE_H
+#define FS_NATIVE_H
+
+#define LIBRARY_WAIT_NS 200000000u
+
+static u64 native_library_event(u64 *ctx) {
+    struct fs_library_watch *watch = (struct fs_library_watch *)ctx[FS_CTX_ATTACH_COOKIE];
+    u32 generation = add32(&watch->generation, 1) + 1;
+    if (load32(&watch->sleeping)) futex_wake(&watch->generation);
+    if (load32(&watch->controller_gone)) return 0;
+    u64 start = kernel_clock(CLOCK_OF_MONOTONIC);
+    for (;;) {
+        u32 acknowledged = load32(&watch->acknowledged);
+        if ((i32)(acknowledged - generation) >= 0) return 0;
+        u64 waited = kernel_clock(CLOCK_OF_MONOTONIC) - start;
+        if (waited >= LIBRARY_WAIT_NS) break;
+        // Short, in case the one who wakes us is killed before it does. A signal only makes us look again.
+        u64 rest = LIBRARY_WAIT_NS - waited;
+        futex_wait(&watch->acknowledged, acknowledged, rest < 20000000u ? rest : 20000000u);
+    }
+    exchange32(&watch->controller_gone, 1);
+    return 0;
+}
+
+struct unwind_bases { u64 text, data, function; };
+
+static u64 native_find_fde(u64 *ctx) {
+    const struct fs_unwind_table *table = (const struct fs_unwind_table *)ctx[FS_CTX_ATTACH_COOKIE];
+    u64 address = ctx[0];
+    u64 low = 0, high = table->count;
+    while (low < high) {
+        u64 middle = low + (high - low) / 2;
+        const struct fs_unwind_range *range = &table->ranges[middle];
+        if (address >= range->end) {
+            low = middle + 1;
+        } else if (address < range->start) {
+            high = middle;
+        } else {
+            struct unwind_bases *bases = (struct unwind_bases *)ctx[1];
+            bases->text = 0;
+            bases->data = 0;
+            bases->function = range->start;
+            return range->fde;
+        }
+    }
+    return 0;
+}
+
+#endif

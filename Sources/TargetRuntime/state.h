@@ -1,0 +1,87 @@
+// Who runs, when, and in which slot: everything that comes from struct fs_state.
+#ifndef FS_STATE_H
+#define FS_STATE_H
+
+FS_INLINE u32 current_thread(struct fs_state *state) {
+    i32 offset = state->thread_id_offset;
+    if (FS_LIKELY(offset != 0)) return arch_thread_word(offset);
+    return (u32)system_call(SYSTEM_CALL_GETTID, 0, 0, 0, 0, 0, 0);
+}
+
+FS_INLINE u32 current_process(struct fs_state *state) {
+    u32 *cache = (u32 *)state->process_id_address;
+    u32 process = cache ? __atomic_load_n(cache, __ATOMIC_RELAXED) : 0;
+    if (FS_LIKELY(process != 0)) return process;
+    process = (u32)system_call(SYSTEM_CALL_GETPID, 0, 0, 0, 0, 0, 0);
+    if (cache) __atomic_store_n(cache, process, __ATOMIC_RELAXED);
+    return process;
+}
+
+// All slots have an owner and none of them is this thread. A thread that asks for the first time
+// looks for an owner that is gone; later, it only does so now and then.
+static __attribute__((noinline)) u32 slot_among_owned(struct fs_state *state, u32 thread, u32 first) {
+    u32 *seen = &state->slot_sharer[mix(thread) % FS_SLOT_SHARERS];
+    u32 look = __atomic_load_n(seen, __ATOMIC_RELAXED) != thread;
+    if (!look) {
+        u32 turn = __atomic_load_n(&state->slot_turn, __ATOMIC_RELAXED) + 1;
+        __atomic_store_n(&state->slot_turn, turn, __ATOMIC_RELAXED);
+        look = turn % 4096 == 0;
+    }
+    if (look) {
+        __atomic_store_n(seen, thread, __ATOMIC_RELAXED);
+        for (u32 i = 0; i < FS_THREAD_SLOTS; i++) {
+            u32 slot = (first + i) % FS_THREAD_SLOTS;
+            u32 owner = load32(&state->slot_thread[slot]);
+            if (owner == thread) return slot;
+            if (thread_is_gone(owner) && cas32(&state->slot_thread[slot], owner, thread)) return slot;
+        }
+    }
+    return first;
+}
+
+// The thread's own slot: values in it are changed by no other thread, as long as there are no more
+// threads than slots. Slots are never emptied, so a search may stop at the first empty one.
+FS_INLINE u32 current_slot(struct fs_state *state) {
+    u32 thread = current_thread(state);
+    u32 first = (u32)mix(thread) % FS_THREAD_SLOTS;
+    for (u32 i = 0; i < FS_THREAD_SLOTS; i++) {
+        u32 slot = (first + i) % FS_THREAD_SLOTS;
+        u32 owner = load32(&state->slot_thread[slot]);
+        if (FS_LIKELY(owner == thread)) return slot;
+        if (owner != 0) continue;
+        if (cas32(&state->slot_thread[slot], 0, thread)) return slot;
+        // Another thread was quicker, or a signal handler of this one.
+        if (load32(&state->slot_thread[slot]) == thread) return slot;
+    }
+    return slot_among_owned(state, thread, first);
+}
+
+enum { CLOCK_OF_MONOTONIC = 1, CLOCK_OF_BOOT = 7, CLOCK_OF_TAI = 11 };
+
+FS_INLINE u64 monotonic_time(struct fs_state *state) {
+    if (FS_LIKELY(state->clock_is_tsc)) {
+        for (u32 attempt = 0; attempt < 4; attempt++) {
+            u32 index = load32(&state->clock_index);
+            struct fs_clock *clock = &state->clock[index & 1];
+            u64 counter = arch_counter();
+            u64 base_ns = __atomic_load_n(&clock->base_ns, __ATOMIC_RELAXED);
+            u64 base_tsc = __atomic_load_n(&clock->base_tsc, __ATOMIC_RELAXED);
+            u64 mult = __atomic_load_n(&clock->mult, __ATOMIC_RELAXED);
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+            if (FS_UNLIKELY(load32(&state->clock_index) != index)) continue;
+            // The difference is negative where this CPU's counter lags the one that calibrated.
+            i64 passed = (i64)(counter - base_tsc);
+            u64 size = passed < 0 ? 0 - (u64)passed : (u64)passed;
+            u64 nanoseconds = (u64)((unsigned __int128)size * mult >> 32);
+            return passed < 0 ? base_ns - nanoseconds : base_ns + nanoseconds;
+        }
+    }
+    return kernel_clock(CLOCK_OF_MONOTONIC);
+}
+
+FS_INLINE u64 boot_time(struct fs_state *state) {
+    if (state->clock_is_tsc) return monotonic_time(state) + (u64)state->boottime_delta_ns;
+    return kernel_clock(CLOCK_OF_BOOT);
+}
+
+#endif
