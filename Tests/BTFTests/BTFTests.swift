@@ -1,1 +1,2 @@
+import BTF
 import Testing

@@ -1,0 +1,442 @@
+/// The helper functions of the kernel's numbering (`enum bpf_func_id`), 1…211. Cases carry the kernel's names
+/// in Swift's spelling; ``name`` has the kernel's own. Which of them an engine offers is the engine's matter.
+package enum Helper: UInt32, Sendable, CaseIterable {
+    case mapLookupElem = 1
+    case mapUpdateElem = 2
+    case mapDeleteElem = 3
+    case probeRead = 4
+    case ktimeGetNs = 5
+    case tracePrintk = 6
+    case getPrandomU32 = 7
+    case getSmpProcessorId = 8
+    case skbStoreBytes = 9
+    case l3CsumReplace = 10
+    case l4CsumReplace = 11
+    case tailCall = 12
+    case cloneRedirect = 13
+    case getCurrentPidTgid = 14
+    case getCurrentUidGid = 15
+    case getCurrentComm = 16
+    case getCgroupClassid = 17
+    case skbVlanPush = 18
+    case skbVlanPop = 19
+    case skbGetTunnelKey = 20
+    case skbSetTunnelKey = 21
+    case perfEventRead = 22
+    case redirect = 23
+    case getRouteRealm = 24
+    case perfEventOutput = 25
+    case skbLoadBytes = 26
+    case getStackid = 27
+    case csumDiff = 28
+    case skbGetTunnelOpt = 29
+    case skbSetTunnelOpt = 30
+    case skbChangeProto = 31
+    case skbChangeType = 32
+    case skbUnderCgroup = 33
+    case getHashRecalc = 34
+    case getCurrentTask = 35
+    case probeWriteUser = 36
+    case currentTaskUnderCgroup = 37
+    case skbChangeTail = 38
+    case skbPullData = 39
+    case csumUpdate = 40
+    case setHashInvalid = 41
+    case getNumaNodeId = 42
+    case skbChangeHead = 43
+    case xdpAdjustHead = 44
+    case probeReadStr = 45
+    case getSocketCookie = 46
+    case getSocketUid = 47
+    case setHash = 48
+    case setsockopt = 49
+    case skbAdjustRoom = 50
+    case redirectMap = 51
+    case skRedirectMap = 52
+    case sockMapUpdate = 53
+    case xdpAdjustMeta = 54
+    case perfEventReadValue = 55
+    case perfProgReadValue = 56
+    case getsockopt = 57
+    case overrideReturn = 58
+    case sockOpsCbFlagsSet = 59
+    case msgRedirectMap = 60
+    case msgApplyBytes = 61
+    case msgCorkBytes = 62
+    case msgPullData = 63
+    case bind = 64
+    case xdpAdjustTail = 65
+    case skbGetXfrmState = 66
+    case getStack = 67
+    case skbLoadBytesRelative = 68
+    case fibLookup = 69
+    case sockHashUpdate = 70
+    case msgRedirectHash = 71
+    case skRedirectHash = 72
+    case lwtPushEncap = 73
+    case lwtSeg6StoreBytes = 74
+    case lwtSeg6AdjustSrh = 75
+    case lwtSeg6Action = 76
+    case rcRepeat = 77
+    case rcKeydown = 78
+    case skbCgroupId = 79
+    case getCurrentCgroupId = 80
+    case getLocalStorage = 81
+    case skSelectReuseport = 82
+    case skbAncestorCgroupId = 83
+    case skLookupTcp = 84
+    case skLookupUdp = 85
+    case skRelease = 86
+    case mapPushElem = 87
+    case mapPopElem = 88
+    case mapPeekElem = 89
+    case msgPushData = 90
+    case msgPopData = 91
+    case rcPointerRel = 92
+    case spinLock = 93
+    case spinUnlock = 94
+    case skFullsock = 95
+    case tcpSock = 96
+    case skbEcnSetCe = 97
+    case getListenerSock = 98
+    case skcLookupTcp = 99
+    case tcpCheckSyncookie = 100
+    case sysctlGetName = 101
+    case sysctlGetCurrentValue = 102
+    case sysctlGetNewValue = 103
+    case sysctlSetNewValue = 104
+    case strtol = 105
+    case strtoul = 106
+    case skStorageGet = 107
+    case skStorageDelete = 108
+    case sendSignal = 109
+    case tcpGenSyncookie = 110
+    case skbOutput = 111
+    case probeReadUser = 112
+    case probeReadKernel = 113
+    case probeReadUserStr = 114
+    case probeReadKernelStr = 115
+    case tcpSendAck = 116
+    case sendSignalThread = 117
+    case jiffies64 = 118
+    case readBranchRecords = 119
+    case getNsCurrentPidTgid = 120
+    case xdpOutput = 121
+    case getNetnsCookie = 122
+    case getCurrentAncestorCgroupId = 123
+    case skAssign = 124
+    case ktimeGetBootNs = 125
+    case seqPrintf = 126
+    case seqWrite = 127
+    case skCgroupId = 128
+    case skAncestorCgroupId = 129
+    case ringbufOutput = 130
+    case ringbufReserve = 131
+    case ringbufSubmit = 132
+    case ringbufDiscard = 133
+    case ringbufQuery = 134
+    case csumLevel = 135
+    case skcToTcp6Sock = 136
+    case skcToTcpSock = 137
+    case skcToTcpTimewaitSock = 138
+    case skcToTcpRequestSock = 139
+    case skcToUdp6Sock = 140
+    case getTaskStack = 141
+    case loadHdrOpt = 142
+    case storeHdrOpt = 143
+    case reserveHdrOpt = 144
+    case inodeStorageGet = 145
+    case inodeStorageDelete = 146
+    case dPath = 147
+    case copyFromUser = 148
+    case snprintfBtf = 149
+    case seqPrintfBtf = 150
+    case skbCgroupClassid = 151
+    case redirectNeigh = 152
+    case perCpuPtr = 153
+    case thisCpuPtr = 154
+    case redirectPeer = 155
+    case taskStorageGet = 156
+    case taskStorageDelete = 157
+    case getCurrentTaskBtf = 158
+    case bprmOptsSet = 159
+    case ktimeGetCoarseNs = 160
+    case imaInodeHash = 161
+    case sockFromFile = 162
+    case checkMtu = 163
+    case forEachMapElem = 164
+    case snprintf = 165
+    case sysBpf = 166
+    case btfFindByNameKind = 167
+    case sysClose = 168
+    case timerInit = 169
+    case timerSetCallback = 170
+    case timerStart = 171
+    case timerCancel = 172
+    case getFuncIp = 173
+    case getAttachCookie = 174
+    case taskPtRegs = 175
+    case getBranchSnapshot = 176
+    case traceVprintk = 177
+    case skcToUnixSock = 178
+    case kallsymsLookupName = 179
+    case findVma = 180
+    case loop = 181
+    case strncmp = 182
+    case getFuncArg = 183
+    case getFuncRet = 184
+    case getFuncArgCnt = 185
+    case getRetval = 186
+    case setRetval = 187
+    case xdpGetBuffLen = 188
+    case xdpLoadBytes = 189
+    case xdpStoreBytes = 190
+    case copyFromUserTask = 191
+    case skbSetTstamp = 192
+    case imaFileHash = 193
+    case kptrXchg = 194
+    case mapLookupPercpuElem = 195
+    case skcToMptcpSock = 196
+    case dynptrFromMem = 197
+    case ringbufReserveDynptr = 198
+    case ringbufSubmitDynptr = 199
+    case ringbufDiscardDynptr = 200
+    case dynptrRead = 201
+    case dynptrWrite = 202
+    case dynptrData = 203
+    case tcpRawGenSyncookieIpv4 = 204
+    case tcpRawGenSyncookieIpv6 = 205
+    case tcpRawCheckSyncookieIpv4 = 206
+    case tcpRawCheckSyncookieIpv6 = 207
+    case ktimeGetTaiNs = 208
+    case userRingbufDrain = 209
+    case cgrpStorageGet = 210
+    case cgrpStorageDelete = 211
+}
+
+extension Helper {
+    /// The kernel's name, as programs and its log write it.
+    package var name: String {
+        switch self {
+        case .mapLookupElem: "bpf_map_lookup_elem"
+        case .mapUpdateElem: "bpf_map_update_elem"
+        case .mapDeleteElem: "bpf_map_delete_elem"
+        case .probeRead: "bpf_probe_read"
+        case .ktimeGetNs: "bpf_ktime_get_ns"
+        case .tracePrintk: "bpf_trace_printk"
+        case .getPrandomU32: "bpf_get_prandom_u32"
+        case .getSmpProcessorId: "bpf_get_smp_processor_id"
+        case .skbStoreBytes: "bpf_skb_store_bytes"
+        case .l3CsumReplace: "bpf_l3_csum_replace"
+        case .l4CsumReplace: "bpf_l4_csum_replace"
+        case .tailCall: "bpf_tail_call"
+        case .cloneRedirect: "bpf_clone_redirect"
+        case .getCurrentPidTgid: "bpf_get_current_pid_tgid"
+        case .getCurrentUidGid: "bpf_get_current_uid_gid"
+        case .getCurrentComm: "bpf_get_current_comm"
+        case .getCgroupClassid: "bpf_get_cgroup_classid"
+        case .skbVlanPush: "bpf_skb_vlan_push"
+        case .skbVlanPop: "bpf_skb_vlan_pop"
+        case .skbGetTunnelKey: "bpf_skb_get_tunnel_key"
+        case .skbSetTunnelKey: "bpf_skb_set_tunnel_key"
+        case .perfEventRead: "bpf_perf_event_read"
+        case .redirect: "bpf_redirect"
+        case .getRouteRealm: "bpf_get_route_realm"
+        case .perfEventOutput: "bpf_perf_event_output"
+        case .skbLoadBytes: "bpf_skb_load_bytes"
+        case .getStackid: "bpf_get_stackid"
+        case .csumDiff: "bpf_csum_diff"
+        case .skbGetTunnelOpt: "bpf_skb_get_tunnel_opt"
+        case .skbSetTunnelOpt: "bpf_skb_set_tunnel_opt"
+        case .skbChangeProto: "bpf_skb_change_proto"
+        case .skbChangeType: "bpf_skb_change_type"
+        case .skbUnderCgroup: "bpf_skb_under_cgroup"
+        case .getHashRecalc: "bpf_get_hash_recalc"
+        case .getCurrentTask: "bpf_get_current_task"
+        case .probeWriteUser: "bpf_probe_write_user"
+        case .currentTaskUnderCgroup: "bpf_current_task_under_cgroup"
+        case .skbChangeTail: "bpf_skb_change_tail"
+        case .skbPullData: "bpf_skb_pull_data"
+        case .csumUpdate: "bpf_csum_update"
+        case .setHashInvalid: "bpf_set_hash_invalid"
+        case .getNumaNodeId: "bpf_get_numa_node_id"
+        case .skbChangeHead: "bpf_skb_change_head"
+        case .xdpAdjustHead: "bpf_xdp_adjust_head"
+        case .probeReadStr: "bpf_probe_read_str"
+        case .getSocketCookie: "bpf_get_socket_cookie"
+        case .getSocketUid: "bpf_get_socket_uid"
+        case .setHash: "bpf_set_hash"
+        case .setsockopt: "bpf_setsockopt"
+        case .skbAdjustRoom: "bpf_skb_adjust_room"
+        case .redirectMap: "bpf_redirect_map"
+        case .skRedirectMap: "bpf_sk_redirect_map"
+        case .sockMapUpdate: "bpf_sock_map_update"
+        case .xdpAdjustMeta: "bpf_xdp_adjust_meta"
+        case .perfEventReadValue: "bpf_perf_event_read_value"
+        case .perfProgReadValue: "bpf_perf_prog_read_value"
+        case .getsockopt: "bpf_getsockopt"
+        case .overrideReturn: "bpf_override_return"
+        case .sockOpsCbFlagsSet: "bpf_sock_ops_cb_flags_set"
+        case .msgRedirectMap: "bpf_msg_redirect_map"
+        case .msgApplyBytes: "bpf_msg_apply_bytes"
+        case .msgCorkBytes: "bpf_msg_cork_bytes"
+        case .msgPullData: "bpf_msg_pull_data"
+        case .bind: "bpf_bind"
+        case .xdpAdjustTail: "bpf_xdp_adjust_tail"
+        case .skbGetXfrmState: "bpf_skb_get_xfrm_state"
+        case .getStack: "bpf_get_stack"
+        case .skbLoadBytesRelative: "bpf_skb_load_bytes_relative"
+        case .fibLookup: "bpf_fib_lookup"
+        case .sockHashUpdate: "bpf_sock_hash_update"
+        case .msgRedirectHash: "bpf_msg_redirect_hash"
+        case .skRedirectHash: "bpf_sk_redirect_hash"
+        case .lwtPushEncap: "bpf_lwt_push_encap"
+        case .lwtSeg6StoreBytes: "bpf_lwt_seg6_store_bytes"
+        case .lwtSeg6AdjustSrh: "bpf_lwt_seg6_adjust_srh"
+        case .lwtSeg6Action: "bpf_lwt_seg6_action"
+        case .rcRepeat: "bpf_rc_repeat"
+        case .rcKeydown: "bpf_rc_keydown"
+        case .skbCgroupId: "bpf_skb_cgroup_id"
+        case .getCurrentCgroupId: "bpf_get_current_cgroup_id"
+        case .getLocalStorage: "bpf_get_local_storage"
+        case .skSelectReuseport: "bpf_sk_select_reuseport"
+        case .skbAncestorCgroupId: "bpf_skb_ancestor_cgroup_id"
+        case .skLookupTcp: "bpf_sk_lookup_tcp"
+        case .skLookupUdp: "bpf_sk_lookup_udp"
+        case .skRelease: "bpf_sk_release"
+        case .mapPushElem: "bpf_map_push_elem"
+        case .mapPopElem: "bpf_map_pop_elem"
+        case .mapPeekElem: "bpf_map_peek_elem"
+        case .msgPushData: "bpf_msg_push_data"
+        case .msgPopData: "bpf_msg_pop_data"
+        case .rcPointerRel: "bpf_rc_pointer_rel"
+        case .spinLock: "bpf_spin_lock"
+        case .spinUnlock: "bpf_spin_unlock"
+        case .skFullsock: "bpf_sk_fullsock"
+        case .tcpSock: "bpf_tcp_sock"
+        case .skbEcnSetCe: "bpf_skb_ecn_set_ce"
+        case .getListenerSock: "bpf_get_listener_sock"
+        case .skcLookupTcp: "bpf_skc_lookup_tcp"
+        case .tcpCheckSyncookie: "bpf_tcp_check_syncookie"
+        case .sysctlGetName: "bpf_sysctl_get_name"
+        case .sysctlGetCurrentValue: "bpf_sysctl_get_current_value"
+        case .sysctlGetNewValue: "bpf_sysctl_get_new_value"
+        case .sysctlSetNewValue: "bpf_sysctl_set_new_value"
+        case .strtol: "bpf_strtol"
+        case .strtoul: "bpf_strtoul"
+        case .skStorageGet: "bpf_sk_storage_get"
+        case .skStorageDelete: "bpf_sk_storage_delete"
+        case .sendSignal: "bpf_send_signal"
+        case .tcpGenSyncookie: "bpf_tcp_gen_syncookie"
+        case .skbOutput: "bpf_skb_output"
+        case .probeReadUser: "bpf_probe_read_user"
+        case .probeReadKernel: "bpf_probe_read_kernel"
+        case .probeReadUserStr: "bpf_probe_read_user_str"
+        case .probeReadKernelStr: "bpf_probe_read_kernel_str"
+        case .tcpSendAck: "bpf_tcp_send_ack"
+        case .sendSignalThread: "bpf_send_signal_thread"
+        case .jiffies64: "bpf_jiffies64"
+        case .readBranchRecords: "bpf_read_branch_records"
+        case .getNsCurrentPidTgid: "bpf_get_ns_current_pid_tgid"
+        case .xdpOutput: "bpf_xdp_output"
+        case .getNetnsCookie: "bpf_get_netns_cookie"
+        case .getCurrentAncestorCgroupId: "bpf_get_current_ancestor_cgroup_id"
+        case .skAssign: "bpf_sk_assign"
+        case .ktimeGetBootNs: "bpf_ktime_get_boot_ns"
+        case .seqPrintf: "bpf_seq_printf"
+        case .seqWrite: "bpf_seq_write"
+        case .skCgroupId: "bpf_sk_cgroup_id"
+        case .skAncestorCgroupId: "bpf_sk_ancestor_cgroup_id"
+        case .ringbufOutput: "bpf_ringbuf_output"
+        case .ringbufReserve: "bpf_ringbuf_reserve"
+        case .ringbufSubmit: "bpf_ringbuf_submit"
+        case .ringbufDiscard: "bpf_ringbuf_discard"
+        case .ringbufQuery: "bpf_ringbuf_query"
+        case .csumLevel: "bpf_csum_level"
+        case .skcToTcp6Sock: "bpf_skc_to_tcp6_sock"
+        case .skcToTcpSock: "bpf_skc_to_tcp_sock"
+        case .skcToTcpTimewaitSock: "bpf_skc_to_tcp_timewait_sock"
+        case .skcToTcpRequestSock: "bpf_skc_to_tcp_request_sock"
+        case .skcToUdp6Sock: "bpf_skc_to_udp6_sock"
+        case .getTaskStack: "bpf_get_task_stack"
+        case .loadHdrOpt: "bpf_load_hdr_opt"
+        case .storeHdrOpt: "bpf_store_hdr_opt"
+        case .reserveHdrOpt: "bpf_reserve_hdr_opt"
+        case .inodeStorageGet: "bpf_inode_storage_get"
+        case .inodeStorageDelete: "bpf_inode_storage_delete"
+        case .dPath: "bpf_d_path"
+        case .copyFromUser: "bpf_copy_from_user"
+        case .snprintfBtf: "bpf_snprintf_btf"
+        case .seqPrintfBtf: "bpf_seq_printf_btf"
+        case .skbCgroupClassid: "bpf_skb_cgroup_classid"
+        case .redirectNeigh: "bpf_redirect_neigh"
+        case .perCpuPtr: "bpf_per_cpu_ptr"
+        case .thisCpuPtr: "bpf_this_cpu_ptr"
+        case .redirectPeer: "bpf_redirect_peer"
+        case .taskStorageGet: "bpf_task_storage_get"
+        case .taskStorageDelete: "bpf_task_storage_delete"
+        case .getCurrentTaskBtf: "bpf_get_current_task_btf"
+        case .bprmOptsSet: "bpf_bprm_opts_set"
+        case .ktimeGetCoarseNs: "bpf_ktime_get_coarse_ns"
+        case .imaInodeHash: "bpf_ima_inode_hash"
+        case .sockFromFile: "bpf_sock_from_file"
+        case .checkMtu: "bpf_check_mtu"
+        case .forEachMapElem: "bpf_for_each_map_elem"
+        case .snprintf: "bpf_snprintf"
+        case .sysBpf: "bpf_sys_bpf"
+        case .btfFindByNameKind: "bpf_btf_find_by_name_kind"
+        case .sysClose: "bpf_sys_close"
+        case .timerInit: "bpf_timer_init"
+        case .timerSetCallback: "bpf_timer_set_callback"
+        case .timerStart: "bpf_timer_start"
+        case .timerCancel: "bpf_timer_cancel"
+        case .getFuncIp: "bpf_get_func_ip"
+        case .getAttachCookie: "bpf_get_attach_cookie"
+        case .taskPtRegs: "bpf_task_pt_regs"
+        case .getBranchSnapshot: "bpf_get_branch_snapshot"
+        case .traceVprintk: "bpf_trace_vprintk"
+        case .skcToUnixSock: "bpf_skc_to_unix_sock"
+        case .kallsymsLookupName: "bpf_kallsyms_lookup_name"
+        case .findVma: "bpf_find_vma"
+        case .loop: "bpf_loop"
+        case .strncmp: "bpf_strncmp"
+        case .getFuncArg: "bpf_get_func_arg"
+        case .getFuncRet: "bpf_get_func_ret"
+        case .getFuncArgCnt: "bpf_get_func_arg_cnt"
+        case .getRetval: "bpf_get_retval"
+        case .setRetval: "bpf_set_retval"
+        case .xdpGetBuffLen: "bpf_xdp_get_buff_len"
+        case .xdpLoadBytes: "bpf_xdp_load_bytes"
+        case .xdpStoreBytes: "bpf_xdp_store_bytes"
+        case .copyFromUserTask: "bpf_copy_from_user_task"
+        case .skbSetTstamp: "bpf_skb_set_tstamp"
+        case .imaFileHash: "bpf_ima_file_hash"
+        case .kptrXchg: "bpf_kptr_xchg"
+        case .mapLookupPercpuElem: "bpf_map_lookup_percpu_elem"
+        case .skcToMptcpSock: "bpf_skc_to_mptcp_sock"
+        case .dynptrFromMem: "bpf_dynptr_from_mem"
+        case .ringbufReserveDynptr: "bpf_ringbuf_reserve_dynptr"
+        case .ringbufSubmitDynptr: "bpf_ringbuf_submit_dynptr"
+        case .ringbufDiscardDynptr: "bpf_ringbuf_discard_dynptr"
+        case .dynptrRead: "bpf_dynptr_read"
+        case .dynptrWrite: "bpf_dynptr_write"
+        case .dynptrData: "bpf_dynptr_data"
+        case .tcpRawGenSyncookieIpv4: "bpf_tcp_raw_gen_syncookie_ipv4"
+        case .tcpRawGenSyncookieIpv6: "bpf_tcp_raw_gen_syncookie_ipv6"
+        case .tcpRawCheckSyncookieIpv4: "bpf_tcp_raw_check_syncookie_ipv4"
+        case .tcpRawCheckSyncookieIpv6: "bpf_tcp_raw_check_syncookie_ipv6"
+        case .ktimeGetTaiNs: "bpf_ktime_get_tai_ns"
+        case .userRingbufDrain: "bpf_user_ringbuf_drain"
+        case .cgrpStorageGet: "bpf_cgrp_storage_get"
+        case .cgrpStorageDelete: "bpf_cgrp_storage_delete"
+        }
+    }
+
+    /// The helper that the kernel calls `name`.
+    package init?(name: String) {
+        guard let helper = Helper.byName[name] else { return nil }
+        self = helper
+    }
+
+    private static let byName = Dictionary(uniqueKeysWithValues: allCases.map { ($0.name, $0) })
+}

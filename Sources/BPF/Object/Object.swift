@@ -1,0 +1,97 @@
+import BTF
+import ELF
+
+/// A BPF object as clang makes it, linked: each program with the subprograms that it uses, and all references
+/// to maps, variables and functions replaced by indices into the lists here.
+package struct Object: Sendable {
+    /// What the object is called in errors: its path.
+    package let name: String
+    package let programs: [ObjectProgram]
+    /// The maps of `.maps`, then one for each section of variables.
+    package let maps: [MapDefinition]
+    package let externs: [Extern]
+    /// The contents of the section "license", e.g. "GPL".
+    package let license: String
+    package let btf: BTF?
+
+    /// Reads an object that is in memory already.
+    package init(bytes: [UInt8], name: String = "the object") throws(ObjectError) {
+        let file: ELFFile
+        do { file = try ELFFile(bytes: bytes, name: name) } catch { throw .elf(error) }
+        try self.init(file: file)
+    }
+
+    /// Reads an object file.
+    package init(path: String) throws(ObjectError) {
+        let file: ELFFile
+        do { file = try ELFFile(path: path) } catch { throw .elf(error) }
+        try self.init(file: file)
+    }
+
+    private init(file: ELFFile) throws(ObjectError) {
+        let input = try ObjectInput(file: file)
+        let maps = try MapReader(input: input).maps()
+        var linker = try ObjectLinker(input: input, maps: maps)
+        programs = try linker.programs()
+        externs = linker.externs
+        name = input.name
+        license = input.license
+        btf = input.btf
+        self.maps = maps.definitions
+    }
+}
+
+/// A program of an object: what runs at one end, or both ends, of a function.
+package struct ObjectProgram: Sendable {
+    /// Name of its C function.
+    package let name: String
+    package let section: ProgramSection
+    /// The program, then its subprograms. The source registers of wide loads and calls say what an immediate
+    /// means: a map's index, an extern's index, a distance to a subprogram (`BPF_PSEUDO_*`).
+    package let instructions: [Instruction]
+    /// In ascending order; the program itself is not among them.
+    package let subprograms: [Subprogram]
+    /// In ascending order, at most one for a slot; a line goes up to the next one. Empty without `-g`.
+    package let lines: [SourceLine]
+    /// The type of the C function in the object's BTF.
+    package let typeID: BTF.TypeID?
+
+    /// A function that the program calls or passes on as a callback.
+    package struct Subprogram: Hashable, Sendable {
+        package let name: String
+        /// Its first slot.
+        package let start: Int
+        /// Whether it can be seen outside its file: the kernel verifies such a function by itself.
+        package let isGlobal: Bool
+        package let typeID: BTF.TypeID?
+    }
+}
+
+/// Where instructions come from (`struct bpf_line_info`).
+package struct SourceLine: Hashable, Sendable {
+    /// The first slot.
+    package var slot: Int
+    package let file: String
+    package let line: Int
+    package let column: Int
+    /// The line itself.
+    package let text: String
+
+    package init(slot: Int, file: String, line: Int, column: Int, text: String) {
+        self.slot = slot
+        self.file = file
+        self.line = line
+        self.column = column
+        self.text = text
+    }
+}
+
+/// A variable or function that the program expects outside (`extern … __ksym`).
+package struct Extern: Hashable, Sendable {
+    package let name: String
+    package let isFunction: Bool
+    /// A weak one that is not found has the address 0.
+    package let isWeak: Bool
+    /// The `FUNC` of a function, the type of a variable.
+    package let typeID: BTF.TypeID?
+}
