@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -337,11 +338,28 @@ ssize_t clinux_process_read(pid_t process, uint64_t address, void *buffer, size_
 
 // MARK: names
 
-extern char *__cxa_demangle(const char *name, char *buffer, size_t *size, int *status);
-extern char *swift_demangle(const char *name, size_t length, char *buffer, size_t *size, uint32_t flags);
+// Swift's runtime brings libstdc++ into the process, but does not put it on the link line of C code.
+static char *(*cxa_demangle)(const char *name, char *buffer, size_t *size, int *status);
+static char *(*swift_demangle)(const char *name, size_t length, char *buffer, size_t *size, uint32_t flags);
+static pthread_once_t demanglers = PTHREAD_ONCE_INIT;
+
+static void find_demanglers(void) {
+    void *found = dlsym(RTLD_DEFAULT, "__cxa_demangle");
+    if (!found) {
+        void *library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
+        if (library) found = dlsym(library, "__cxa_demangle");
+    }
+    cxa_demangle = (char *(*)(const char *, char *, size_t *, int *))found;
+    swift_demangle = (char *(*)(const char *, size_t, char *, size_t *, uint32_t))dlsym(RTLD_DEFAULT, "swift_demangle");
+}
 
 char *clinux_demangle_cxx(const char *name) {
+    pthread_once(&demanglers, find_demanglers);
     int status = 0;
-    return __cxa_demangle(name, NULL, NULL, &status);
+    return cxa_demangle ? cxa_demangle(name, NULL, NULL, &status) : NULL;
 }
-char *clinux_demangle_swift(const char *name, size_t length) { return swift_demangle(name, length, NULL, NULL, 0); }
+
+char *clinux_demangle_swift(const char *name, size_t length) {
+    pthread_once(&demanglers, find_demanglers);
+    return swift_demangle ? swift_demangle(name, length, NULL, NULL, 0) : NULL;
+}

@@ -216,7 +216,7 @@ import Testing
         let box = Box()
         let thread = Thread {
             // setresuid of this thread alone.
-            _ = clinux_syscall(117, user, user, user, 0, 0, 0)
+            _ = clinux_syscall(Number.setresuid, user, user, user, 0, 0, 0)
             box.text = body()
         }
         thread.start()

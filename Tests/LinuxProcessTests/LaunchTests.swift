@@ -32,7 +32,7 @@ import Testing
             #expect(registers.instructionPointer == (try AuxiliaryVector(pid: process.pid).entry))
             let code = try MemoryMap(pid: process.pid).regions.filter { $0.permissions.contains(.execute) }
             #expect(code.contains { $0.path.contains("libc.so.6") })
-            #expect(try ProcessStatus(process.pid).tracer == getpid())
+            #expect(try ProcessStatus(process.pid).tracer == clinux_thread_id())
         }
         #expect(status == .exited(7))
     }
@@ -64,8 +64,7 @@ import Testing
     func script() throws {
         for (name, text) in [("a", "#!/bin/sh\nexit 5\n"), ("b", "exit 6\n")] {
             let path = NSTemporaryDirectory() + "fsession-script-\(UUID())-\(name)"
-            try text.write(toFile: path, atomically: true, encoding: .utf8)
-            chmod(path, 0o755)
+            try Support.script(text, at: path)
             defer { unlink(path) }
             #expect(try runToEnd(Command(path)) == .exited(name == "a" ? 5 : 6))
         }
@@ -74,14 +73,17 @@ import Testing
     @Test("a static program and one that does not use libc")
     func staticProgram() throws {
         let plain = try Support.compile("int main(void) { return 9; }", name: "static", arguments: ["-static"])
-        #expect(try runToEnd(Command(plain)) == .exited(9))
+        let plainStatus = try runToEnd(Command(plain))
+        #expect(plainStatus == .exited(9))
         #if arch(x86_64)
         let bare = try Support.compile(
             "void _start(void) { __asm__ volatile(\"mov $60,%eax; mov $4,%edi; syscall\"); }", name: "bare",
             arguments: ["-nostdlib", "-static"])
-        #expect(try runToEnd(Command(bare)) { process in
-            #expect(try process.systemCall(Number.getpid) == Int64(process.pid))
-        } == .exited(4))
+        let status = try runToEnd(Command(bare)) { process in
+            let result = try process.systemCall(Number.getpid)
+            #expect(result == Int64(process.pid))
+        }
+        #expect(status == .exited(4))
         #endif
     }
 
@@ -109,8 +111,7 @@ import Testing
     @Test("missing interpreters, folders and foreign programs say why")
     func moreFailures() throws {
         let path = NSTemporaryDirectory() + "fsession-script-\(UUID())"
-        try "#!/no/such/interpreter\n".write(toFile: path, atomically: true, encoding: .utf8)
-        chmod(path, 0o755)
+        try Support.script("#!/no/such/interpreter\n", at: path)
         defer { unlink(path) }
         #expect(throws: ProcessError.cannotExecute(
             path: path, error: ENOENT, detail: "its interpreter /no/such/interpreter is missing")) {
@@ -144,7 +145,9 @@ import Testing
         pthread_sigmask(SIG_BLOCK, &set, nil)
         defer { pthread_sigmask(SIG_UNBLOCK, &set, nil) }
         let text = try output { descriptor in
-            #expect(try runToEnd(Command("grep", arguments: ["^Sig[BI]", "/proc/self/status"], standardOutput: descriptor)) == .exited(0))
+            let command = Command("grep", arguments: ["^Sig[BI]", "/proc/self/status"], standardOutput: descriptor)
+            let status = try runToEnd(command)
+            #expect(status == .exited(0))
         }
         for line in text.split(separator: "\n") {
             let mask = try #require(UInt64(line.split(separator: "\t")[1], radix: 16))

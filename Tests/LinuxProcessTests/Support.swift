@@ -38,6 +38,13 @@ enum Support {
         )
     }
 
+    /// Writes an executable file by another process: a child that another test forks meanwhile would hold
+    /// a descriptor of ours open for writing, and exec would fail with ETXTBSY.
+    static func script(_ text: String, at path: String) throws {
+        let result = try run("sh", ["-c", "printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh", text, path])
+        try #require(result.status == 0)
+    }
+
     static func has(_ tool: String) -> Bool { (try? run("which", [tool]).status) == 0 }
 
     /// Waits until something becomes true, at most ten seconds.
@@ -67,6 +74,12 @@ final class Child {
         process.arguments = tool.hasPrefix("/") ? arguments : [tool] + arguments
         process.standardOutput = output
         process.standardInput = input
+        // The threads that run tests block all signals; a child would inherit that.
+        var none = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         try process.run()
     }
 
@@ -89,10 +102,10 @@ final class Child {
 
 #if arch(x86_64)
 enum Number {
-    static let mmap = 9, getpid = 39, memfd = 319, munmap = 11
+    static let mmap = 9, getpid = 39, memfd = 319, munmap = 11, setresuid = 117
 }
 #else
 enum Number {
-    static let mmap = 222, getpid = 172, memfd = 279, munmap = 215
+    static let mmap = 222, getpid = 172, memfd = 279, munmap = 215, setresuid = 147
 }
 #endif

@@ -28,7 +28,10 @@ extension StoppedProcess {
     }
 
     private static func alreadyTraced(_ pid: pid_t, by tracer: pid_t) -> ProcessError {
-        .alreadyTraced(pid: pid, tracer: tracer, tracerName: (try? ProcessStatus(tracer).name) ?? "another process")
+        // TracerPid is a thread's id.
+        let process = (try? ProcessStatus(tracer))?.threadGroup ?? tracer
+        return .alreadyTraced(
+            pid: pid, tracer: process, tracerName: (try? ProcessStatus(process).name) ?? "another process")
     }
 
     /// Looks at the ELF header of the program.
