@@ -142,7 +142,8 @@ import Testing
         #expect(Support.eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
         var process = try StoppedProcess.attach(child.pid)
         kill(child.pid, SIGKILL)
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).state) == .zombie })
+        // A zombie, or taken by Foundation already.
+        #expect(Support.eventually { [.zombie, nil].contains(try? ProcessStatus(child.pid).state) })
         #expect(throws: ProcessError.self) { _ = try process.systemCall(Number.getpid) }
         process.resume()
         child.process.waitUntilExit()

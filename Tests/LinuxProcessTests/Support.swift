@@ -6,9 +6,17 @@ import Testing
 
 /// Programs that the tests compile, and processes that they start beside the code under test.
 enum Support {
+    /// Removed at the end of the tests.
+    static let temporary: URL = {
+        atexit { try? FileManager.default.removeItem(at: Support.place) }
+        return place
+    }()
+    private static let place = FileManager.default.temporaryDirectory
+        .appendingPathComponent("fsession-process-\(getpid())")
+
     /// Compiles C (or other source that clang knows) once per test run.
     static func compile(_ source: String, name: String, arguments: [String] = []) throws -> String {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-process-\(getpid())-\(UUID())")
+        let folder = temporary.appendingPathComponent("\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let output = folder.appendingPathComponent(name).path
         let input = output + ".c"

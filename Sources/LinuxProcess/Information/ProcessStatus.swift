@@ -82,6 +82,11 @@ package struct ThreadInfo: Sendable, Equatable, Identifiable {
     /// comm, at most 15 bytes.
     package var name: String
 
+    package init(id: pid_t, name: String) {
+        self.id = id
+        self.name = name
+    }
+
     /// All threads of a process, by ascending id.
     package static func threads(of pid: pid_t) throws(ProcessError) -> [ThreadInfo] {
         try ids(of: pid).map { ThreadInfo(id: $0, name: name(of: $0, in: pid) ?? "") }

@@ -24,6 +24,20 @@ package struct MemoryMap: Sendable, Equatable {
         package var path: String
         /// The file's name is gone (" (deleted)").
         package var isDeleted: Bool
+
+        package init(
+            range: Range<UInt64>, permissions: Permissions, offset: UInt64 = 0, deviceMajor: UInt32 = 0,
+            deviceMinor: UInt32 = 0, inode: UInt64 = 0, path: String = "", isDeleted: Bool = false
+        ) {
+            self.range = range
+            self.permissions = permissions
+            self.offset = offset
+            self.deviceMajor = deviceMajor
+            self.deviceMinor = deviceMinor
+            self.inode = inode
+            self.path = path
+            self.isDeleted = isDeleted
+        }
     }
 
     /// By ascending address.
