@@ -1,0 +1,229 @@
+import CLinux
+import ELF
+import Glibc
+
+/// An ELF file that a process has loaded.
+package struct Module: Sendable, Identifiable {
+    /// The same file at the same place.
+    package struct ID: Hashable, Sendable {
+        package let deviceMajor: UInt32
+        package let deviceMinor: UInt32
+        package let inode: UInt64
+        package let loadBias: UInt64
+    }
+
+    package let id: ID
+    /// The path as the process sees it; "[vdso]" for the vdso.
+    package let path: String
+    /// Where this process can open it: through /proc/PID, for containers and deleted files. Empty for the vdso.
+    package let filePath: String
+    /// The folder / of the process, seen from here.
+    package let root: String
+    /// DT_SONAME.
+    package let soname: String?
+    /// The program itself.
+    package let isExecutable: Bool
+    package let isVDSO: Bool
+    /// The file has been deleted or replaced since it was loaded.
+    package let isDeleted: Bool
+    /// Address in memory minus address in the file.
+    package let loadBias: UInt64
+    /// Its mapped regions, by ascending address.
+    package let regions: [MemoryMap.Region]
+    /// The file's own headers, symbols and relocations.
+    package let file: ELFFile
+
+    /// The last part of the path.
+    package var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    /// From the first to the last mapped byte.
+    package var range: Range<UInt64> {
+        guard let first = regions.first, let last = regions.last else { return 0..<0 }
+        return first.range.lowerBound..<last.range.upperBound
+    }
+
+    /// The mapped ranges with execute permission.
+    package var codeRanges: [Range<UInt64>] {
+        regions.filter { $0.permissions.contains(.execute) }.map(\.range)
+    }
+
+    /// True when an address lies in the module's code.
+    package func hasCode(at address: UInt64) -> Bool {
+        regions.contains { $0.permissions.contains(.execute) && $0.range.contains(address) }
+    }
+}
+
+/// The modules of a process; cheap to read again after a dlopen.
+package struct ModuleList: Sendable {
+    package let pid: pid_t
+    /// By ascending address.
+    package private(set) var modules: [Module] = []
+    /// Mapped code whose file could not be read, with the reason.
+    package private(set) var unreadable: [(path: String, error: ProcessError)] = []
+    /// Files that are no ELF files: looked at once.
+    private var ignored: Set<FileKey> = []
+    private var lastMap: MemoryMap?
+
+    private struct FileKey: Hashable {
+        var major: UInt32
+        var minor: UInt32
+        var inode: UInt64
+        var path: String
+    }
+
+    package init(pid: pid_t) throws(ProcessError) {
+        self.pid = pid
+        _ = try refresh()
+    }
+
+    /// The program itself.
+    package var executable: Module? { modules.first { $0.isExecutable } }
+
+    /// The module that holds an address.
+    package func module(at address: UInt64) -> Module? {
+        modules.first { $0.regions.contains { $0.range.contains(address) } }
+    }
+
+    /// What a refresh found.
+    package struct Changes: Sendable {
+        package var added: [Module] = []
+        package var removed: [Module.ID] = []
+        package var isEmpty: Bool { added.isEmpty && removed.isEmpty }
+    }
+
+    /// Reads the memory map again; files that were there before are not opened again.
+    package mutating func refresh() throws(ProcessError) -> Changes {
+        let map = try MemoryMap(pid: pid)
+        if map == lastMap { return Changes() }
+        var groups: [FileKey: [MemoryMap.Region]] = [:]
+        var order: [FileKey] = []
+        for region in map.regions where region.inode != 0 || region.path == "[vdso]" {
+            let key = FileKey(
+                major: region.deviceMajor, minor: region.deviceMinor, inode: region.inode, path: region.path)
+            if groups[key] == nil { order.append(key) }
+            groups[key, default: []].append(region)
+        }
+        let known = Dictionary(grouping: modules) {
+            FileKey(major: $0.id.deviceMajor, minor: $0.id.deviceMinor, inode: $0.id.inode, path: $0.path)
+        }
+        var programHeaders: UInt64?
+        if let vector = try? AuxiliaryVector(pid: pid) { programHeaders = vector.programHeaders }
+        var found: [Module] = []
+        var unreadable: [(path: String, error: ProcessError)] = []
+        for key in order where !ignored.contains(key) {
+            guard let regions = groups[key], regions.contains(where: { $0.permissions.contains(.execute) }) else {
+                continue
+            }
+            if let before = known[key], before.flatMap(\.regions) == regions {
+                found += before
+                continue
+            }
+            do throws(ProcessError) {
+                let new = try Self.modules(pid: pid, regions: regions, programHeaders: programHeaders)
+                if new.isEmpty { ignored.insert(key) }
+                found += new
+            } catch {
+                unreadable.append((key.path, error))
+            }
+        }
+        let before = Set(modules.map(\.id))
+        let now = Set(found.map(\.id))
+        let changes = Changes(
+            added: found.filter { !before.contains($0.id) },
+            removed: modules.map(\.id).filter { !now.contains($0) })
+        modules = found.sorted { $0.range.lowerBound < $1.range.lowerBound }
+        self.unreadable = unreadable
+        lastMap = map
+        return changes
+    }
+
+    /// The modules that one file's regions make up: several when it is loaded more than once (dlmopen).
+    /// None when it is no ELF file.
+    private static func modules(
+        pid: pid_t, regions: [MemoryMap.Region], programHeaders: UInt64?
+    ) throws(ProcessError) -> [Module] {
+        guard let first = regions.first else { return [] }
+        let root = "/proc/\(pid)/root"
+        let isVDSO = first.path == "[vdso]"
+        let opened: (file: ELFFile, path: String, isDeleted: Bool)
+        if isVDSO {
+            let memory = try ProcessMemory(pid: pid)
+            let bytes = try memory.read(
+                at: first.range.lowerBound, count: Int(first.range.upperBound - first.range.lowerBound))
+            guard let file = try? ELFFile(bytes: bytes, name: "[vdso]") else { return [] }
+            opened = (file, "", false)
+        } else {
+            guard let file = try open(pid: pid, root: root, regions: regions) else { return [] }
+            opened = file
+        }
+        let file = opened.file
+        var biases: [UInt64] = []
+        for region in regions where region.permissions.contains(.execute) {
+            if let bias = isVDSO ? vdsoBias(file, region) : loadBias(file, region), !biases.contains(bias) {
+                biases.append(bias)
+            }
+        }
+        let loads = file.segments.filter { $0.type == .load }
+        let low = loads.map(\.address).min() ?? 0
+        let high = loads.map { $0.address &+ $0.memorySize }.max() ?? 0
+        let soname = file.soname
+        return biases.compactMap { bias in
+            let start = low &+ bias & ~0xfff
+            let own = regions.filter { $0.range.lowerBound >= start && $0.range.lowerBound < high &+ bias || isVDSO }
+            guard let begin = own.first else { return nil }
+            let isExecutable = !isVDSO && own.contains { programHeaders.map($0.range.contains) ?? false }
+            return Module(
+                id: .init(
+                    deviceMajor: begin.deviceMajor, deviceMinor: begin.deviceMinor, inode: begin.inode, loadBias: bias),
+                path: first.path, filePath: opened.path, root: root, soname: soname, isExecutable: isExecutable,
+                isVDSO: isVDSO, isDeleted: opened.isDeleted, loadBias: bias, regions: own, file: file)
+        }
+    }
+
+    private static func vdsoBias(_ file: ELFFile, _ region: MemoryMap.Region) -> UInt64? {
+        file.segments.first { $0.type == .load }.map { region.range.lowerBound &- ($0.address & ~0xfff) }
+    }
+
+    /// By the executable segment that the region maps a part of.
+    private static func loadBias(_ file: ELFFile, _ region: MemoryMap.Region) -> UInt64? {
+        for segment in file.segments where segment.type == .load && segment.flags.contains(.execute) {
+            let start = segment.offset & ~0xfff
+            guard region.offset >= start, region.offset < segment.offset &+ segment.fileSize else { continue }
+            return region.range.lowerBound &- (segment.address & ~0xfff) &- (region.offset - start)
+        }
+        return nil
+    }
+
+    /// Opens the very file that is mapped; nil when it is no ELF file of this machine.
+    private static func open(
+        pid: pid_t, root: String, regions: [MemoryMap.Region]
+    ) throws(ProcessError) -> (file: ELFFile, path: String, isDeleted: Bool)? {
+        guard let first = regions.first else { return nil }
+        let range = first.range
+        let mapFile = "/proc/\(pid)/map_files/\(String(range.lowerBound, radix: 16))-\(String(range.upperBound, radix: 16))"
+        // Behind /proc/PID/exe there is the file itself, whatever has become of its name.
+        var candidates = first.isDeleted ? [] : [root + first.path]
+        candidates += ["/proc/\(pid)/exe", mapFile]
+        var isDeleted = first.isDeleted
+        for path in candidates {
+            var information = stat()
+            // The inode tells whether it is the same file; the device number does not on some file systems.
+            guard stat(path, &information) == 0, UInt64(information.st_ino) == first.inode else {
+                if path.hasPrefix(root) { isDeleted = true }
+                continue
+            }
+            do {
+                return (try ELFFile(path: path), path, isDeleted)
+            } catch {
+                if case .cannotRead = error { continue }
+                if case .notELF = error { return nil }
+                throw .moduleFile(path: first.path, detail: "\(error)")
+            }
+        }
+        throw .moduleFile(
+            path: first.path,
+            detail: isDeleted
+                ? "it has been deleted or replaced since it was loaded; restart the process, or run fsession as root"
+                : "it cannot be opened")
+    }
+}

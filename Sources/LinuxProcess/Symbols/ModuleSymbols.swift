@@ -1,0 +1,176 @@
+import ELF
+
+/// The functions of an ELF file, from .symtab, .dynsym and a separate debug file.
+package struct ModuleSymbols: Sendable {
+    /// By ascending address, each address once.
+    package internal(set) var functions: [FunctionSymbol]
+    /// The debug file that was used, if any.
+    package let debugFile: String?
+
+    /// Reads the symbols of a module. What a damaged table holds is left out.
+    package init(_ module: Module) {
+        self.init(
+            file: module.file, path: module.isVDSO || module.isDeleted ? nil : module.path, root: module.root)
+    }
+
+    /// Reads the symbols of a file that no process has loaded.
+    package init(path: String) throws(ProcessError) {
+        let file: ELFFile
+        do { file = try ELFFile(path: path) } catch { throw .moduleFile(path: path, detail: "\(error)") }
+        self.init(file: file, path: path, root: "")
+    }
+
+    /// `path` is where debug files are looked for beside the file, within the folder `root`.
+    package init(file: ELFFile, path: String?, root: String) {
+        var reader = SymbolReader(file)
+        if let table = try? file.dynamicSymbols { reader.add(table) }
+        var debugFile: String?
+        if file.sections.contains(where: { $0.type == .symbols }) {
+            if let table = try? file.symbols { reader.add(table) }
+        } else if let found = DebugFile.find(for: file, path: path, root: root), let table = try? found.file.symbols {
+            reader.add(table)
+            debugFile = found.path
+        }
+        self.debugFile = debugFile
+        functions = reader.functions()
+    }
+
+    /// The function that starts at an address of the file.
+    package func function(at address: UInt64) -> FunctionSymbol? {
+        let index = firstIndex(above: address) - 1
+        return index >= 0 && functions[index].address == address ? functions[index] : nil
+    }
+
+    /// The function whose code holds an address of the file.
+    package func function(containing address: UInt64) -> FunctionSymbol? {
+        let index = firstIndex(above: address) - 1
+        guard index >= 0, address - functions[index].address < max(functions[index].size, 1) else { return nil }
+        return functions[index]
+    }
+
+    private func firstIndex(above address: UInt64) -> Int {
+        var low = 0
+        var high = functions.count
+        while low < high {
+            let middle = (low + high) / 2
+            if functions[middle].address <= address { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+/// Collects symbols of several tables and joins those of one address.
+struct SymbolReader {
+    private struct Entry {
+        var address: UInt64
+        var size: UInt64
+        /// Number in its table.
+        var index: UInt32
+        var table: UInt8
+        var binding: FunctionSymbol.Binding
+        var isIndirect: Bool
+    }
+
+    /// Executable sections without the PLT, by ascending address.
+    private let code: [Range<UInt64>]
+    private var tables: [SymbolTable] = []
+    private var entries: [Entry] = []
+
+    init(_ file: ELFFile) {
+        code = file.sections
+            .filter { $0.flags.contains([.execute, .alloc]) && $0.size > 0 && !$0.name.hasPrefix(".plt") && $0.name != ".iplt" }
+            .compactMap { section in
+                let (end, overflow) = section.address.addingReportingOverflow(section.size)
+                return overflow ? nil : section.address..<end
+            }
+            .sorted { $0.lowerBound < $1.lowerBound }
+    }
+
+    mutating func add(_ table: SymbolTable) {
+        guard tables.count < 255 else { return }
+        let number = UInt8(tables.count)
+        tables.append(table)
+        entries.reserveCapacity(entries.count + table.count)
+        var section = 0..<UInt64(0)
+        for index in table.indices {
+            let symbol = table[index]
+            guard symbol.isFunction, symbol.nameOffset != 0 else { continue }
+            if !section.contains(symbol.value) {
+                guard let own = code.first(where: { $0.contains(symbol.value) }) else { continue }
+                section = own
+            }
+            let binding: FunctionSymbol.Binding =
+                symbol.binding == .local ? .local : symbol.binding == .weak ? .weak : .global
+            entries.append(Entry(
+                address: symbol.value, size: min(symbol.size, section.upperBound - symbol.value),
+                index: UInt32(truncatingIfNeeded: index), table: number, binding: binding,
+                isIndirect: symbol.type == .indirectFunction))
+        }
+    }
+
+    mutating func functions() -> [FunctionSymbol] {
+        entries.sort { ($0.address, $1.binding.rawValue) < ($1.address, $0.binding.rawValue) }
+        var functions: [FunctionSymbol] = []
+        functions.reserveCapacity(entries.count)
+        var section = 0..<UInt64(0)
+        var index = 0
+        while index < entries.count {
+            let address = entries[index].address
+            var end = index + 1
+            while end < entries.count, entries[end].address == address { end += 1 }
+            let group = entries[index..<end]
+            index = end
+            if !section.contains(address) { section = code.first { $0.contains(address) } ?? 0..<0 }
+            var size = group.lazy.map(\.size).max() ?? 0
+            if size == 0 {
+                let next = end < entries.count ? entries[end].address : .max
+                size = min(next, section.upperBound) - address
+            }
+            var names: [(name: String, binding: FunctionSymbol.Binding)] = []
+            for entry in group {
+                guard let name = name(of: entry), !names.contains(where: { $0.name == name }) else { continue }
+                names.append((name, entry.binding))
+            }
+            if names.count > 1 { names.sort(by: Self.isBetter) }
+            guard let first = names.first else { continue }
+            functions.append(FunctionSymbol(
+                address: address, size: size, kind: group.contains { $0.isIndirect } ? .indirect : .function,
+                binding: group.lazy.map(\.binding).max() ?? .local, name: first.name,
+                aliases: names.count > 1 ? names.dropFirst().map(\.name) : []))
+        }
+        return functions
+    }
+
+    /// nil for parts of functions, which are jumped to and never called. They still end what is before them.
+    private func name(of entry: Entry) -> String? {
+        let table = tables[Int(entry.table)]
+        return table.withName(of: table[Int(entry.index)]) { bytes -> String? in
+            guard !bytes.isEmpty, bytes.count <= 1 << 16 else { return nil }
+            var name = bytes
+            // .symtab writes a version behind the name: memcpy@@GLIBC_2.14.
+            if let at = bytes.firstIndex(of: UInt8(ascii: "@")), at > 0 { name = .init(rebasing: bytes[..<at]) }
+            return Self.isColdPart(name) ? nil : String(decoding: name, as: UTF8.self)
+        } ?? nil
+    }
+
+    /// ".cold" and ".cold.N" at the end.
+    static func isColdPart(_ name: UnsafeRawBufferPointer) -> Bool {
+        var rest = name[...]
+        while let last = rest.last, last >= UInt8(ascii: "0"), last <= UInt8(ascii: "9") { rest.removeLast() }
+        if rest.count < name.count {
+            guard rest.last == UInt8(ascii: ".") else { return false }
+            rest.removeLast()
+        }
+        return rest.suffix(5).elementsEqual(".cold".utf8)
+    }
+
+    private static func isBetter(
+        _ a: (name: String, binding: FunctionSymbol.Binding), _ b: (name: String, binding: FunctionSymbol.Binding)
+    ) -> Bool {
+        if a.binding != b.binding { return a.binding > b.binding }
+        let aUnderscores = a.name.utf8.prefix { $0 == UInt8(ascii: "_") }.count
+        let bUnderscores = b.name.utf8.prefix { $0 == UInt8(ascii: "_") }.count
+        if aUnderscores != bUnderscores { return aUnderscores < bUnderscores }
+        return (a.name.utf8.count, a.name) < (b.name.utf8.count, b.name)
+    }
+}

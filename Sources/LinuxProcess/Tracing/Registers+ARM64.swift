@@ -1,0 +1,39 @@
+/// struct user_pt_regs of arm64: x0…x30, sp, pc, pstate.
+package struct RegistersARM64: RegisterSet {
+    package var words: [UInt64]
+    package static let wordCount = 34
+
+    package init(words: [UInt64]) {
+        self.words = Array((words + Array(repeating: 0, count: Self.wordCount)).prefix(Self.wordCount))
+    }
+
+    /// x0 … x30.
+    package subscript(_ index: Int) -> UInt64 {
+        get { index >= 0 && index < 31 ? words[index] : 0 }
+        set { if index >= 0 && index < 31 { words[index] = newValue } }
+    }
+
+    package var stackPointer: UInt64 { get { words[31] } set { words[31] = newValue } }
+    package var instructionPointer: UInt64 { get { words[32] } set { words[32] = newValue } }
+    package var pstate: UInt64 { get { words[33] } set { words[33] = newValue } }
+    /// PSTATE.nRW is set for AArch32.
+    package var is64Bit: Bool { pstate & 0x10 == 0 }
+    package var systemCallResult: Int64 { Int64(bitPattern: words[0]) }
+    /// arm64 sets the registers back for the restart before a tracer sees them, so there is nothing to tell.
+    package var isInterruptedSystemCall: Bool { false }
+
+    package func calling(number: Int, arguments: [UInt64], at address: UInt64) -> RegistersARM64 {
+        var changed = self
+        changed.instructionPointer = address
+        changed[8] = UInt64(bitPattern: Int64(number))
+        for index in 0..<6 { changed[index] = index < arguments.count ? arguments[index] : 0 }
+        return changed
+    }
+
+    /// svc #0
+    package static let systemCallInstruction: [UInt8] = [0x01, 0x00, 0x00, 0xd4]
+    /// brk #0
+    package static let breakpointInstruction: [UInt8] = [0x00, 0x00, 0x20, 0xd4]
+    package static let breakpointAdvance: UInt64 = 0
+    package static let machine: UInt16 = 183
+}
