@@ -1,0 +1,92 @@
+/// DWARF numbers of the x86-64 registers that call frame information names.
+enum DwarfRegister: UInt8 {
+    case rbx = 3, rbp = 6, rsp = 7, r12 = 12, r13 = 13, r14 = 14, r15 = 15, returnAddress = 16
+}
+
+/// Writes call frame information: how an unwinder finds a caller's registers at each instruction.
+///
+/// The CFA ("canonical frame address") is the caller's stack pointer before the call.
+struct CallFrameBuilder {
+    private var instructions: [UInt8] = []
+    private var position = 0
+
+    /// What is said next holds from this offset on.
+    mutating func advance(to offset: Int) {
+        var distance = offset - position
+        position = offset
+        while distance > 0 {
+            let step = min(distance, 0xFFFF)
+            switch step {
+            case 1...63: instructions.append(0x40 | UInt8(step))  // DW_CFA_advance_loc
+            case 64...0xFF: instructions += [0x02, UInt8(step)]  // DW_CFA_advance_loc1
+            default: instructions += [0x03, UInt8(step & 0xFF), UInt8(step >> 8)]  // DW_CFA_advance_loc2
+            }
+            distance -= step
+        }
+    }
+
+    /// `DW_CFA_def_cfa`
+    mutating func defineCFA(_ register: DwarfRegister, offset: Int) {
+        instructions += [0x0C, register.rawValue]
+        append(unsigned: offset)
+    }
+
+    /// `DW_CFA_def_cfa_offset`
+    mutating func defineCFA(offset: Int) {
+        instructions.append(0x0E)
+        append(unsigned: offset)
+    }
+
+    /// `DW_CFA_offset`: the caller's value of a register is kept below the CFA.
+    mutating func save(_ register: DwarfRegister, belowCFA distance: Int) {
+        instructions.append(0x80 | register.rawValue)
+        append(unsigned: distance / 8)
+    }
+
+    /// `DW_CFA_restore`: a register has its caller's value again.
+    mutating func restore(_ register: DwarfRegister) {
+        instructions.append(0xC0 | register.rawValue)
+    }
+
+    /// `DW_CFA_remember_state`
+    mutating func rememberState() { instructions.append(0x0A) }
+
+    /// `DW_CFA_restore_state`
+    mutating func restoreState() { instructions.append(0x0B) }
+
+    private mutating func append(unsigned: Int) {
+        var rest = UInt(max(0, unsigned))
+        repeat {
+            let byte = UInt8(rest & 0x7F)
+            rest >>= 7
+            instructions.append(rest == 0 ? byte : byte | 0x80)
+        } while rest != 0
+    }
+
+    /// The CIE and FDE of code at `start`.
+    func finish(start: UInt64, size: Int) -> UnwindEntry {
+        // Version 1, no augmentation (so addresses are absolute), code alignment 1, data alignment -8,
+        // return address column 16; at the first instruction CFA = rsp + 8, return address at CFA - 8.
+        let common = Self.record([0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0C, 7, 8, 0x90, 1])
+        var body: [UInt8] = []
+        Self.append(UInt32(common.count + 4), to: &body)  // from this field back to the CIE
+        Self.append(start, to: &body)
+        Self.append(UInt64(size), to: &body)
+        body += instructions
+        return UnwindEntry(
+            start: start, end: start + UInt64(size), bytes: common + Self.record(body),
+            descriptionOffset: common.count)
+    }
+
+    /// A record with its length in front, padded with `DW_CFA_nop` to a multiple of 8.
+    private static func record(_ body: [UInt8]) -> [UInt8] {
+        let padding = (8 - (body.count + 4) % 8) % 8
+        var bytes: [UInt8] = []
+        append(UInt32(body.count + padding), to: &bytes)
+        return bytes + body + [UInt8](repeating: 0, count: padding)
+    }
+
+    private static func append(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+}

@@ -1,0 +1,48 @@
+/// Where a word of a function's arguments is when the function is entered (System V ABI).
+package enum ArgumentLocation: Sendable, Hashable {
+    /// The n-th integer register, 0…5: rdi rsi rdx rcx r8 r9.
+    case register(Int)
+    /// The low 64 bits of xmm0…xmm7.
+    case vector(Int)
+    /// The n-th word above the return address.
+    case stack(Int)
+}
+
+/// Where the word of the return value that programs see is.
+package enum ReturnLocation: Sendable, Hashable {
+    /// rax
+    case register
+    /// The low 64 bits of xmm0.
+    case vector
+    /// Nowhere: programs read zero (`void`, `long double`).
+    case none
+}
+
+/// What a trampoline must know of a function's prototype.
+package struct CallingConvention: Sendable, Hashable {
+    /// A location for each word of arguments in the context, in the prototype's order.
+    package var arguments: [ArgumentLocation]
+    package var returnValue: ReturnLocation
+    /// How many words above the return address belong to the call.
+    package var stackWords: Int
+    /// False: `stackWords` is a guess (no prototype, or variable arguments). Words beyond the end of
+    /// the caller's stack are then read without faulting, and zero.
+    package var stackWordsAreKnown: Bool
+
+    package init(
+        arguments: [ArgumentLocation], returnValue: ReturnLocation = .register, stackWords: Int = 0,
+        stackWordsAreKnown: Bool = true
+    ) {
+        self.arguments = arguments
+        self.returnValue = returnValue
+        self.stackWords = stackWords
+        self.stackWordsAreKnown = stackWordsAreKnown
+    }
+
+    /// Stack words that are copied when nothing says how many there are: a call with 22 integer arguments.
+    package static let defaultStackWords = 16
+
+    /// No prototype: the six integer registers, and a guess of the stack words.
+    package static let unknown = CallingConvention(
+        arguments: (0..<6).map { .register($0) }, stackWords: defaultStackWords, stackWordsAreKnown: false)
+}

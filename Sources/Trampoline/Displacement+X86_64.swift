@@ -1,0 +1,333 @@
+import MachineCode
+
+extension X86_64Trampoline {
+    /// Bytes of the jump.
+    package static let jumpSize = 5
+
+    private static let endbr64: [UInt8] = [0xF3, 0x0F, 0x1E, 0xFA]
+
+    /// The bytes behind the first of the jump at this function's entry: nothing may branch there.
+    package static func patchedInterior(of function: CodeRange) -> Range<UInt64> {
+        let start = function.address &+ (function.bytes.starts(with: endbr64) ? 4 : 0)
+        return start &+ 1..<start &+ UInt64(jumpSize)
+    }
+
+    package static func displace(
+        _ function: DisplacementRequest, at address: UInt64
+    ) throws(DisplacementError) -> DisplacedEntry {
+        guard let decoder = X86_64Decoder() else { throw .decoderUnavailable }
+        guard !function.function.bytes.isEmpty else { throw .empty }
+        let entry = EntryAnalysis(function)
+        let instructions = try entry.displacedInstructions(decoder)
+        try entry.checkBranches(decoder)
+        return try EntryMover(entry: entry, instructions: instructions, address: address).move()
+    }
+}
+
+/// Finds what a jump at a function's entry would overwrite, and who would notice.
+private struct EntryAnalysis {
+    let request: DisplacementRequest
+    /// The function and what lies behind it.
+    let bytes: [UInt8]
+    let address: UInt64
+    let patchOffset: Int
+    let interior: Range<UInt64>
+
+    init(_ request: DisplacementRequest) {
+        self.request = request
+        bytes = request.function.bytes + request.following.prefix(16)
+        address = request.function.address
+        interior = X86_64Trampoline.patchedInterior(of: request.function)
+        patchOffset = Int(interior.lowerBound - 1 - address)
+    }
+
+    var patchAddress: UInt64 { address + UInt64(patchOffset) }
+
+    /// Whole instructions that cover the jump.
+    func displacedInstructions(
+        _ decoder: borrowing X86_64Decoder
+    ) throws(DisplacementError) -> [X86_64DecodedInstruction] {
+        var instructions: [X86_64DecodedInstruction] = []
+        var offset = patchOffset
+        let end = patchOffset + X86_64Trampoline.jumpSize
+        while offset < end {
+            let place = address + UInt64(offset)
+            guard offset < request.function.bytes.count else {
+                // Behind the function only padding may be overwritten.
+                guard let padding = paddingSize(at: offset, decoder) else {
+                    throw .tooShort(size: request.function.bytes.count)
+                }
+                offset += padding
+                continue
+            }
+            guard let instruction = decoder.decode(bytes, at: offset, address: place) else {
+                throw .undecodable(at: place)
+            }
+            guard offset + instruction.size <= request.function.bytes.count else {
+                throw .undecodable(at: place)
+            }
+            try check(instruction, isLast: offset + instruction.size >= end)
+            instructions.append(instruction)
+            offset += instruction.size
+        }
+        return instructions
+    }
+
+    /// The size of the NOP or `int3` at an offset behind the function.
+    private func paddingSize(at offset: Int, _ decoder: borrowing X86_64Decoder) -> Int? {
+        guard offset < bytes.count else { return nil }
+        if bytes[offset] == 0xCC { return 1 }
+        let instruction = decoder.decode(bytes, at: offset, address: address + UInt64(offset))
+        return instruction?.kind == .nop ? instruction?.size : nil
+    }
+
+    private func check(
+        _ instruction: X86_64DecodedInstruction, isLast: Bool
+    ) throws(DisplacementError) {
+        switch instruction.kind {
+        case .call where instruction.target == instruction.end:
+            throw .callOfNextInstruction(at: instruction.address)
+        case .call where !isLast, .indirectCall where !isLast:
+            throw .callAmongDisplaced(at: instruction.address)
+        case .trap, .transactionBegin:
+            throw .immovable(at: instruction.address, name: instruction.name)
+        default:
+            if instruction.isPositionBound {
+                throw .immovable(at: instruction.address, name: instruction.name)
+            }
+        }
+    }
+
+    // MARK: Branches
+
+    /// A short branch reaches this far.
+    private static let shortReach = 128
+
+    /// Refuses branches into the displaced bytes, and back to the entry: they would run the programs again.
+    func checkBranches(_ decoder: borrowing X86_64Decoder) throws(DisplacementError) {
+        if let target = request.enteredAt.first(where: interior.contains) {
+            throw .branchIntoEntry(from: nil, to: target)
+        }
+        // Short branches: what is near is decoded.
+        let function = request.function
+        let near = min(function.bytes.count, patchOffset + X86_64Trampoline.jumpSize + Self.shortReach + 15)
+        try checkDecoded(
+            CodeRange(address: address, bytes: Array(function.bytes[..<near])), decoder, isOwn: true)
+        // Long branches: every byte could start one.
+        let long = function.bytes.withUnsafeBytes {
+            ModuleBranchScan.branches(in: $0, base: address, from: near)
+        }
+        for branch in long {
+            try check(branch.target, from: branch.address, isCall: branch.isCall, isOwn: true)
+        }
+        for neighbour in request.neighbours {
+            let distance =
+                neighbour.address > address
+                ? neighbour.address - address : address &- neighbour.address &- UInt64(neighbour.bytes.count)
+            guard distance < UInt64(Self.shortReach + 32) || distance > UInt64(Int64.max) else { continue }
+            try checkDecoded(neighbour, decoder, isOwn: false)
+        }
+    }
+
+    private func checkDecoded(
+        _ range: CodeRange, _ decoder: borrowing X86_64Decoder, isOwn: Bool
+    ) throws(DisplacementError) {
+        var offset = 0
+        while offset < range.bytes.count {
+            let place = range.address &+ UInt64(offset)
+            guard let instruction = decoder.decode(range.bytes, at: offset, address: place) else {
+                offset += 1  // data, or new to the decoder
+                continue
+            }
+            if let target = instruction.target {
+                try check(target, from: place, isCall: instruction.kind == .call, isOwn: isOwn)
+            }
+            offset += instruction.size
+        }
+    }
+
+    private func check(
+        _ target: UInt64, from: UInt64, isCall: Bool, isOwn: Bool
+    ) throws(DisplacementError) {
+        if interior.contains(target) { throw .branchIntoEntry(from: from, to: target) }
+        if isOwn, !isCall, target == address || target == patchAddress { throw .loopAtEntry(from: from) }
+    }
+}
+
+/// Writes the moved instructions.
+private struct EntryMover {
+    let entry: EntryAnalysis
+    let instructions: [X86_64DecodedInstruction]
+    let address: UInt64
+    private var assembler = X86_64Assembler()
+    private var tracker = StackTracker()
+    private var places: [DisplacedEntry.Place] = []
+    private var extraPlaces: [DisplacedEntry.Place] = []
+
+    init(entry: EntryAnalysis, instructions: [X86_64DecodedInstruction], address: UInt64) {
+        self.entry = entry
+        self.instructions = instructions
+        self.address = address
+    }
+
+    private var here: UInt64 { address + UInt64(assembler.offset) }
+
+    consuming func move() throws(DisplacementError) -> DisplacedEntry {
+        let patchEnd = entry.patchOffset + X86_64Trampoline.jumpSize
+        let original = Array(entry.bytes[entry.patchOffset..<patchEnd])
+        let rest = instructions.last?.end ?? entry.patchAddress
+        var result = DisplacedEntry(
+            address: entry.address, patchAddress: entry.patchAddress, originalBytes: original,
+            displacedCount: Int(rest - entry.patchAddress), code: [], codeAddress: address,
+            bodyEntry: rest, unwind: nil, places: [], extraPlaces: [])
+        if instructions.allSatisfy({ $0.kind == .nop }) {
+            result.places = instructions.map { .init(original: $0.address, moved: rest) }
+            return result
+        }
+        for instruction in instructions {
+            places.append(.init(original: instruction.address, moved: here))
+            let bytes = Array(
+                entry.bytes[Int(instruction.address - entry.address)...].prefix(instruction.size))
+            try move(instruction, bytes)
+            tracker.track(instruction, bytes, end: assembler.offset)
+        }
+        if instructions.last?.endsFlow != true {
+            extraPlaces.append(.init(original: rest, moved: here))
+            assembler.jmp(address: rest)
+        }
+        do {
+            result.code = try assembler.finish(at: address)
+        } catch {
+            switch error {
+            case .outOfReach(let from, let to, _): throw .outOfReach(from: from, to: to)
+            case .unboundLabel: throw .immovable(at: entry.patchAddress, name: error.description)
+            }
+        }
+        result.bodyEntry = address
+        result.unwind = tracker.frame.finish(start: address, size: result.code.count)
+        result.places = places
+        result.extraPlaces = extraPlaces
+        return result
+    }
+
+    private mutating func move(
+        _ instruction: X86_64DecodedInstruction, _ bytes: [UInt8]
+    ) throws(DisplacementError) {
+        switch (instruction.kind, instruction.target) {
+        case (.nop, _):
+            break
+        case (.jump, let target?):
+            assembler.jmp(address: target)
+        case (.conditionalJump(let code), let target?):
+            guard let condition = X86_64Condition(rawValue: code) else {
+                throw .immovable(at: instruction.address, name: instruction.name)
+            }
+            assembler.jcc(condition, address: target)
+        case (.countedJump, let target?):
+            // Has no long form: it jumps over a jump over a long jump.
+            assembler.emit(bytes.dropLast() + [2])
+            extraPlaces.append(.init(original: instruction.end, moved: here))
+            assembler.emit([0xEB, 5])
+            extraPlaces.append(.init(original: target, moved: here))
+            assembler.jmp(address: target)
+        case (.call, let target?):
+            assembler.call(address: target)
+        default:
+            guard let field = instruction.ripDisplacementOffset else {
+                assembler.emit(bytes)
+                return
+            }
+            var moved = bytes
+            var displacement: UInt32 = 0
+            for index in (0..<4).reversed() { displacement = displacement << 8 | UInt32(bytes[field + index]) }
+            let distance = Int64(Int32(bitPattern: displacement))
+            let target = instruction.end &+ UInt64(bitPattern: distance)
+            let end = here &+ UInt64(bytes.count)
+            guard let changed = Int32(exactly: Int64(bitPattern: target &- end)) else {
+                throw .outOfReach(from: here, to: target)
+            }
+            for index in 0..<4 {
+                moved[field + index] = UInt8(truncatingIfNeeded: changed >> Int32(8 * index))
+            }
+            assembler.emit(moved)
+        }
+    }
+}
+
+/// Follows what a function's first instructions do to the stack, for unwinding from the moved ones.
+private struct StackTracker {
+    private(set) var frame = CallFrameBuilder()
+    /// CFA - rsp; nil once it is not known.
+    private var depth: Int? = 8
+    /// CFA - rbp, once rbp is a frame pointer.
+    private var frameDepth: Int?
+    private var saved: Set<UInt8> = []
+
+    /// Call frame numbers of the registers that a function must keep, by instruction number.
+    private static let kept: [UInt8: DwarfRegister] = [
+        3: .rbx, 5: .rbp, 12: .r12, 13: .r13, 14: .r14, 15: .r15,
+    ]
+
+    mutating func track(_ instruction: X86_64DecodedInstruction, _ bytes: [UInt8], end: Int) {
+        guard let depth else { return }
+        var opcode = bytes[...]
+        var register: UInt8 = 0
+        var isWide = false
+        if let first = opcode.first, first & 0xF0 == 0x40 {
+            register = first & 1 << 3
+            isWide = first & 8 != 0
+            opcode = opcode.dropFirst()
+        }
+        let code = Array(opcode)
+        guard let first = code.first else { return }
+        let modRM = code.count > 1 ? code[1] : 0
+        switch first {
+        case 0x50...0x57:
+            register |= first & 7
+            change(to: depth + 8, end)
+            if let kept = Self.kept[register], saved.insert(register).inserted {
+                frame.save(kept, belowCFA: depth + 8)
+            }
+        case 0x6A, 0x68:
+            change(to: depth + 8, end)
+        case 0xFF where modRM >> 3 & 7 == 6:
+            change(to: depth + 8, end)
+        case 0x58...0x5F where register | first & 7 != 4:
+            register |= first & 7
+            change(to: depth - 8, end)
+            if let kept = Self.kept[register], saved.remove(register) != nil { frame.restore(kept) }
+        case 0x83 where isWide && modRM == 0xEC, 0x81 where isWide && modRM == 0xEC:
+            change(to: depth + immediate(code, from: 2), end)
+        case 0x83 where isWide && modRM == 0xC4, 0x81 where isWide && modRM == 0xC4:
+            change(to: depth - immediate(code, from: 2), end)
+        case 0x8D where isWide && (modRM == 0x64 || modRM == 0xA4) && code.count > 3 && code[2] == 0x24:
+            change(to: depth - immediate(code, from: 3), end)
+        case 0x89 where isWide && modRM == 0xE5, 0x8B where isWide && modRM == 0xEC:
+            frameDepth = depth
+        default:
+            switch instruction.kind {
+            case .call, .indirectCall, .return: return
+            default: break
+            }
+            guard instruction.writesStackPointer else { return }
+            if let frameDepth {
+                frame.advance(to: end)
+                frame.defineCFA(.rbp, offset: frameDepth)
+            }
+            self.depth = nil
+        }
+    }
+
+    private mutating func change(to depth: Int, _ end: Int) {
+        self.depth = depth
+        frame.advance(to: end)
+        frame.defineCFA(offset: depth)
+    }
+
+    /// The signed immediate or displacement that ends an instruction.
+    private func immediate(_ code: [UInt8], from offset: Int) -> Int {
+        var value: Int32 = 0
+        for byte in code[offset...].reversed() { value = value << 8 | Int32(byte) }
+        return code.count - offset == 1 ? Int(Int8(truncatingIfNeeded: value)) : Int(value)
+    }
+}

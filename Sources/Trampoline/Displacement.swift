@@ -1,0 +1,134 @@
+/// Bytes of code and where they are.
+package struct CodeRange: Sendable, Hashable {
+    package var address: UInt64
+    package var bytes: [UInt8]
+
+    package init(address: UInt64, bytes: [UInt8]) {
+        self.address = address
+        self.bytes = bytes
+    }
+}
+
+/// A function whose entry is to become a jump.
+package struct DisplacementRequest: Sendable {
+    /// The whole function, as far as its symbol says.
+    package var function: CodeRange
+    /// What lies behind it, up to the next symbol; padding there may be overwritten.
+    package var following: [UInt8]
+    /// Addresses in the function that are entered from elsewhere: other symbols, and what
+    /// `ModuleBranchScan` found.
+    package var enteredAt: [UInt64]
+    /// Functions close by, whose short branches may reach this one's entry.
+    package var neighbours: [CodeRange]
+
+    package init(
+        function: CodeRange, following: [UInt8] = [], enteredAt: [UInt64] = [], neighbours: [CodeRange] = []
+    ) {
+        self.function = function
+        self.following = following
+        self.enteredAt = enteredAt
+        self.neighbours = neighbours
+    }
+}
+
+/// The first instructions of a function, moved elsewhere.
+package struct DisplacedEntry: Sendable, Hashable {
+    /// An instruction that was moved: where it was, where it is now.
+    package struct Place: Sendable, Hashable {
+        package var original: UInt64
+        package var moved: UInt64
+    }
+
+    /// The function's address.
+    package var address: UInt64
+    /// Where the jump goes: the function's address, or behind its `endbr64`.
+    package var patchAddress: UInt64
+    /// What the jump overwrites: five bytes.
+    package var originalBytes: [UInt8]
+    /// Bytes from `patchAddress` on that hold moved instructions; those behind the jump stay as they are.
+    package var displacedCount: Int
+    /// The moved instructions and the jump to the rest. Empty when only NOPs were overwritten.
+    package var code: [UInt8]
+    /// Where `code` must be.
+    package var codeAddress: UInt64
+    /// Where the function's body is entered: `FunctionEntry.relocatedEntry`.
+    package var bodyEntry: UInt64
+    /// How to unwind from `code`; nil when that is empty.
+    package var unwind: UnwindEntry?
+    /// Every moved instruction in order. Several originals share a place where NOPs were dropped.
+    package var places: [Place]
+    /// Instructions in `code` that have no single original, each with the original address that a thread
+    /// there goes on at.
+    package var extraPlaces: [Place]
+
+    /// Where a thread that stands at `address` in the function goes on once the jump is there; nil when it
+    /// may stay, as one at the very entry may.
+    package func moved(_ address: UInt64) -> UInt64? {
+        guard address > patchAddress, address < patchAddress + 5 else { return nil }
+        return places.first { $0.original == address }?.moved
+    }
+
+    /// Where a thread that stands at `address` in `code` goes on once the function has its bytes again.
+    package func original(of address: UInt64) -> UInt64? {
+        (places.last { $0.moved == address } ?? extraPlaces.first { $0.moved == address })?.original
+    }
+}
+
+/// Why a function's entry cannot become a jump.
+package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertible {
+    case empty
+    case tooShort(size: Int)
+    case branchIntoEntry(from: UInt64?, to: UInt64)
+    case loopAtEntry(from: UInt64)
+    case callAmongDisplaced(at: UInt64)
+    case callOfNextInstruction(at: UInt64)
+    case immovable(at: UInt64, name: String)
+    case undecodable(at: UInt64)
+    case outOfReach(from: UInt64, to: UInt64)
+    case decoderUnavailable
+
+    /// The same reason without its addresses, to count by.
+    package var reason: String {
+        switch self {
+        case .empty: "no code"
+        case .tooShort: "too short"
+        case .branchIntoEntry: "a branch into the displaced bytes"
+        case .loopAtEntry: "a loop to the entry"
+        case .callAmongDisplaced: "a call among the displaced instructions"
+        case .callOfNextInstruction: "reads its own address with a call"
+        case .immovable: "an instruction that cannot move"
+        case .undecodable: "unknown instruction"
+        case .outOfReach: "out of reach"
+        case .decoderUnavailable: "no decoder"
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .empty:
+            "the symbol has no code"
+        case .tooShort(let size):
+            "too short: \(size) bytes and no padding behind, a jump takes 5"
+        case .branchIntoEntry(let from, let to):
+            "a branch \(from.map { "at \(Self.hex($0)) " } ?? "from elsewhere ")goes to \(Self.hex(to)), "
+                + "among the bytes that the jump would overwrite"
+        case .loopAtEntry(let from):
+            "the function jumps back to its own entry at \(Self.hex(from)), so a call could not be told from a loop"
+        case .callAmongDisplaced(let address):
+            "a call at \(Self.hex(address)) would return into the bytes that the jump would overwrite"
+        case .callOfNextInstruction(let address):
+            "the call at \(Self.hex(address)) reads its own address, which would change"
+        case .immovable(let address, let name):
+            "the instruction \(name) at \(Self.hex(address)) cannot be moved"
+        case .undecodable(let address):
+            "the instruction at \(Self.hex(address)) is not known"
+        case .outOfReach(let from, let to):
+            "\(Self.hex(to)) cannot be reached from \(Self.hex(from)), where the entry would be moved; free "
+                + "address space within 2 GiB is needed"
+        case .decoderUnavailable:
+            "the instruction decoder (libcapstone) could not be opened"
+        }
+    }
+
+    private static func hex(_ address: UInt64) -> String { "0x" + String(address, radix: 16) }
+}

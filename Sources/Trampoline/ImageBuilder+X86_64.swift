@@ -1,0 +1,382 @@
+import MachineCode
+
+/// Writes one trampoline.
+///
+/// The stack while programs run; `rbp` is the trampoline's own frame pointer. Every word is at a multiple
+/// of 8 from it, and everything from `saved` to the cookies is made by pushing, from the top down:
+///
+///     rbp + 16 + 8i   callerStackWord(i): the i-th stack argument, in the caller's frame
+///     rbp + 8         return address
+///     rbp             the caller's rbp                                                       <- rbp
+///                     saved: rax, r10, r11, integer registers that no ctx word holds
+///     returnValue     ctx[n]
+///     argument(i)     ctx[n - 1] … ctx[0]                               programs get &ctx[0]
+///     metadata        ctx[-1]: argument count | cookie index << 8 | is return << 63
+///     functionIP      ctx[-2]
+///     attachCookie    ctx[-3]
+///     tailCalls       ctx[-4]
+///     cookie(i)       ctx[-5], ctx[-6], …: one for each session that uses it
+///                     (up to 15 bytes, so that programs are called with an aligned stack)
+///
+/// and while the function runs:
+///
+///                     (0 or 8 bytes, so that `frameSize` is a multiple of 16: the function finds its
+///                     stack as far from a multiple of 16 as the caller left it)
+///     copiedWord(i)   copy of callerStackWord(i); word 0 is the lowest              <- rbp - frameSize
+///
+/// and while exit programs run, below that:
+///
+///                     returned: rax rcx rdx rsi rdi r8 r9 r10 r11 as the function left them
+///
+/// ctx words that hold an integer register are also the place from which it is restored for the function.
+struct X86_64ImageBuilder {
+    private let lists: TrampolineLists
+    private let function: FunctionEntry
+    private let convention: CallingConvention
+    private let counters: UInt64?
+    private let safeCopy: UInt64?
+    private let address: UInt64
+    private let layout: X86_64FrameLayout
+
+    private var assembler = X86_64Assembler()
+    private var frame = CallFrameBuilder()
+    /// What the words that differ between programs hold now; nil: not known.
+    private var metadata: UInt32?
+    private var attachCookie: UInt64?
+    private var tailCallsAreZero = true
+
+    init(
+        lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention, counters: UInt64?,
+        safeCopy: UInt64?, address: UInt64
+    ) {
+        self.lists = lists
+        self.function = function
+        self.convention = convention
+        self.counters = counters
+        self.safeCopy = safeCopy
+        self.address = address
+        layout = X86_64FrameLayout(convention: convention, lists: lists)
+    }
+
+    mutating func build() throws(TrampolineError) -> TrampolineImage {
+        enterFrame()
+        for link in lists.entry { run(link, atExit: false) }
+        if lists.isEntryOnly {
+            restoreArguments(includingRax: true)
+            assembler.leave()
+            frame.advance(to: assembler.offset)
+            frame.defineCFA(.rsp, offset: 8)
+            frame.restore(.rbp)
+            assembler.jmp(address: function.relocatedEntry)
+        } else {
+            callAndReturn()
+        }
+        let code: [UInt8]
+        do {
+            code = try assembler.finish(at: address)
+        } catch {
+            switch error {
+            case .outOfReach(let from, let to, _): throw .outOfReach(from: from, to: to)
+            case .unboundLabel: throw .assembly(error.description)
+            }
+        }
+        return TrampolineImage(
+            address: address, code: code, unwind: frame.finish(start: address, size: code.count),
+            callsFunction: !lists.isEntryOnly)
+    }
+
+    // MARK: Entry
+
+    /// Makes the frame and fills it, up to the cookies.
+    private mutating func enterFrame() {
+        assembler.push(.rbp)
+        frame.advance(to: assembler.offset)
+        frame.defineCFA(offset: 16)
+        frame.save(.rbp, belowCFA: 16)
+        assembler.mov(.rbp, .rsp)
+        frame.advance(to: assembler.offset)
+        frame.defineCFA(.rbp, offset: 16)
+
+        for register in layout.saved { assembler.push(register) }
+        if let counters { increment(counters) }
+        assembler.push(immediate: 0)  // returnValue
+        for location in convention.arguments.reversed() {
+            switch location {
+            case .register(let number):
+                assembler.push(X86_64FrameLayout.argumentRegisters[number])
+            case .vector(let number):
+                assembler.movq(.rax, X86_64VectorRegister(UInt8(number)))
+                assembler.push(.rax)
+            case .stack(let word):
+                assembler.push(.at(.rbp, X86_64FrameLayout.callerStackWord(word)))
+            }
+        }
+        // Nothing below counts on its words when there is no program.
+        guard let first = lists.entry.first ?? lists.fmodRet.first ?? lists.exit.first else { return }
+        let firstMetadata = metadata(for: first)
+        assembler.push(immediate: Int32(bitPattern: firstMetadata))
+        metadata = firstMetadata
+        push(function.address)
+        push(first.attachCookie)
+        attachCookie = first.attachCookie
+        assembler.push(immediate: 0)  // tailCalls
+        for _ in 0..<layout.cookieCount { assembler.push(immediate: 0) }
+        assembler.alu(.and, .rsp, immediate: -16)
+    }
+
+    private mutating func push(_ value: UInt64) {
+        if let short = Int32(exactly: Int64(bitPattern: value)) {
+            assembler.push(immediate: short)
+        } else {
+            assembler.mov64(.rax, value)
+            assembler.push(.rax)
+        }
+    }
+
+    /// `lock inc` of a counter; rax is free.
+    private mutating func increment(_ counter: UInt64) {
+        let here = address + UInt64(assembler.offset)
+        if Int32(exactly: Int64(bitPattern: counter &- here) &+ 0x1000) != nil,
+            Int32(exactly: Int64(bitPattern: counter &- here) &- 0x1000) != nil
+        {
+            assembler.inc(.address(counter), isLocked: true)
+        } else {
+            assembler.mov64(.rax, counter)
+            assembler.inc(.at(.rax), isLocked: true)
+        }
+    }
+
+    // MARK: Programs
+
+    private func metadata(for link: TrampolineLink) -> UInt32 {
+        UInt32(convention.arguments.count) | UInt32(layout.cookieIndex[link.id] ?? 0) << 8
+    }
+
+    /// Calls a program, after making those words right that may still be another program's.
+    private mutating func run(_ link: TrampolineLink, atExit: Bool) {
+        let wanted = metadata(for: link)
+        if metadata != wanted {
+            assembler.mov(.at(.rbp, layout.metadata), immediate: Int32(bitPattern: wanted), .dword)
+            metadata = wanted
+        }
+        if attachCookie != link.attachCookie {
+            if let short = Int32(exactly: Int64(bitPattern: link.attachCookie)) {
+                assembler.mov(.at(.rbp, layout.attachCookie), immediate: short)
+            } else {
+                assembler.mov64(.rax, link.attachCookie)
+                assembler.mov(.at(.rbp, layout.attachCookie), .rax)
+            }
+            attachCookie = link.attachCookie
+        }
+        if link.usesTailCalls {
+            if !tailCallsAreZero { assembler.mov(.at(.rbp, layout.tailCalls), immediate: 0) }
+            tailCallsAreZero = false
+        }
+        assembler.lea(.rdi, .at(.rbp, layout.context))
+        call(link.programAddress)
+    }
+
+    /// Calls an address, however far away; rax is free.
+    private mutating func call(_ target: UInt64) {
+        let end = address + UInt64(assembler.offset) + 5
+        if Int32(exactly: Int64(bitPattern: target &- end)) != nil {
+            assembler.call(address: target)
+        } else {
+            assembler.mov64(.rax, target)
+            assembler.call(.rax)
+        }
+    }
+
+    // MARK: The function
+
+    /// Everything from the `fmod_ret` programs to the return.
+    private mutating func callAndReturn() {
+        let skip = assembler.makeLabel()
+        let returned = assembler.makeLabel()
+        for link in lists.fmodRet {
+            run(link, atExit: false)
+            assembler.test(.rax, .rax)
+            assembler.jcc(.notEqual, skip)
+        }
+
+        let farWords = assembler.makeLabel()
+        let wordsCopied = assembler.makeLabel()
+        let mayCrossPage = convention.stackWords > 0 && !convention.stackWordsAreKnown
+        if mayCrossPage { jumpIfWordsCrossPage(to: farWords) }
+        copyStackWords()
+        assembler.bind(wordsCopied)
+        restoreArguments(includingRax: true)
+        assembler.call(address: function.relocatedEntry)
+
+        assembler.bind(returned)
+        for register in X86_64FrameLayout.returned { assembler.push(register) }
+        if let counters { increment(counters + 8) }
+        if !lists.exit.isEmpty { runExitPrograms() }
+        for register in X86_64FrameLayout.returned.reversed() { assembler.pop(register) }
+        frame.advance(to: assembler.offset)
+        frame.rememberState()
+        assembler.leave()
+        frame.advance(to: assembler.offset)
+        frame.defineCFA(.rsp, offset: 8)
+        frame.restore(.rbp)
+        assembler.ret()
+        frame.advance(to: assembler.offset)
+        frame.restoreState()
+
+        if !lists.fmodRet.isEmpty {
+            assembler.bind(skip)
+            skipFunction(to: returned)
+        }
+        if mayCrossPage, let safeCopy {
+            assembler.bind(farWords)
+            copyFarStackWords(with: safeCopy)
+            assembler.jmp(wordsCopied)
+        }
+    }
+
+    private mutating func runExitPrograms() {
+        switch convention.returnValue {
+        case .register:
+            // A counter may have taken rax since it was pushed.
+            if counters != nil { assembler.mov(.rax, .at(.rbp, layout.returnedRax)) }
+            assembler.mov(.at(.rbp, layout.returnValue), .rax)
+        case .vector:
+            assembler.movq(.at(.rbp, layout.returnValue), X86_64VectorRegister(0))
+        case .none:
+            break
+        }
+        assembler.mov(.at(.rbp, layout.metadata + 4), immediate: Int32.min, .dword)
+        // A skip may have come from after any of the fmod_ret programs.
+        if !lists.fmodRet.isEmpty {
+            metadata = nil
+            attachCookie = nil
+        }
+        assembler.alu(.and, .rsp, immediate: -16)
+        for link in lists.exit { run(link, atExit: true) }
+        assembler.lea(.rsp, .at(.rbp, layout.returnedBottom))
+    }
+
+    /// A program's result in rax takes the place of the function's: everything else is as it was at entry.
+    private mutating func skipFunction(to returned: X86_64Label) {
+        if convention.returnValue == .vector { assembler.movq(X86_64VectorRegister(0), .rax) }
+        assembler.lea(.rsp, .at(.rbp, -layout.frameSize))
+        restoreArguments(includingRax: false)
+        assembler.jmp(returned)
+    }
+
+    /// Gives the function the registers that its caller gave us.
+    private mutating func restoreArguments(includingRax: Bool) {
+        for (register, offset) in layout.restorePlaces where includingRax || register != .rax {
+            assembler.mov(register, .at(.rbp, offset))
+        }
+    }
+
+    // MARK: Stack arguments
+
+    /// Up to here words are pushed one by one, above in a loop.
+    private static let unrolledWords = 16
+
+    private mutating func copyStackWords() {
+        let words = convention.stackWords
+        assembler.lea(.rsp, .at(.rbp, -layout.frameSize + Int32(8 * words)))
+        if words <= Self.unrolledWords {
+            for word in (0..<words).reversed() {
+                assembler.push(.at(.rbp, X86_64FrameLayout.callerStackWord(word)))
+            }
+        } else {
+            assembler.mov(.rax, immediate: UInt64(words))
+            let next = assembler.here()
+            assembler.push(.at(.rbp, index: .rax, scale: 8, X86_64FrameLayout.callerStackWord(-1)))
+            assembler.dec(.rax, .dword)
+            assembler.jcc(.notEqual, next, .short)
+        }
+    }
+
+    /// The return address can be read; words on the same page can be, too.
+    private mutating func jumpIfWordsCrossPage(to label: X86_64Label) {
+        assembler.lea(.rax, .at(.rbp, X86_64FrameLayout.returnAddress), .dword)
+        assembler.alu(.and, .rax, immediate: 4095, .dword)
+        assembler.alu(.cmp, .rax, immediate: Int32(4096 - 8 - 8 * convention.stackWords), .dword)
+        assembler.jcc(.above, label)
+    }
+
+    /// The words of the return address's page directly, those of the next page by a routine that does
+    /// not fault, zero for those that are not there.
+    private mutating func copyFarStackWords(with safeCopy: UInt64) {
+        let bytes = UInt64(8 * convention.stackWords)
+        assembler.lea(.rsp, .at(.rbp, -layout.frameSize))
+        assembler.mov(.rdi, .rsp)
+        assembler.mov(.rcx, immediate: bytes)
+        assembler.alu(.xor, .rax, .rax, .dword)
+        assembler.emit([0xF3, 0xAA])  // rep stosb
+        assembler.mov(.rdi, .rsp)
+        assembler.lea(.rsi, .at(.rbp, X86_64FrameLayout.callerStackWord(0)))
+        assembler.mov(.rcx, .rsi, .dword)
+        assembler.neg(.rcx, .dword)
+        assembler.alu(.and, .rcx, immediate: 4095, .dword)
+        assembler.mov(.rdx, immediate: bytes)
+        assembler.alu(.sub, .rdx, .rcx, .dword)
+        assembler.emit([0xF3, 0xA4])  // rep movsb
+        assembler.alu(.and, .rsp, immediate: -16)
+        call(safeCopy)
+        assembler.lea(.rsp, .at(.rbp, -layout.frameSize))
+    }
+}
+
+/// Offsets from `rbp` of the words that `X86_64ImageBuilder` draws.
+struct X86_64FrameLayout {
+    static let argumentRegisters: [X86_64Register] = [.rdi, .rsi, .rdx, .rcx, .r8, .r9]
+    /// What the function leaves in caller-saved registers: Swift returns in rax rdx rcx r8, and callers
+    /// compiled with -fipa-ra count on the registers that the function does not touch.
+    static let returned: [X86_64Register] = [.rax, .rcx, .rdx, .rsi, .rdi, .r8, .r9, .r10, .r11]
+    static let returnAddress: Int32 = 8
+
+    static func callerStackWord(_ word: Int) -> Int32 { Int32(16 + 8 * word) }
+
+    /// In pushing order. rax counts vector registers for variable arguments and is Swift's indirect
+    /// result; r10 is the static chain; r11 may be anything under -fipa-ra.
+    let saved: [X86_64Register]
+    /// Where every caller-saved register is restored from before the function is called.
+    let restorePlaces: [(register: X86_64Register, offset: Int32)]
+    let returnValue: Int32
+    let context: Int32
+    var metadata: Int32 { context - 8 }
+    var functionIP: Int32 { context - 16 }
+    var attachCookie: Int32 { context - 24 }
+    var tailCalls: Int32 { context - 32 }
+    /// Index in the context, downwards, of the cookie of a session that uses one, by link.
+    let cookieIndex: [TrampolineLink.ID: Int]
+    var cookieCount: Int { cookieIndex.count }
+    let frameSize: Int32
+    var returnedRax: Int32 { -frameSize - 8 }
+    var returnedBottom: Int32 { -frameSize - Int32(8 * Self.returned.count) }
+
+    init(convention: CallingConvention, lists: TrampolineLists) {
+        var holders: [X86_64Register: Int] = [:]
+        for (word, location) in convention.arguments.enumerated() {
+            if case .register(let number) = location {
+                holders[Self.argumentRegisters[number], default: word] = word
+            }
+        }
+        let saved = [.rax, .r10, .r11] + Self.argumentRegisters.filter { holders[$0] == nil }
+        let returnValue = Int32(-8 * (saved.count + 1))
+        let context = returnValue - Int32(8 * convention.arguments.count)
+        var places: [(X86_64Register, Int32)] = []
+        for (index, register) in saved.enumerated() { places.append((register, Int32(-8 * (index + 1)))) }
+        for register in Self.argumentRegisters {
+            if let word = holders[register] { places.append((register, context + Int32(8 * word))) }
+        }
+        var cookieIndex: [TrampolineLink.ID: Int] = [:]
+        for link in lists.entry where link.kind == .session && link.usesCookie {
+            cookieIndex[link.id] = 5 + cookieIndex.count
+        }
+        self.saved = saved
+        self.restorePlaces = places
+        self.returnValue = returnValue
+        self.context = context
+        self.cookieIndex = cookieIndex
+        // The lowest ctx word is the last cookie, or tailCalls.
+        let used = Int(-context) + 8 * (4 + cookieIndex.count) + 8 * convention.stackWords
+        frameSize = Int32((used + 15) / 16 * 16)
+    }
+}

@@ -1,0 +1,64 @@
+/// Looks for direct branches without knowing where instructions start: any four bytes behind a byte that
+/// could be a branch's opcode are taken as its distance. It finds every long branch, and now and then one
+/// that is none.
+package enum ModuleBranchScan {
+    /// A possible branch with a 32-bit distance.
+    package struct Branch: Sendable, Hashable {
+        package var address: UInt64
+        package var target: UInt64
+        package var isCall: Bool
+    }
+
+    /// The branches in a module's text that go into one of `interiors`, one for each that is hit.
+    /// - `interiors`: sorted, not overlapping.
+    /// - Returns: by index in `interiors`.
+    package static func branches(
+        in text: UnsafeRawBufferPointer, base: UInt64, into interiors: [Range<UInt64>]
+    ) -> [Int: Branch] {
+        guard let first = interiors.first, let last = interiors.last else { return [:] }
+        let all = first.lowerBound..<last.upperBound
+        var hits: [Int: Branch] = [:]
+        scan(text, base: base, from: 0) { branch in
+            guard all.contains(branch.target) else { return }
+            var low = 0
+            var high = interiors.count
+            while low < high {
+                let middle = (low + high) / 2
+                if interiors[middle].upperBound <= branch.target { low = middle + 1 } else { high = middle }
+            }
+            if low < interiors.count, interiors[low].contains(branch.target), hits[low] == nil {
+                hits[low] = branch
+            }
+        }
+        return hits
+    }
+
+    /// Every possible branch from an offset on.
+    static func branches(in text: UnsafeRawBufferPointer, base: UInt64, from offset: Int) -> [Branch] {
+        var found: [Branch] = []
+        scan(text, base: base, from: offset) { found.append($0) }
+        return found
+    }
+
+    private static func scan(
+        _ text: UnsafeRawBufferPointer, base: UInt64, from start: Int, _ visit: (Branch) -> Void
+    ) {
+        var offset = max(0, start)
+        while offset + 5 <= text.count {
+            let byte = text[offset]
+            var size = 0
+            if byte & 0xFE == 0xE8 {
+                size = 5  // call, jmp
+            } else if byte == 0x0F, text[offset + 1] & 0xF0 == 0x80, offset + 6 <= text.count {
+                size = 6  // jcc
+            }
+            if size != 0 {
+                let distance = text.loadUnaligned(fromByteOffset: offset + size - 4, as: Int32.self)
+                let address = base &+ UInt64(offset)
+                let target = address &+ UInt64(size) &+ UInt64(bitPattern: Int64(distance.littleEndian))
+                visit(Branch(address: address, target: target, isCall: byte == 0xE8))
+            }
+            offset += 1
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import MachineCode
+
+/// Trampolines for x86-64, System V ABI. Swift's convention is served by the same code: it passes self,
+/// error and async context in callee-saved registers, which a trampoline does not touch.
+package enum X86_64Trampoline: TrampolineArchitecture {
+    /// The most stack words of a known prototype that are copied; with an unknown one they must lie within
+    /// two pages.
+    static let maximumStackWords = 65_536
+    static let maximumGuessedStackWords = 256
+
+    package static func image(
+        _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
+        counters: UInt64? = nil, safeCopy: UInt64? = nil, at address: UInt64
+    ) throws(TrampolineError) -> TrampolineImage {
+        try check(convention, copiesStack: !lists.isEntryOnly, hasSafeCopy: safeCopy != nil)
+        var builder = X86_64ImageBuilder(
+            lists: lists, function: function, convention: convention, counters: counters,
+            safeCopy: safeCopy, address: address)
+        return try builder.build()
+    }
+
+    /// `jmp rel32`
+    package static func jump(from: UInt64, to: UInt64) -> [UInt8]? {
+        var assembler = X86_64Assembler()
+        assembler.jmp(address: to)
+        return try? assembler.finish(at: from)
+    }
+
+    private static func check(
+        _ convention: CallingConvention, copiesStack: Bool, hasSafeCopy: Bool
+    ) throws(TrampolineError) {
+        if convention.arguments.count > 255 { throw .tooManyArguments(convention.arguments.count) }
+        for location in convention.arguments {
+            let isValid =
+                switch location {
+                case .register(let number): (0..<6).contains(number)
+                case .vector(let number): (0..<8).contains(number)
+                case .stack(let word): (0..<maximumStackWords).contains(word)
+                }
+            if !isValid { throw .badArgumentLocation(location) }
+        }
+        guard copiesStack else { return }
+        let limit = convention.stackWordsAreKnown ? maximumStackWords : maximumGuessedStackWords
+        guard (0...limit).contains(convention.stackWords) else {
+            throw .tooManyStackWords(convention.stackWords, limit: limit)
+        }
+        if convention.stackWords > 0 && !convention.stackWordsAreKnown && !hasSafeCopy {
+            throw .safeCopyMissing
+        }
+    }
+}

@@ -1,0 +1,51 @@
+/// The function that a trampoline serves.
+package struct FunctionEntry: Sendable, Hashable {
+    /// The function's own address: what `bpf_get_func_ip` returns.
+    package var address: UInt64
+    /// Where its body goes on: the relocated entry, or behind the NOPs that were replaced.
+    package var relocatedEntry: UInt64
+
+    package init(address: UInt64, relocatedEntry: UInt64) {
+        self.address = address
+        self.relocatedEntry = relocatedEntry
+    }
+}
+
+/// What a range of our code looks like to an unwinder.
+package struct UnwindEntry: Sendable, Hashable {
+    package var start: UInt64
+    package var end: UInt64
+    /// A CIE and its FDE as in `.eh_frame`, with absolute addresses and without a terminator. They refer to
+    /// each other by distance, so the bytes work at any multiple of 8, also one after another.
+    package var bytes: [UInt8]
+    /// Where in `bytes` the FDE starts: what `_Unwind_Find_FDE` returns.
+    package var descriptionOffset: Int
+}
+
+/// The machine code of a trampoline.
+package struct TrampolineImage: Sendable, Hashable {
+    package var address: UInt64
+    package var code: [UInt8]
+    package var unwind: UnwindEntry
+    /// Whether it calls the function and sees it return; the other shape only jumps on.
+    package var callsFunction: Bool
+}
+
+/// What a trampoline is made of on one architecture.
+package protocol TrampolineArchitecture {
+    /// The code that runs the programs of `lists` around the function.
+    /// - `counters`: address of two u64, calls entered and calls returned.
+    /// - `safeCopy`: `void f(void *to, const void *from, size_t n)`, which leaves what it cannot read alone.
+    static func image(
+        _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
+        counters: UInt64?, safeCopy: UInt64?, at address: UInt64
+    ) throws(TrampolineError) -> TrampolineImage
+
+    /// Moves the first instructions of a function to `address`.
+    static func displace(
+        _ function: DisplacementRequest, at address: UInt64
+    ) throws(DisplacementError) -> DisplacedEntry
+
+    /// The instruction that takes the place of a function's entry, nil when it does not reach.
+    static func jump(from: UInt64, to: UInt64) -> [UInt8]?
+}
