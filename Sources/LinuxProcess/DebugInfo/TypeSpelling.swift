@@ -85,10 +85,23 @@ struct TypeSpelling {
             return target(of: entry, depth: depth)
         default:
             if let name = entry.string(Int(DW_AT_name)) {
+                // Clang names no complex type by its parts.
+                if name == "complex", entry.tag == Int(DW_TAG_base_type) {
+                    return Parts(prefix: Self.complex(entry.size(Int(DW_AT_byte_size)) ?? 0))
+                }
                 return Parts(prefix: (scopes[entry.key] ?? "") + name)
             }
             guard entry.attribute(Int(DW_AT_type)) != nil else { return Parts(prefix: "?") }
             return target(of: entry, depth: depth)
+        }
+    }
+
+    private static func complex(_ size: Int) -> String {
+        switch size {
+        case 4: "complex _Float16"
+        case 8: "complex float"
+        case 16: "complex double"
+        default: "complex long double"
         }
     }
 

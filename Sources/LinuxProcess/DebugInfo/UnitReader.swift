@@ -137,7 +137,7 @@ struct UnitReader {
             let origin = current.reference(Int(DW_AT_abstract_origin))
             guard let next = origin ?? current.reference(Int(DW_AT_specification)) else { break }
             var list = ownParameters(of: next)
-            if origin != nil { list.parameters = withoutForeignArtificial(list.parameters, body: body.parameters) }
+            list.parameters = withoutForeignArtificial(list.parameters, body: body.parameters)
             isVariadic = isVariadic || list.isVariadic
             // The abstract instance has the declared order, the body perhaps another.
             if list.parameters.count > best.parameters.count
@@ -151,8 +151,8 @@ struct UnitReader {
         return best
     }
 
-    /// GCC describes the constructors of a class in one abstract instance, with the artificial parameters of
-    /// all of them; this constructor has only those that its body has.
+    /// GCC describes the constructors and destructors of a class together, in a declaration and an abstract
+    /// instance with the artificial parameters of all of them; this one has only those that its body has.
     private func withoutForeignArtificial(
         _ parameters: [DebuggingEntry], body: [DebuggingEntry]
     ) -> [DebuggingEntry] {
