@@ -21,9 +21,7 @@ struct DebugHostileTests {
         guard let info = try? DebugInfo(path: path) else { return 0 }
         let prototypes = info.prototypes(for: addresses)
         for prototype in prototypes.values {
-            if let layout = SystemVABI.classify(prototype) {
-                #expect(layout.arguments.count == prototype.parameters.count)
-            }
+            #expect(SystemVABI.classify(prototype).arguments.count == prototype.parameters.count)
         }
         for address in addresses { _ = info.sourceLocation(of: address) }
         return prototypes.count
@@ -91,14 +89,14 @@ struct DebugHostileTests {
         let empty = ValueType(
             name: "e", byteCount: 8,
             kind: .array(of: ValueType(name: "z", byteCount: 0, kind: .structure(fields: [], byReference: false)), count: .max))
-        func layout(_ type: ValueType) -> CallLayout? {
+        func layout(_ type: ValueType) -> CallLayout {
             SystemVABI.classify(FunctionPrototype(name: "f", parameters: [.init(name: nil, type: type), .init(name: nil, type: long)], returnType: nil))
         }
-        #expect(layout(outside)?.arguments == [nil, nil])
-        #expect(layout(outside)?.stackWords == nil)
-        #expect(layout(huge)?.arguments[0]?.locations == [.integer(0)])
-        #expect(layout(empty)?.arguments[1]?.locations == [.integer(0)])
-        #expect(layout(large)?.stackWords == 1 << 36)
-        #expect(layout(large)?.arguments[1]?.locations == [.integer(0)])
+        #expect(layout(outside).arguments == [nil, nil])
+        #expect(layout(outside).stackWords == nil)
+        #expect(layout(huge).arguments[0]?.locations == [.integer(0)])
+        #expect(layout(empty).arguments[1]?.locations == [.integer(0)])
+        #expect(layout(large).stackWords == 1 << 36)
+        #expect(layout(large).arguments[1]?.locations == [.integer(0)])
     }
 }

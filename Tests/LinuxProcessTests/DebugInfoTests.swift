@@ -215,6 +215,94 @@ struct DebugInfoTests {
         }
     }
 
+    @Test("Debug information for line numbers only gives no prototypes, but lines")
+    func lineNumbersOnly() throws {
+        for compiler in DebugFixture.compilers(cPlusPlus: false, optimizations: ["-O1"]) {
+            try DebugFixture.withFolder { folder in
+                let program = try DebugFixture.build(Self.cSource, with: compiler, options: ["-g1"], in: folder)
+                let functions = try DebugFixture.functions(of: program)
+                let info = try DebugInfo(path: program)
+                #expect(info.prototypes(for: Set(functions.values)).isEmpty, "\(compiler.testDescription)")
+                #expect(info.sourceLocation(of: try #require(functions["main"])) != nil)
+            }
+        }
+    }
+
+    @Test("Parameters that the optimizer moved are where the code expects them")
+    func movedParameters() throws {
+        let source = """
+            struct pair { long a, b; };
+            static __attribute__((noinline)) long moved(long unused, long used) { __asm__ volatile (""); return used * 2; }
+            static __attribute__((noinline)) long kept(long first, long second) { __asm__ volatile (""); return first * 3 - second; }
+            int main(int argc, char **argv) { return moved(argc, argc + 1) + moved(3, argc) + kept(argc, 4) + kept(5, argc); }
+            """
+        for compiler in DebugFixture.compilers(cPlusPlus: false, optimizations: ["-O2"]) {
+            try DebugFixture.withFolder { folder in
+                let program = try DebugFixture.build(source, with: compiler, in: folder)
+                let functions = try DebugFixture.functions(of: program)
+                let prototypes = try DebugInfo(path: program).prototypes(for: Set(functions.values))
+                let moved = try #require(functions.first { $0.key.hasPrefix("moved") })
+                let code = try DebugFixture.run("objdump", ["-d", "--disassemble=\(moved.key)", program])
+                let isMoved = !code.contains("%rsi") && !code.contains("%esi")
+                let layout = SystemVABI.classify(try #require(prototypes[moved.value]))
+                #expect(layout.arguments.count == 2)
+                #expect(layout.arguments[1]?.locations == [.integer(isMoved ? 0 : 1)], "\(compiler.testDescription)")
+                #expect((layout.stackWords == nil) == isMoved)
+                let kept = try #require(functions.first { $0.key.hasPrefix("kept") })
+                let keptLayout = SystemVABI.classify(try #require(prototypes[kept.value]))
+                #expect(keptLayout.arguments.map { $0?.locations } == [[.integer(0)], [.integer(1)]])
+                #expect(keptLayout.stackWords == 0)
+            }
+        }
+    }
+
+    @Test("A value of unknown contents is placed where the debug information has it")
+    func unknownContents() {
+        let blank = ValueType(name: "blank", byteCount: 8, kind: .union(fields: [], byReference: false))
+        let long = FunctionPrototype.Parameter(name: nil, type: ValueType(name: "long", byteCount: 8, kind: .signed))
+        func layout(_ place: CallLayout.Argument?) -> CallLayout {
+            SystemVABI.classify(
+                FunctionPrototype(
+                    name: "f", parameters: [long, .init(name: nil, type: blank, entryPlace: place), long], returnType: nil))
+        }
+        #expect(layout(nil).arguments == [.init(locations: [.integer(0)]), nil, nil])
+        #expect(layout(nil).stackWords == nil)
+        let known = layout(.init(locations: [.integer(1)]))
+        #expect(known.arguments.map { $0?.locations } == [[.integer(0)], [.integer(1)], [.integer(2)]])
+        #expect(known.stackWords == 0)
+    }
+
+    @Test("Swift functions have names, types and places")
+    func swift() throws {
+        let source = """
+            @inline(never) func add(_ a: Int, _ b: UInt8, d: Double) -> Int { a + Int(b) + Int(d) }
+            @inline(never) func text(_ s: String, _ n: Int32) -> String { s + "\\(n)" }
+            print(add(CommandLine.arguments.count, 2, d: 1), text("a", 4))
+            """
+        try DebugFixture.withFolder { folder in
+            let file = folder + "/main.swift"
+            try source.write(toFile: file, atomically: false, encoding: .utf8)
+            let program = folder + "/program"
+            try DebugFixture.run("swiftc", ["-g", "-O", "-module-name", "example", "-o", program, file])
+            let functions = try DebugFixture.functions(of: program)
+            let prototypes = try DebugInfo(path: program).prototypes(for: Set(functions.values))
+            func prototype(_ name: String) throws -> FunctionPrototype {
+                try #require(prototypes.values.first { $0.name == name })
+            }
+            let add = try prototype("add")
+            #expect(add.convention == .swift)
+            #expect(add.returnType?.name == "Swift.Int")
+            #expect(add.parameters.map(\.type.kind) == [.signed, .unsigned, .float])
+            let layout = SystemVABI.classify(add)
+            #expect(layout.arguments.map { $0?.locations } == [[.integer(0)], [.integer(1)], [.vector(0, lane: 0)]])
+            #expect(layout.returnValue == .registers([.integer(0)]))
+            #expect(layout.stackWords == nil)
+            let text = SystemVABI.classify(try prototype("text"))
+            #expect(text.arguments.map { $0?.locations } == [[.integer(0), .integer(1)], [.integer(2)]])
+            #expect(text.returnValue == .unknown)
+        }
+    }
+
     @Test("Split units give nothing, and do no harm")
     func splitUnits() throws {
         try DebugFixture.withFolder { folder in

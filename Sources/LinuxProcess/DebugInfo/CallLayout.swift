@@ -22,6 +22,12 @@ package struct CallLayout: Sendable, Hashable {
             self.locations = locations
             self.isIndirect = isIndirect
         }
+
+        /// Whether both name the same places; one may leave out parts that are not used.
+        func agrees(with other: Argument) -> Bool {
+            guard isIndirect == other.isIndirect, locations.count == other.locations.count else { return false }
+            return zip(locations, other.locations).allSatisfy { $0 == $1 || $0 == .padding || $1 == .padding }
+        }
     }
 
     /// The place of one eightbyte of the result.

@@ -21,10 +21,12 @@ package enum SystemVABI {
         case unknown
     }
 
-    /// Where the arguments and the result of a function with this prototype are; nil if it is not called by the C
-    /// convention. Rust's own is unspecified, Swift's another.
-    package static func classify(_ prototype: FunctionPrototype) -> CallLayout? {
-        guard prototype.convention == .standard else { return nil }
+    /// Where the arguments and the result of a function with this prototype are.
+    ///
+    /// Rust's convention is unspecified, Swift's another, and optimizers change that of functions that only they
+    /// see: for those the places are the ones that the debug information gives for the entry, as far as it does.
+    package static func classify(_ prototype: FunctionPrototype) -> CallLayout {
+        guard prototype.convention == .standard else { return described(prototype) }
         var assignment = Assignment()
         let returnValue = result(prototype.returnType)
         // An unknown result could take rdi, and shift everything.
@@ -37,7 +39,7 @@ package enum SystemVABI {
         var arguments: [CallLayout.Argument?] = []
         var isComplete = true
         for parameter in prototype.parameters {
-            let argument = isComplete ? assignment.place(parameter.type) : nil
+            let argument = isComplete ? assignment.place(parameter) : nil
             if argument == nil { isComplete = false }
             arguments.append(argument)
         }
@@ -47,6 +49,41 @@ package enum SystemVABI {
             stackAlignment: assignment.stackAlignment)
     }
 
+    private static func described(_ prototype: FunctionPrototype) -> CallLayout {
+        var returnValue = CallLayout.Return.unknown
+        if prototype.convention != .other {
+            // Scalars are returned as in C; nothing else is certain.
+            switch prototype.returnType?.kind {
+            case nil, .signed, .unsigned, .boolean, .character, .pointer, .enumeration, .float:
+                returnValue = result(prototype.returnType)
+            default: break
+            }
+        }
+        return CallLayout(
+            arguments: prototype.parameters.map(\.entryPlace), returnValue: returnValue, stackWords: nil,
+            stackAlignment: 16)
+    }
+
+    /// The convention by comparing what the C convention says with the places that the debug information gives.
+    ///
+    /// GCC says nothing at functions whose parameters it has removed or changed (`f.isra.0`, `f.constprop.0`);
+    /// Clang marks static functions that it only might have changed.
+    static func convention(of prototype: FunctionPrototype) -> FunctionPrototype.Convention {
+        var standard = prototype
+        standard.convention = .standard
+        let layout = classify(standard)
+        var allKnown = true
+        for (parameter, argument) in zip(prototype.parameters, layout.arguments) {
+            if let place = parameter.entryPlace, let argument {
+                if !place.agrees(with: argument) { return .other }
+            } else {
+                allKnown = false
+            }
+        }
+        return allKnown && prototype.convention == .other && !prototype.parameters.isEmpty
+            ? .standard : prototype.convention
+    }
+
     /// Registers and stack words given out so far.
     private struct Assignment {
         var integers = 0
@@ -54,10 +91,19 @@ package enum SystemVABI {
         var stackWords = 0
         var stackAlignment = 16
 
-        mutating func place(_ type: ValueType) -> CallLayout.Argument? {
+        mutating func place(_ parameter: FunctionPrototype.Parameter) -> CallLayout.Argument? {
+            let type = parameter.type
             switch SystemVABI.valueClass(of: type) {
             case .unknown:
-                return nil
+                guard let place = parameter.entryPlace else { return nil }
+                for location in place.locations {
+                    switch location {
+                    case .integer(let index): integers = max(integers, index + 1)
+                    case .vector(let index, _): vectors = max(vectors, index + 1)
+                    case .stack, .padding: break
+                    }
+                }
+                return place
             case .reference:
                 return CallLayout.Argument(locations: place([.integer], alignment: 8), isIndirect: true)
             case .memory:
@@ -147,6 +193,9 @@ package enum SystemVABI {
             return .unknown
         case .structure(_, byReference: true), .union(_, byReference: true):
             return .reference
+        case .structure(let fields, _), .union(let fields, _):
+            // GCC leaves out the members of transparent unions. Empty C++ classes have one byte.
+            if fields.isEmpty, type.byteCount > 1, type.byteCount <= ValueType.maximumExpandedBytes { return .unknown }
         case .complex(isFloating: true) where type.byteCount == 32:
             // As an argument in memory, as a result in two x87 registers; quadruple precision always in memory.
             return type.name.contains("128")

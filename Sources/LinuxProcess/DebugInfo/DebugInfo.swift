@@ -9,6 +9,7 @@ package final class DebugInfo {
     let dwarf: OpaquePointer
     private let elf: OpaquePointer
     private let descriptor: Int32
+    private let isX86_64: Bool
     private var loadedUnits: [CompilationUnit]?
     private var loadedRanges: [UnitRange]?
 
@@ -23,6 +24,8 @@ package final class DebugInfo {
             throw error
         }
         self.descriptor = descriptor
+        var header = GElf_Ehdr()
+        isX86_64 = gelf_getehdr(elf, &header) != nil && header.e_machine == UInt16(EM_X86_64)
     }
 
     deinit {
@@ -113,7 +116,7 @@ package final class DebugInfo {
             var wanted = unit.contained(of: sorted)
             if !result.isEmpty { wanted = wanted.filter { result[$0] == nil } }
             guard !wanted.isEmpty else { continue }
-            var reader = UnitReader(unit: unit, wanted: wanted)
+            var reader = UnitReader(unit: unit, wanted: wanted, isX86_64: isX86_64)
             result.merge(reader.prototypes()) { first, _ in first }
         }
         return result

@@ -6,11 +6,16 @@ package struct FunctionPrototype: Sendable, Hashable {
         package var type: ValueType
         /// Passed by the compiler, not written in the source (`this`, `__vtt_parm`).
         package var isArtificial: Bool
+        /// Where the debug information says that it is at entry; only optimized code has this.
+        package var entryPlace: CallLayout.Argument?
 
-        package init(name: String?, type: ValueType, isArtificial: Bool = false) {
+        package init(
+            name: String?, type: ValueType, isArtificial: Bool = false, entryPlace: CallLayout.Argument? = nil
+        ) {
             self.name = name
             self.type = type
             self.isArtificial = isArtificial
+            self.entryPlace = entryPlace
         }
     }
 
@@ -22,7 +27,8 @@ package struct FunctionPrototype: Sendable, Hashable {
         case rust
         /// Swift's own.
         case swift
-        /// Changed by the compiler, or of another language (`DW_CC_nocall`): arguments can be anywhere.
+        /// Changed by the optimizer (`DW_CC_nocall`, or the places of parameters contradict the C convention), or of
+        /// another language: arguments can be anywhere.
         case other
     }
 

@@ -219,6 +219,20 @@ struct TypeReader {
 
     // MARK: Structures
 
+    /// The standard library's scalars, which Swift describes as structures without members, by their mangled names.
+    private func swiftKind(_ entry: DebuggingEntry) -> ValueType.Kind? {
+        guard let name = entry.string(Int(DW_AT_linkage_name)) else { return nil }
+        switch name {
+        case "$sSiD", "$ss4Int8VD", "$ss5Int16VD", "$ss5Int32VD", "$ss5Int64VD": return .signed
+        case "$sSuD", "$ss5UInt8VD", "$ss6UInt16VD", "$ss6UInt32VD", "$ss6UInt64VD": return .unsigned
+        case "$sSbD": return .boolean
+        case "$sSfD", "$sSdD": return .float
+        case "$sSVD", "$sSvD", "$ss13OpaquePointerVD": return .pointer(to: .other)
+        // A reference to an object.
+        default: return name.hasSuffix("CD") ? .pointer(to: .other) : nil
+        }
+    }
+
     /// The members of a structure while it is read.
     private struct Members {
         var fields: [ValueType.Field] = []
@@ -237,6 +251,9 @@ struct TypeReader {
             return read(definition, depth: depth + 1)
         }
         if entry.flag(Int(DW_AT_declaration)) { return nil }
+        if language == .swift, let kind = swiftKind(entry) {
+            return leaf(ValueType(name: "", byteCount: size, kind: kind))
+        }
         var members = Members(expands: size <= ValueType.maximumExpandedBytes)
         collect(entry, into: &members, depth: depth)
         guard members.leafCount <= Self.maximumLeaves else { return nil }

@@ -7,13 +7,17 @@ struct UnitReader {
     private static let maximumParameters = 1024
 
     private let unit: CompilationUnit
+    private let isX86_64: Bool
     private var wanted: Set<UInt64>
     private var found: [(address: UInt64, entry: DebuggingEntry)] = []
     /// Scopes of the types that are nested in namespaces and classes: an entry does not know its parent.
     private var scopes: [UInt: String] = [:]
+    /// A unit without any type was compiled for line numbers only (`-g1`), and leaves out parameters.
+    private var hasTypes = false
 
-    init(unit: CompilationUnit, wanted: Set<UInt64>) {
+    init(unit: CompilationUnit, wanted: Set<UInt64>, isX86_64: Bool) {
         self.unit = unit
+        self.isX86_64 = isX86_64
         self.wanted = wanted
     }
 
@@ -27,7 +31,7 @@ struct UnitReader {
         var types = TypeReader(language: unit.language, scopes: scopes)
         var result: [UInt64: FunctionPrototype] = [:]
         for (address, entry) in found {
-            if let prototype = prototype(of: entry, types: &types) { result[address] = prototype }
+            if let prototype = prototype(of: entry, at: address, types: &types) { result[address] = prototype }
         }
         return result
     }
@@ -52,12 +56,16 @@ struct UnitReader {
                     depth: depth + 1)
             case Int(DW_TAG_structure_type), Int(DW_TAG_class_type), Int(DW_TAG_union_type),
                 Int(DW_TAG_interface_type):
+                hasTypes = true
                 if !scope.isEmpty { scopes[child.key] = scope }
                 let name = child.string(Int(DW_AT_name))
                 search(
                     child, scope: name.map { nested($0, in: scope) } ?? scope, inFunctions: inFunctions,
                     depth: depth + 1)
+            case Int(DW_TAG_base_type), Int(DW_TAG_pointer_type):
+                hasTypes = true
             case Int(DW_TAG_typedef), Int(DW_TAG_enumeration_type):
+                hasTypes = true
                 if !scope.isEmpty { scopes[child.key] = scope }
             default:
                 break
@@ -73,20 +81,26 @@ struct UnitReader {
 
     // MARK: Reading
 
-    private func prototype(of entry: DebuggingEntry, types: inout TypeReader) -> FunctionPrototype? {
+    private func prototype(
+        of entry: DebuggingEntry, at address: UInt64, types: inout TypeReader
+    ) -> FunctionPrototype? {
         guard let name = entry.string(Int(DW_AT_name), integrated: true) else { return nil }
         let list = parameterList(of: entry)
+        if !hasTypes, list.parameters.isEmpty, entry.attribute(Int(DW_AT_type), integrated: true) == nil { return nil }
         var parameters: [FunctionPrototype.Parameter] = []
         for parameter in list.parameters {
-            let type = parameter.reference(Int(DW_AT_type), integrated: true)
+            let type = parameter.reference(Int(DW_AT_type), integrated: true).map { types.value(of: $0) }
+                ?? ValueType(name: "?", byteCount: 0, kind: .unknown)
             parameters.append(
                 FunctionPrototype.Parameter(
-                    name: parameter.string(Int(DW_AT_name), integrated: true),
-                    type: type.map { types.value(of: $0) }
-                        ?? ValueType(name: "?", byteCount: 0, kind: .unknown),
-                    isArtificial: parameter.flag(Int(DW_AT_artificial), integrated: true)))
+                    name: parameter.string(Int(DW_AT_name), integrated: true), type: type,
+                    isArtificial: parameter.flag(Int(DW_AT_artificial), integrated: true),
+                    entryPlace: isX86_64
+                        ? list.bodies[parameter.key].flatMap {
+                            EntryPlace.argument($0, byteCount: type.byteCount, at: address)
+                        } : nil))
         }
-        return FunctionPrototype(
+        var prototype = FunctionPrototype(
             name: name,
             linkageName: entry.string(Int(DW_AT_linkage_name), integrated: true)
                 ?? entry.string(Int(DW_AT_MIPS_linkage_name), integrated: true),
@@ -95,33 +109,39 @@ struct UnitReader {
             isVariadic: list.isVariadic,
             noReturn: entry.flag(Int(DW_AT_noreturn), integrated: true),
             convention: convention(of: entry))
+        if unit.language != .rust, unit.language != .swift, unit.language != .go {
+            prototype.convention = SystemVABI.convention(of: prototype)
+        }
+        return prototype
     }
 
     private func returnType(of entry: DebuggingEntry, types: inout TypeReader) -> ValueType? {
         guard let type = entry.reference(Int(DW_AT_type), integrated: true) else { return nil }
         let value = types.value(of: type)
-        return value.name == "void" ? nil : value
+        // Swift returns the empty tuple.
+        return value.name == "void" || value.name == "$sytD" ? nil : value
     }
 
     private func convention(of entry: DebuggingEntry) -> FunctionPrototype.Convention {
+        // Neither has a convention that could be relied on when it is not changed.
+        if unit.language == .rust { return .rust }
+        if unit.language == .swift { return .swift }
         if var attribute = entry.attribute(Int(DW_AT_calling_convention), integrated: true) {
             var value: Dwarf_Word = 0
-            // DW_CC_normal, DW_CC_program, DW_CC_LLVM_Swift
-            guard dwarf_formudata(&attribute, &value) == 0, value == 1 || value == 2 || value == 0xcc else {
+            guard dwarf_formudata(&attribute, &value) == 0,
+                value == UInt64(DW_CC_normal) || value == UInt64(DW_CC_program)
+            else {
                 return .other
             }
         }
-        switch unit.language {
-        case .rust: return .rust
-        case .swift: return .swift
-        case .go: return .other
-        case .c, .cPlusPlus, .assembler, .other: return .standard
-        }
+        return unit.language == .go ? .other : .standard
     }
 
     private struct ParameterList {
         var parameters: [DebuggingEntry] = []
         var isVariadic = false
+        /// The parameters of the body, which know their places, by their own and their origins' keys.
+        var bodies: [UInt: DebuggingEntry] = [:]
     }
 
     /// The parameters as declared.
@@ -148,6 +168,10 @@ struct UnitReader {
             current = next
         }
         best.isVariadic = isVariadic
+        for parameter in body.parameters {
+            best.bodies[parameter.key] = parameter
+            if let origin = parameter.reference(Int(DW_AT_abstract_origin)) { best.bodies[origin.key] = parameter }
+        }
         return best
     }
 
