@@ -1,3 +1,5 @@
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
 #include <dwarf.h>
+#include <libelf.h>
+#include <gelf.h>
