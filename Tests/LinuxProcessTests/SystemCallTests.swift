@@ -177,6 +177,46 @@ import Testing
         #expect(child.process.terminationStatus == 0)
     }
 
+    @Test("a thread that cannot stop is told, and goes on as soon as it can")
+    func lateThread() async throws {
+        actor Engine {
+            let thread: TracerThread
+            nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+            init() throws { thread = try TracerThread() }
+            func attach(_ pid: pid_t) -> String {
+                do {
+                    _ = try StoppedProcess.attach(pid)
+                    return "attached"
+                } catch { return "\(error)" }
+            }
+        }
+        // The parent of a vfork waits in the kernel, uninterruptibly, for its child.
+        let program = try Support.compile("""
+            #include <stdio.h>
+            #include <unistd.h>
+            int main(void) {
+                puts("ready"); fflush(stdout);
+                if (vfork() == 0) { sleep(5); _exit(0); }
+                puts("over"); fflush(stdout);
+                getchar();
+                return 0;
+            }
+            """, name: "waits")
+        let child = try Child(program)
+        #expect(child.readLine() == "ready")
+        usleep(100_000)
+        let engine = try Engine()
+        let message = await engine.attach(child.pid)
+        #expect(message.contains("does not stop (uninterruptible sleep"), "\(message)")
+        #expect(child.readLine() == "over")
+        #expect(Support.eventually { (try? Support.isUntraced(child.pid)) == true })
+        // And then it can be stopped.
+        #expect(await engine.attach(child.pid) == "attached")
+        child.write("x\n")
+        child.process.waitUntilExit()
+        #expect(child.process.terminationStatus == 0)
+    }
+
     @Test("an actor on a tracer thread launches, calls and lets go over several awaits")
     func actorOnTracerThread() async throws {
         actor Engine {
