@@ -30,6 +30,8 @@ import Testing
         static void *poller(void *x) { struct pollfd p = {polled[0], POLLIN, 0}; results[3] = poll(&p, 1, 60000) - 1; errors[3] = errno; return x; }
         static void *timed(void *x) { struct timespec t = {60, 0}; results[4] = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, 0, 0); errors[4] = errno; return x; }
         static void *computer(void *x) { uint64_t a = 1, n = 0; while (!stop) { uint64_t b = 1; for (int i = 0; i < 1000; i++) b = b * 6364136223846793005u + 1442695040888963407u; if (a == 1) a = b; else if (a != b) n++; } results[5] = (long)n; return x; }
+        // EAGAIN: the word had changed before the thread was back in its wait, as without a tracer.
+        static void forgive(int i) { if (results[i] == -1 && errors[i] == EAGAIN) results[i] = 0; }
         int main(void) {
             pipe(pipes); pipe(polled);
             void *(*all[])(void *) = {sleeper, reader, waiter, poller, timed, computer};
@@ -41,6 +43,7 @@ import Testing
             stop = 1; write(pipes[1], "r", 1); write(polled[1], "p", 1);
             word = 1; syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 100, 0, 0, 0);
             for (int i = 0; i < 6; i++) pthread_join(t[i], 0);
+            forgive(2); forgive(4);
             printf("main %zd", n);
             for (int i = 0; i < 6; i++) printf(" %ld", results[i]);
             puts("");
