@@ -107,6 +107,23 @@ import Testing
         #expect(try all(symbols).isSubset(of: nm(path)))
     }
 
+    @Test("unwind entries cover what the symbols say", arguments: ["/usr/bin/bash", "/lib/x86_64-linux-gnu/libz.so.1"])
+    func unwind(path: String) throws {
+        guard access(path, R_OK) == 0 else { return }
+        let symbols = try ModuleSymbols(path: path)
+        let index = try #require(UnwindIndex(try ELFFile(path: path)))
+        var covered = 0
+        for function in symbols.functions {
+            guard let range = index.range(containing: function.address) else { continue }
+            covered += 1
+            #expect(range.contains(function.address))
+            if range.lowerBound == function.address { #expect(UInt64(range.count) >= min(function.size, 16)) }
+        }
+        #expect(covered * 10 > symbols.functions.count * 9)
+        #expect(index.range(containing: 0) == nil)
+        #expect(index.range(containing: .max) == nil)
+    }
+
     @Test("a stripped file's functions come from its debug file: by link beside it, in .debug, CRC checked")
     func debugLink() throws {
         let path = try Support.compile(Self.source, name: "linked", arguments: ["-Wl,--build-id=none"])
@@ -185,6 +202,8 @@ import Testing
         IndirectFunctions.resolve(&library, of: libc, among: list.modules, memory: memory)
         let resolved = library.functions.filter { $0.resolvedAddress != nil }
         #expect(resolved.contains { $0.names.contains("strlen") })
+        // glibc's implementations have no symbols in a stripped library, but unwind entries.
+        #expect(resolved.allSatisfy { ($0.resolvedSize ?? 0) > 0 })
         #expect(resolved.allSatisfy { function in function.resolvedAddress.map { libc.hasCode(at: $0 &+ libc.loadBias) } ?? false })
     }
 

@@ -19,6 +19,8 @@ package struct FunctionSymbol: Sendable, Equatable {
     package var aliases: [String]
     /// Of an indirect function: where the chosen implementation is (address in the file), once it is known.
     package var resolvedAddress: UInt64?
+    /// Bytes of that implementation, by its symbol or unwind entry; nil when neither is there.
+    package var resolvedSize: UInt64?
 
     package enum Binding: UInt8, Sendable, Comparable {
         case local, weak, global

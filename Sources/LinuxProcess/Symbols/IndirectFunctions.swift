@@ -30,12 +30,21 @@ package enum IndirectFunctions {
         }
         guard !left.isEmpty, let types = Types(module.file.machine) else { return }
 
+        let index = UnwindIndex(module.file)
         func accept(resolver: UInt64, slot: UInt64) {
             guard let indices = left[resolver], let value = try? memory.load(UInt64.self, at: slot),
                 // An unbound slot points to the caller's PLT, an overridden one into another module.
                 module.hasCode(at: value), value &- module.loadBias != resolver
             else { return }
-            for index in indices { symbols.functions[index].resolvedAddress = value &- module.loadBias }
+            let address = value &- module.loadBias
+            var size = symbols.function(at: address)?.size
+            if size == nil, let range = index?.range(containing: address), range.lowerBound == address {
+                size = UInt64(range.count)
+            }
+            for index in indices {
+                symbols.functions[index].resolvedAddress = address
+                symbols.functions[index].resolvedSize = size
+            }
             left[resolver] = nil
         }
 

@@ -94,6 +94,7 @@ extension StoppedProcess {
                     } catch {
                         // A thread may end while the others are being stopped.
                         guard case .ended = error else { throw error }
+                        tracee.letGo()
                     }
                     started.removeLast()
                 }
@@ -107,7 +108,7 @@ extension StoppedProcess {
             return stopped.sorted { $0.id == pid && $1.id != pid }
         } catch {
             // Those that have not stopped are let go as soon as they do.
-            for tracee in started { LateThreads.add(tracee.id) }
+            for tracee in started { LateThreads.add(tracee) }
             LateThreads.release()
             detach(stopped)
             throw error
@@ -131,10 +132,10 @@ extension StoppedProcess {
         }
         do { try tracee.interrupt() } catch {
             if case .ended = error {
-                tracee.reap()
+                tracee.letGo()
                 return false
             }
-            LateThreads.add(tracee.id)
+            LateThreads.add(tracee)
             throw error
         }
         return true

@@ -39,7 +39,11 @@ extension StoppedProcess {
     private static func end(_ pid: pid_t) {
         _ = Glibc.kill(pid, SIGKILL)
         var value: Int32 = 0
-        _ = clinux_wait_exit(pid, 1, &value)
+        // The main thread ends after the others, and those that are traced after their end has been taken.
+        while clinux_wait_exit(pid, 0, &value) == 0 {
+            LateThreads.release()
+            usleep(1000)
+        }
     }
 
     /// Runs to the PTRACE_EVENT_EXEC; an exec that fails is told by the child through `failure`.

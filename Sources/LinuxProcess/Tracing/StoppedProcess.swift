@@ -42,9 +42,7 @@ package struct StoppedProcess: ~Copyable {
     deinit { Self.detach(threads.map(\.tracee)) }
 
     static func detach(_ tracees: [Tracee]) {
-        for tracee in tracees where clinux_ptrace_detach(tracee.id, 0) < 0 {
-            // Killed while it was stopped, or never stopped.
-            if tracee.hasEnded { tracee.reap() } else { LateThreads.add(tracee.id) }
-        }
+        // The first to go on may end the process, which kills the others in their stop.
+        for tracee in tracees.filter({ clinux_ptrace_detach($0.id, 0) < 0 }) { tracee.letGo() }
     }
 }

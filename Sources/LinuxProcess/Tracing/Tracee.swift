@@ -64,9 +64,33 @@ struct Tracee {
     /// Takes the end of a traced thread, so that it does not stay a zombie. The end of our own child is
     /// left to whoever waits for its exit status.
     func reap() {
-        if id == process, let status = try? ProcessStatus(process), status.parent == getpid() { return }
+        if isOwnChild { return }
         var value: Int32 = 0
         _ = clinux_wait_exit(id, 0, &value)
+    }
+
+    /// Lets go a thread that may be about to die: its end must be taken, or its process would wait for that
+    /// forever.
+    func letGo() {
+        for _ in 0..<100 {
+            let stop = wait(milliseconds: 1000)
+            var signal: Int32 = 0
+            switch stop {
+            case .ended:
+                // Of a main thread only after all other threads.
+                if id == process { LateThreads.add(self) }
+                return
+            case .late: return LateThreads.add(self)
+            case .signal(let pending): signal = pending
+            case .interrupted, .systemCall, .event: break
+            }
+            if clinux_ptrace_detach(id, signal) >= 0 { return }
+        }
+        LateThreads.add(self)
+    }
+
+    private var isOwnChild: Bool {
+        id == process && (try? ProcessStatus(process))?.parent == getpid()
     }
 
     func check(_ error: Int32, _ operation: String) throws(ProcessError) {

@@ -94,11 +94,11 @@ private final class Jobs: Sendable {
 /// Threads that were seized but did not stop in time (in an uninterruptible system call). They cannot be
 /// let go before they stop, and would then stay stopped if nobody looked.
 enum LateThreads {
-    private static let late = Mutex<[pid_t: Set<pid_t>]>([:])
+    private static let late = Mutex<[pid_t: [pid_t: Tracee]]>([:])
 
-    static func add(_ thread: pid_t) {
+    static func add(_ thread: Tracee) {
         let tracer = clinux_thread_id()
-        _ = late.withLock { $0[tracer, default: []].insert(thread) }
+        late.withLock { $0[tracer, default: [:]][thread.id] = thread }
     }
 
     /// Lets go those of the calling thread that have stopped by now; true while some are left.
@@ -107,16 +107,17 @@ enum LateThreads {
         let tracer = clinux_thread_id()
         guard let threads = late.withLock({ $0[tracer] }) else { return false }
         var left = threads
-        for thread in threads {
+        for (id, thread) in threads {
             var status: Int32 = 0
-            switch clinux_wait_stop(thread, &status) {
+            switch clinux_wait_stop(id, &status) {
             case 0: continue
             case 1:
                 // A signal goes on to the thread; a stop for a ptrace event has none.
                 let signal = status >> 8 == 0 ? status & 0x7f : 0
-                _ = clinux_ptrace_detach(thread, signal)
-                left.remove(thread)
-            default: left.remove(thread)
+                if clinux_ptrace_detach(id, signal) >= 0 { left[id] = nil }
+            default:
+                thread.reap()
+                left[id] = nil
             }
         }
         late.withLock { $0[tracer] = left.isEmpty ? nil : left }
