@@ -8,15 +8,19 @@ extension X86_64Trampoline {
 
     /// The bytes behind the first of the jump at this function's entry: nothing may branch there.
     package static func patchedInterior(of function: CodeRange) -> Range<UInt64> {
-        let start = function.address &+ (function.bytes.starts(with: endbr64) ? 4 : 0)
-        return start &+ 1..<start &+ UInt64(jumpSize)
+        // No code lies at the end of the address space, but a symbol may say so.
+        let address = min(function.address, UInt64.max - 16)
+        let start = address + (function.bytes.starts(with: endbr64) ? 4 : 0)
+        return start + 1..<start + UInt64(jumpSize)
     }
 
     package static func displace(
         _ function: DisplacementRequest, at address: UInt64
     ) throws(DisplacementError) -> DisplacedEntry {
         guard let decoder = X86_64Decoder() else { throw .decoderUnavailable }
-        guard !function.function.bytes.isEmpty else { throw .empty }
+        let space = UInt64(Int64.max) - UInt64(function.function.bytes.count) - 0x1000
+        guard !function.function.bytes.isEmpty, function.function.address < space else { throw .empty }
+        guard address < space else { throw .outOfReach(from: address, to: function.function.address) }
         let entry = EntryAnalysis(function)
         let instructions = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
