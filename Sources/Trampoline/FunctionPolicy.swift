@@ -8,12 +8,26 @@ package enum FunctionPolicy: Sendable, Hashable {
     case never(reason: String)
 
     /// The policy for a symbol's raw (mangled) name; a version behind `@` does not matter.
-    package static func policy(for symbol: String) -> FunctionPolicy {
+    package static func of(name symbol: String) -> FunctionPolicy {
         let name = symbol.prefix { $0 != "@" }
         if let reason = byName[String(name)] { return reason.policy }
         if let reason = byPrefix.first(where: { name.hasPrefix($0.prefix) })?.reason { return reason.policy }
         if let reason = standardLibraryReason(name) ?? swiftReason(name) { return reason.policy }
         return .any
+    }
+
+    /// The strictest policy of a function that has several names.
+    package static func of(names: some Sequence<String>) -> FunctionPolicy {
+        var strictest = FunctionPolicy.any
+        for name in names {
+            let policy = of(name: name)
+            switch (policy, strictest) {
+            case (.never, _): return policy
+            case (.entryOnly, .any): strictest = policy
+            default: break
+            }
+        }
+        return strictest
     }
 
     /// Why, when it is not `.any`.

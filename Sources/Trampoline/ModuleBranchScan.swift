@@ -7,17 +7,23 @@ package enum ModuleBranchScan {
         package var address: UInt64
         package var target: UInt64
         package var isCall: Bool
+
+        package init(address: UInt64, target: UInt64, isCall: Bool) {
+            self.address = address
+            self.target = target
+            self.isCall = isCall
+        }
     }
 
-    /// The branches in a module's text that go into one of `interiors`, one for each that is hit.
+    /// The branches in a module's text that go into one of `interiors`, in the order of the text, each with
+    /// the index of the interior that it goes to.
     /// - `interiors`: sorted, not overlapping.
-    /// - Returns: by index in `interiors`.
     package static func branches(
         in text: UnsafeRawBufferPointer, base: UInt64, into interiors: [Range<UInt64>]
-    ) -> [Int: Branch] {
-        guard let first = interiors.first, let last = interiors.last else { return [:] }
-        let all = first.lowerBound..<last.upperBound
-        var hits: [Int: Branch] = [:]
+    ) -> [(interior: Int, branch: Branch)] {
+        guard let first = interiors.first, let last = interiors.last else { return [] }
+        let all = first.lowerBound..<max(first.upperBound, last.upperBound)
+        var hits: [(interior: Int, branch: Branch)] = []
         scan(text, base: base, from: 0) { branch in
             guard all.contains(branch.target) else { return }
             var low = 0
@@ -26,11 +32,28 @@ package enum ModuleBranchScan {
                 let middle = (low + high) / 2
                 if interiors[middle].upperBound <= branch.target { low = middle + 1 } else { high = middle }
             }
-            if low < interiors.count, interiors[low].contains(branch.target), hits[low] == nil {
-                hits[low] = branch
-            }
+            if low < interiors.count, interiors[low].contains(branch.target) { hits.append((low, branch)) }
         }
         return hits
+    }
+
+    /// Whether a branch that the scan found may be one: false when decoding the function around it from its
+    /// start comes by without an instruction there. (About one in 100,000 bytes looks like a branch into
+    /// some function's first bytes by chance.)
+    package static func isPossible(_ branch: Branch, in function: CodeRange) -> Bool {
+        guard branch.address >= function.address,
+            branch.address - function.address < UInt64(function.bytes.count), let decoder = X86_64Decoder()
+        else { return true }
+        let place = Int(branch.address - function.address)
+        var offset = 0
+        while offset < place {
+            guard
+                let instruction = decoder.decode(
+                    function.bytes, at: offset, address: function.address &+ UInt64(offset))
+            else { return true }
+            offset += instruction.size
+        }
+        return offset == place
     }
 
     /// Every possible branch from an offset on.

@@ -259,7 +259,15 @@ import TrampolineFunctions
         let entries: [UInt64] = [0x100, 0x200, 0x300, 0x400, 0x500]
         let interiors = entries.map { entry -> Range<UInt64> in base + entry + 1..<base + entry + 5 }
         let hits = text.withUnsafeBytes { ModuleBranchScan.branches(in: $0, base: base, into: interiors) }
-        #expect(hits.mapValues(\.address) == [0: base + 0x800, 1: base + 0x900])
+        #expect(hits.map(\.interior) == [0, 1] && hits.map(\.branch.address) == [base + 0x800, base + 0x900])
+        // The bytes of a constant are no branch, those of an instruction are.
+        let branch = ModuleBranchScan.Branch(address: base + 0x800, target: base + 0x101, isCall: false)
+        for (start, isPossible) in [(0x7FF, true), (0x7FE, false), (0x801, true)] as [(UInt64, Bool)] {
+            let code = [0xB8, 0x90] + Array(text[0x800..<0x900])  // mov eax, 0x…E990
+            let function = CodeRange(
+                address: base + start, bytes: start == 0x7FE ? code : Array(text[Int(start)..<0x900]))
+            #expect(ModuleBranchScan.isPossible(branch, in: function) == isPossible)
+        }
         #expect(text.withUnsafeBytes { ModuleBranchScan.branches(in: $0, base: base, into: []) }.isEmpty)
         #expect(ModuleBranchScan.branches(in: UnsafeRawBufferPointer(start: nil, count: 0), base: 0, into: interiors).isEmpty)
     }

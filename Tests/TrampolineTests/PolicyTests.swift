@@ -14,8 +14,8 @@ import Trampoline
             "$s1a3runyyFyyYacfU_TATQ0_", "$sxIeAgHr_xs5Error_pIegHrzo_s8SendableRzs5NeverORs_r0_lTRyt_Tg5TA",
         ])
     func entryOnly(name: String) {
-        guard case .entryOnly(let reason) = FunctionPolicy.policy(for: name) else {
-            Issue.record("\(name): \(FunctionPolicy.policy(for: name))")
+        guard case .entryOnly(let reason) = FunctionPolicy.of(name: name) else {
+            Issue.record("\(name): \(FunctionPolicy.of(name: name))")
             return
         }
         #expect(!reason.isEmpty)
@@ -28,8 +28,8 @@ import Trampoline
             "_dl_tlsdesc_dynamic_xsavec", "__fentry__", "__x86_indirect_thunk_rax",
         ])
     func never(name: String) {
-        guard case .never = FunctionPolicy.policy(for: name) else {
-            Issue.record("\(name): \(FunctionPolicy.policy(for: name))")
+        guard case .never = FunctionPolicy.of(name: name) else {
+            Issue.record("\(name): \(FunctionPolicy.of(name: name))")
             return
         }
     }
@@ -41,6 +41,14 @@ import Trampoline
             "$s1a3runyyF", "$s1a1AC3incSiyF", "$s1a6YaYatayyF", "$s1a7TY0_TQ0yyF", "$s1a1AC1nSivM.resume.0", "$s9", "$s99999999999",
         ])
     func any(name: String) {
-        #expect(FunctionPolicy.policy(for: name) == .any)
+        #expect(FunctionPolicy.of(name: name) == .any)
+    }
+
+    @Test("of a function with several names the strictest policy holds")
+    func aliases() {
+        #expect(FunctionPolicy.of(names: []) == .any)
+        #expect(FunctionPolicy.of(names: ["main", "entry"]) == .any)
+        #expect(FunctionPolicy.of(names: ["finish", "exit"]) == FunctionPolicy.of(name: "exit"))
+        #expect(FunctionPolicy.of(names: ["exit", "_start", "main"]) == FunctionPolicy.of(name: "_start"))
     }
 }
