@@ -1,6 +1,6 @@
 /// Looks for direct branches without knowing where instructions start: any four bytes behind a byte that
-/// could be a branch's opcode are taken as its distance. It finds every long branch, and now and then one
-/// that is none.
+/// could be a branch's opcode are taken as its distance. It finds every long branch, and once in a long while
+/// one that is none.
 package enum ModuleBranchScan {
     /// A possible branch with a 32-bit distance.
     package struct Branch: Sendable, Hashable {
@@ -34,26 +34,29 @@ package enum ModuleBranchScan {
             }
             if low < interiors.count, interiors[low].contains(branch.target) { hits.append((low, branch)) }
         }
-        return hits
+        if hits.isEmpty { return [] }
+        guard let decoder = X86_64Decoder() else { return hits }
+        return hits.filter { mayStartInstruction(at: Int($0.branch.address - base), of: text, decoder) }
     }
 
-    /// Whether a branch that the scan found may be one: false when decoding the function around it from its
-    /// start comes by without an instruction there. (About one in 100,000 bytes looks like a branch into
-    /// some function's first bytes by chance.)
-    package static func isPossible(_ branch: Branch, in function: CodeRange) -> Bool {
-        guard branch.address >= function.address,
-            branch.address - function.address < UInt64(function.bytes.count), let decoder = X86_64Decoder()
-        else { return true }
-        let place = Int(branch.address - function.address)
-        var offset = 0
-        while offset < place {
-            guard
-                let instruction = decoder.decode(
-                    function.bytes, at: offset, address: function.address &+ UInt64(offset))
-            else { return true }
-            offset += instruction.size
+    /// Whether an instruction may start at an offset. Decoding falls into step with the real instructions
+    /// after a few of them, wherever it begins: an offset that is left out by all of many beginnings before
+    /// it is inside an instruction. (One in 100,000 bytes looks like a branch into some function's first
+    /// bytes by chance.)
+    private static func mayStartInstruction(
+        at offset: Int, of text: UnsafeRawBufferPointer, _ decoder: borrowing X86_64Decoder
+    ) -> Bool {
+        let start = offset - 64
+        guard start >= 0 else { return true }
+        let window = Array(text[start..<min(text.count, offset + 15)])
+        var reached = [Bool](repeating: false, count: 65)
+        for beginning in 0..<32 { reached[beginning] = true }
+        for position in 0..<64 where reached[position] {
+            // What is no instruction is passed over byte by byte.
+            let size = decoder.decode(window, at: position, address: 0)?.size ?? 1
+            if position + size <= 64 { reached[position + size] = true }
         }
-        return offset == place
+        return reached[64]
     }
 
     /// Every possible branch from an offset on.

@@ -8,8 +8,6 @@ import TrampolineFunctions
     struct Result {
         var total = 0
         var nops = 0
-        /// Bytes that looked like branches.
-        var chance = 0
         var refused: [String: Int] = [:]
         var examples: [String: String] = [:]
         var refusedCount: Int { refused.values.reduce(0, +) }
@@ -29,15 +27,7 @@ import TrampolineFunctions
         let hits = library.text.withUnsafeBytes {
             ModuleBranchScan.branches(in: $0, base: library.textAddress, into: separate)
         }
-        let starts = functions.map(\.address)
-        let real = hits.map(\.branch).filter { branch in
-            let next = starts.partitionIndex { $0 > branch.address }
-            guard next > 0 else { return true }
-            let around = functions[next - 1]
-            return ModuleBranchScan.isPossible(branch, in: CodeRange(address: around.address, bytes: around.bytes))
-        }
-        result.chance = hits.count - real.count
-        let hitTargets = Dictionary(grouping: real.map(\.target)) { $0 >> 4 }
+        let hitTargets = Dictionary(grouping: hits.map(\.branch.target)) { $0 >> 4 }
         for (index, function) in functions.enumerated() {
             result.total += 1
             var entered = (hitTargets[interiors[index].lowerBound >> 4] ?? [])
@@ -71,25 +61,12 @@ import TrampolineFunctions
         let result = analyse(library)
         let milliseconds = (clock() - start) * 1000 / Int(CLOCKS_PER_SEC)
         let share = Double(result.refusedCount) / Double(result.total)
-        print("\(name): \(result.total) functions, refused \(result.refusedCount), \(result.chance) no branches, \(milliseconds) ms")
+        print("\(name): \(result.total) functions, refused \(result.refusedCount), \(milliseconds) ms")
         for (reason, count) in result.refused.sorted(by: { $0.value > $1.value }) {
             print("  \(count) \(reason), as \(result.examples[reason] ?? "")")
         }
         #expect(result.total > 50)
         #expect(share < 0.1, "\(result.refused)")
-    }
-}
-
-extension Array {
-    /// The first index of a sorted array from which on the predicate holds.
-    fileprivate func partitionIndex(where holds: (Element) -> Bool) -> Int {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if holds(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
     }
 }
 
