@@ -22,9 +22,11 @@ extension X86_64Trampoline {
         guard !function.function.bytes.isEmpty, function.function.address < space else { throw .empty }
         guard address < space else { throw .outOfReach(from: address, to: function.function.address) }
         let entry = EntryAnalysis(function)
-        let instructions = try entry.displacedInstructions(decoder)
+        let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
-        return try EntryMover(entry: entry, instructions: instructions, address: address).move()
+        return try EntryMover(
+            entry: entry, instructions: displaced.instructions, end: displaced.end, address: address
+        ).move()
     }
 }
 
@@ -47,34 +49,31 @@ private struct EntryAnalysis {
 
     var patchAddress: UInt64 { address + UInt64(patchOffset) }
 
-    /// Whole instructions that cover the jump.
+    /// Whole instructions that cover the jump, and the offset behind them. Padding is left out.
     func displacedInstructions(
         _ decoder: borrowing X86_64Decoder
-    ) throws(DisplacementError) -> [X86_64DecodedInstruction] {
+    ) throws(DisplacementError) -> (instructions: [X86_64DecodedInstruction], end: Int) {
         var instructions: [X86_64DecodedInstruction] = []
         var offset = patchOffset
         let end = patchOffset + X86_64Trampoline.jumpSize
         while offset < end {
             let place = address + UInt64(offset)
-            guard offset < request.function.bytes.count else {
-                // Behind the function only padding may be overwritten.
-                guard let padding = paddingSize(at: offset, decoder) else {
-                    throw .tooShort(size: request.function.bytes.count)
-                }
+            let isInFunction = offset < request.function.bytes.count
+            let isReached = instructions.last?.endsFlow != true
+            if !isInFunction || !isReached, let padding = paddingSize(at: offset, decoder) {
+                if isReached && bytes[offset] == 0xCC { throw .immovable(at: place, name: "int3") }
                 offset += padding
                 continue
             }
-            guard let instruction = decoder.decode(bytes, at: offset, address: place) else {
-                throw .undecodable(at: place)
-            }
-            guard offset + instruction.size <= request.function.bytes.count else {
-                throw .undecodable(at: place)
-            }
+            guard isInFunction else { throw .tooShort(size: request.function.bytes.count) }
+            guard let instruction = decoder.decode(bytes, at: offset, address: place),
+                offset + instruction.size <= request.function.bytes.count
+            else { throw .undecodable(at: place) }
             try check(instruction, isLast: offset + instruction.size >= end)
             instructions.append(instruction)
             offset += instruction.size
         }
-        return instructions
+        return (instructions, offset)
     }
 
     /// The size of the NOP or `int3` at an offset behind the function.
@@ -162,15 +161,18 @@ private struct EntryAnalysis {
 private struct EntryMover {
     let entry: EntryAnalysis
     let instructions: [X86_64DecodedInstruction]
+    /// Where the function goes on behind them.
+    let rest: UInt64
     let address: UInt64
     private var assembler = X86_64Assembler()
     private var tracker = StackTracker()
     private var places: [DisplacedEntry.Place] = []
     private var extraPlaces: [DisplacedEntry.Place] = []
 
-    init(entry: EntryAnalysis, instructions: [X86_64DecodedInstruction], address: UInt64) {
+    init(entry: EntryAnalysis, instructions: [X86_64DecodedInstruction], end: Int, address: UInt64) {
         self.entry = entry
         self.instructions = instructions
+        rest = entry.address + UInt64(end)
         self.address = address
     }
 
@@ -179,7 +181,6 @@ private struct EntryMover {
     consuming func move() throws(DisplacementError) -> DisplacedEntry {
         let patchEnd = entry.patchOffset + X86_64Trampoline.jumpSize
         let original = Array(entry.bytes[entry.patchOffset..<patchEnd])
-        let rest = instructions.last?.end ?? entry.patchAddress
         var result = DisplacedEntry(
             address: entry.address, patchAddress: entry.patchAddress, originalBytes: original,
             displacedCount: Int(rest - entry.patchAddress), code: [], codeAddress: address,

@@ -193,10 +193,11 @@ package enum FunctionPolicy: Sendable, Hashable {
             case UInt8(ascii: "S") where !isOperator(previous), UInt8(ascii: "A") where !isOperator(previous):
                 // A substitution: counts are no lengths, and only the last letter is a capital.
                 result.append(byte)
-                while let next = rest.first, digits.contains(next) || (byte == UInt8(ascii: "A") && next >= UInt8(ascii: "a")) {
+                let isList = byte == UInt8(ascii: "A")
+                while let next = rest.first, digits.contains(next) || isList && next >= UInt8(ascii: "a") {
                     rest.removeFirst()
                 }
-                if byte == UInt8(ascii: "A") { rest = rest.dropFirst() }
+                if isList { rest = rest.dropFirst() }
             case digits where byte != UInt8(ascii: "0"):
                 var length = Int(byte - UInt8(ascii: "0"))
                 while let digit = rest.first, digits.contains(digit), length < 100_000 {

@@ -151,7 +151,15 @@ import TrampolineFunctions
         #expect(throws: DisplacementError.tooShort(size: 3)) { try displace(body, following: [0x31, 0xC0]) }
         #expect(throws: DisplacementError.tooShort(size: 3)) { try displace(body, following: [0, 0, 0, 0]) }
         #expect(throws: DisplacementError.empty) { try displace([]) }
-        // A function that falls off its end into the next one keeps doing so only when the rest is its own.
+        // One that falls through its padding goes on behind the jump; one that falls into a trap is refused.
+        let falling = try displace([0x31, 0xC0], following: [0x66, 0x90, 0x66, 0x90, 0x50])
+        #expect(falling.code == [0x31, 0xC0, 0xE9] + rel32(Self.base + 6, Self.far + 7))
+        #expect(throws: DisplacementError.immovable(at: Self.base + 2, name: "int3")) {
+            try displace([0x31, 0xC0], following: [0xCC, 0xCC, 0xCC])
+        }
+        // Nothing reaches what is behind a jump.
+        let jumping = try displace([0xEB, 0x30, 0xCC, 0xCC, 0xCC] + [UInt8](repeating: 0x90, count: 0x40))
+        #expect(jumping.code == [0xE9] + rel32(Self.base + 0x32, Self.far + 5))
         let endbr = try displace([0xF3, 0x0F, 0x1E, 0xFA, 0xC3], following: [0x66, 0x90, 0x66, 0x90])
         #expect(endbr.code == [0xC3])
     }
