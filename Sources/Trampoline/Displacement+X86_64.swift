@@ -8,19 +8,25 @@ extension X86_64Trampoline {
 
     /// The bytes behind the first of the jump at this function's entry: nothing may branch there.
     package static func patchedInterior(of function: CodeRange) -> Range<UInt64> {
-        let start = function.address &+ (function.bytes.starts(with: endbr64) ? 4 : 0)
-        return start &+ 1..<start &+ UInt64(jumpSize)
+        // No code lies at the end of the address space, but a symbol may say so.
+        let address = min(function.address, UInt64.max - 16)
+        let start = address + (function.bytes.starts(with: endbr64) ? 4 : 0)
+        return start + 1..<start + UInt64(jumpSize)
     }
 
     package static func displace(
         _ function: DisplacementRequest, at address: UInt64
     ) throws(DisplacementError) -> DisplacedEntry {
         guard let decoder = X86_64Decoder() else { throw .decoderUnavailable }
-        guard !function.function.bytes.isEmpty else { throw .empty }
+        let space = UInt64(Int64.max) - UInt64(function.function.bytes.count) - 0x1000
+        guard !function.function.bytes.isEmpty, function.function.address < space else { throw .empty }
+        guard address < space else { throw .outOfReach(from: address, to: function.function.address) }
         let entry = EntryAnalysis(function)
-        let instructions = try entry.displacedInstructions(decoder)
+        let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
-        return try EntryMover(entry: entry, instructions: instructions, address: address).move()
+        return try EntryMover(
+            entry: entry, instructions: displaced.instructions, end: displaced.end, address: address
+        ).move()
     }
 }
 
@@ -43,34 +49,31 @@ private struct EntryAnalysis {
 
     var patchAddress: UInt64 { address + UInt64(patchOffset) }
 
-    /// Whole instructions that cover the jump.
+    /// Whole instructions that cover the jump, and the offset behind them. Padding is left out.
     func displacedInstructions(
         _ decoder: borrowing X86_64Decoder
-    ) throws(DisplacementError) -> [X86_64DecodedInstruction] {
+    ) throws(DisplacementError) -> (instructions: [X86_64DecodedInstruction], end: Int) {
         var instructions: [X86_64DecodedInstruction] = []
         var offset = patchOffset
         let end = patchOffset + X86_64Trampoline.jumpSize
         while offset < end {
             let place = address + UInt64(offset)
-            guard offset < request.function.bytes.count else {
-                // Behind the function only padding may be overwritten.
-                guard let padding = paddingSize(at: offset, decoder) else {
-                    throw .tooShort(size: request.function.bytes.count)
-                }
+            let isInFunction = offset < request.function.bytes.count
+            let isReached = instructions.last?.endsFlow != true
+            if !isInFunction || !isReached, let padding = paddingSize(at: offset, decoder) {
+                if isReached && bytes[offset] == 0xCC { throw .immovable(at: place, name: "int3") }
                 offset += padding
                 continue
             }
-            guard let instruction = decoder.decode(bytes, at: offset, address: place) else {
-                throw .undecodable(at: place)
-            }
-            guard offset + instruction.size <= request.function.bytes.count else {
-                throw .undecodable(at: place)
-            }
+            guard isInFunction else { throw .tooShort(size: request.function.bytes.count) }
+            guard let instruction = decoder.decode(bytes, at: offset, address: place),
+                offset + instruction.size <= request.function.bytes.count
+            else { throw .undecodable(at: place) }
             try check(instruction, isLast: offset + instruction.size >= end)
             instructions.append(instruction)
             offset += instruction.size
         }
-        return instructions
+        return (instructions, offset)
     }
 
     /// The size of the NOP or `int3` at an offset behind the function.
@@ -158,15 +161,18 @@ private struct EntryAnalysis {
 private struct EntryMover {
     let entry: EntryAnalysis
     let instructions: [X86_64DecodedInstruction]
+    /// Where the function goes on behind them.
+    let rest: UInt64
     let address: UInt64
     private var assembler = X86_64Assembler()
     private var tracker = StackTracker()
     private var places: [DisplacedEntry.Place] = []
     private var extraPlaces: [DisplacedEntry.Place] = []
 
-    init(entry: EntryAnalysis, instructions: [X86_64DecodedInstruction], address: UInt64) {
+    init(entry: EntryAnalysis, instructions: [X86_64DecodedInstruction], end: Int, address: UInt64) {
         self.entry = entry
         self.instructions = instructions
+        rest = entry.address + UInt64(end)
         self.address = address
     }
 
@@ -175,7 +181,6 @@ private struct EntryMover {
     consuming func move() throws(DisplacementError) -> DisplacedEntry {
         let patchEnd = entry.patchOffset + X86_64Trampoline.jumpSize
         let original = Array(entry.bytes[entry.patchOffset..<patchEnd])
-        let rest = instructions.last?.end ?? entry.patchAddress
         var result = DisplacedEntry(
             address: entry.address, patchAddress: entry.patchAddress, originalBytes: original,
             displacedCount: Int(rest - entry.patchAddress), code: [], codeAddress: address,

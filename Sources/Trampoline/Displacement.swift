@@ -45,7 +45,8 @@ package struct DisplacedEntry: Sendable, Hashable {
     package var patchAddress: UInt64
     /// What the jump overwrites: five bytes.
     package var originalBytes: [UInt8]
-    /// Bytes from `patchAddress` on that hold moved instructions; those behind the jump stay as they are.
+    /// Bytes from `patchAddress` on that hold moved instructions and padding; those behind the jump stay as
+    /// they are.
     package var displacedCount: Int
     /// The moved instructions and the jump to the rest. Empty when only NOPs were overwritten.
     package var code: [UInt8]

@@ -60,7 +60,7 @@ struct X86_64ImageBuilder {
 
     mutating func build() throws(TrampolineError) -> TrampolineImage {
         enterFrame()
-        for link in lists.entry { run(link, atExit: false) }
+        for link in lists.entry { run(link) }
         if lists.isEntryOnly {
             restoreArguments(includingRax: true)
             assembler.leave()
@@ -153,7 +153,7 @@ struct X86_64ImageBuilder {
     }
 
     /// Calls a program, after making those words right that may still be another program's.
-    private mutating func run(_ link: TrampolineLink, atExit: Bool) {
+    private mutating func run(_ link: TrampolineLink) {
         let wanted = metadata(for: link)
         if metadata != wanted {
             assembler.mov(.at(.rbp, layout.metadata), immediate: Int32(bitPattern: wanted), .dword)
@@ -194,7 +194,7 @@ struct X86_64ImageBuilder {
         let skip = assembler.makeLabel()
         let returned = assembler.makeLabel()
         for link in lists.fmodRet {
-            run(link, atExit: false)
+            run(link)
             assembler.test(.rax, .rax)
             assembler.jcc(.notEqual, skip)
         }
@@ -252,7 +252,7 @@ struct X86_64ImageBuilder {
             attachCookie = nil
         }
         assembler.alu(.and, .rsp, immediate: -16)
-        for link in lists.exit { run(link, atExit: true) }
+        for link in lists.exit { run(link) }
         assembler.lea(.rsp, .at(.rbp, layout.returnedBottom))
     }
 

@@ -1,23 +1,29 @@
 /// Looks for direct branches without knowing where instructions start: any four bytes behind a byte that
-/// could be a branch's opcode are taken as its distance. It finds every long branch, and now and then one
-/// that is none.
+/// could be a branch's opcode are taken as its distance. It finds every long branch, and once in a long while
+/// one that is none.
 package enum ModuleBranchScan {
     /// A possible branch with a 32-bit distance.
     package struct Branch: Sendable, Hashable {
         package var address: UInt64
         package var target: UInt64
         package var isCall: Bool
+
+        package init(address: UInt64, target: UInt64, isCall: Bool) {
+            self.address = address
+            self.target = target
+            self.isCall = isCall
+        }
     }
 
-    /// The branches in a module's text that go into one of `interiors`, one for each that is hit.
+    /// The branches in a module's text that go into one of `interiors`, in the order of the text, each with
+    /// the index of the interior that it goes to.
     /// - `interiors`: sorted, not overlapping.
-    /// - Returns: by index in `interiors`.
     package static func branches(
         in text: UnsafeRawBufferPointer, base: UInt64, into interiors: [Range<UInt64>]
-    ) -> [Int: Branch] {
-        guard let first = interiors.first, let last = interiors.last else { return [:] }
-        let all = first.lowerBound..<last.upperBound
-        var hits: [Int: Branch] = [:]
+    ) -> [(interior: Int, branch: Branch)] {
+        guard let first = interiors.first, let last = interiors.last else { return [] }
+        let all = first.lowerBound..<max(first.upperBound, last.upperBound)
+        var hits: [(interior: Int, branch: Branch)] = []
         scan(text, base: base, from: 0) { branch in
             guard all.contains(branch.target) else { return }
             var low = 0
@@ -26,11 +32,31 @@ package enum ModuleBranchScan {
                 let middle = (low + high) / 2
                 if interiors[middle].upperBound <= branch.target { low = middle + 1 } else { high = middle }
             }
-            if low < interiors.count, interiors[low].contains(branch.target), hits[low] == nil {
-                hits[low] = branch
-            }
+            if low < interiors.count, interiors[low].contains(branch.target) { hits.append((low, branch)) }
         }
-        return hits
+        if hits.isEmpty { return [] }
+        guard let decoder = X86_64Decoder() else { return hits }
+        return hits.filter { mayStartInstruction(at: Int($0.branch.address - base), of: text, decoder) }
+    }
+
+    /// Whether an instruction may start at an offset. Decoding falls into step with the real instructions
+    /// after a few of them, wherever it begins: an offset that is left out by all of many beginnings before
+    /// it is inside an instruction. (One in 100,000 bytes looks like a branch into some function's first
+    /// bytes by chance.)
+    private static func mayStartInstruction(
+        at offset: Int, of text: UnsafeRawBufferPointer, _ decoder: borrowing X86_64Decoder
+    ) -> Bool {
+        let start = offset - 64
+        guard start >= 0 else { return true }
+        let window = Array(text[start..<min(text.count, offset + 15)])
+        var reached = [Bool](repeating: false, count: 65)
+        for beginning in 0..<32 { reached[beginning] = true }
+        for position in 0..<64 where reached[position] {
+            // What is no instruction is passed over byte by byte.
+            let size = decoder.decode(window, at: position, address: 0)?.size ?? 1
+            if position + size <= 64 { reached[position + size] = true }
+        }
+        return reached[64]
     }
 
     /// Every possible branch from an offset on.

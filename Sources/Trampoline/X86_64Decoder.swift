@@ -73,9 +73,8 @@ struct X86_64Decoder: ~Copyable {
     func decode(_ bytes: [UInt8], at offset: Int, address: UInt64) -> X86_64DecodedInstruction? {
         guard offset >= 0, offset < bytes.count else { return nil }
         let window = bytes[offset..<min(bytes.count, offset + 15)]
-        // Capstone 4 does not know it.
-        if window.starts(with: [0xF3, 0x0F, 0x1E, 0xFA]) {
-            return X86_64DecodedInstruction(address: address, size: 4, kind: .plain, name: "endbr64")
+        if let size = Self.shadowStackInstructionSize(window) {
+            return X86_64DecodedInstruction(address: address, size: size, kind: .plain, name: "endbr64/rdssp")
         }
         return window.withUnsafeBufferPointer { pointer in
             guard let base = pointer.baseAddress else { return nil }
@@ -87,6 +86,17 @@ struct X86_64Decoder: ~Copyable {
             guard size > 0, size <= pointer.count else { return nil }
             return describe(Array(pointer.prefix(size)), address: address)
         }
+    }
+
+    /// endbr64, endbr32 and rdssp: F3, perhaps REX, 0F 1E and registers. Capstone 4 does not know them.
+    private static func shadowStackInstructionSize(_ bytes: ArraySlice<UInt8>) -> Int? {
+        guard bytes.first == 0xF3 else { return nil }
+        var rest = bytes.dropFirst()
+        if let rex = rest.first, rex & 0xF0 == 0x40 { rest = rest.dropFirst() }
+        guard rest.starts(with: [0x0F, 0x1E]), let modRM = rest.dropFirst(2).first, modRM >= 0xC0 else {
+            return nil
+        }
+        return bytes.count - rest.count + 3
     }
 
     private func describe(_ bytes: [UInt8], address: UInt64) -> X86_64DecodedInstruction {

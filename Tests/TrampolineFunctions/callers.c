@@ -96,6 +96,8 @@ const void *t_address(const char *name) {
     return NULL;
 }
 
+const struct t_shape *t_shape_at(int index) { return t_shapes[index].name ? &t_shapes[index] : NULL; }
+
 // --- Stacks that end ---
 
 // In registers.S: on the stack `top`, which is the address of the last word but `room`, calls.

@@ -24,7 +24,7 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *data) {
         walk->found = true;
         return _URC_NORMAL_STOP;
     }
-    return ++walk->depth > 64 ? _URC_NORMAL_STOP : _URC_NO_REASON;
+    return ++walk->depth > 256 ? _URC_NORMAL_STOP : _URC_NO_REASON;
 }
 
 static void on_trap(int signal, siginfo_t *info, void *raw) {

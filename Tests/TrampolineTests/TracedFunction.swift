@@ -31,6 +31,15 @@ final class TracedFunction {
         try self.init(symbol: name, UInt64(UInt(bitPattern: pointer)), convention, returns: returns)
     }
 
+    /// Displaces the function of that symbol, wherever this program was loaded.
+    convenience init(symbol: String, _ convention: CallingConvention = .unknown) throws {
+        guard let function = FunctionSymbols.own?[symbol], let anchor = FunctionSymbols.own?["t_add"],
+            let loaded = t_address("t_add")
+        else { throw HarnessError("no symbol \(symbol)") }
+        let slide = UInt64(UInt(bitPattern: loaded)) &- anchor.address
+        try self.init(symbol: symbol, function.address &+ slide, convention)
+    }
+
     init(
         symbol: String, _ address: UInt64, _ convention: CallingConvention = .unknown, returns: Bool = true
     ) throws {

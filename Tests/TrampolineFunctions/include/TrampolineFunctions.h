@@ -60,6 +60,14 @@ int64_t call_sum20_at_end_of_stack(int words);
 // The same for t_add, which has no stack arguments.
 int64_t call_add_at_end_of_stack(int words);
 
+// Functions in assembly with first instructions of every shape; ended by a NULL name.
+struct t_shape {
+    const char *name;
+    int64_t (*function)(int64_t a, int64_t b);
+};
+extern const struct t_shape t_shapes[];
+const struct t_shape *t_shape_at(int index);
+
 // --- Registers ---
 
 struct t_registers {
