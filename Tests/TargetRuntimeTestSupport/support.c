@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -445,7 +446,9 @@ static void work(struct fs_map *hash, struct fs_map *queue, struct fs_map *ring,
             fill_record(record, 2, round, length);
             test_call(BPF_FUNC_ringbuf_submit, (uint64_t)record, 0, 0, 0, 0, state);
         }
-        if (rounds) __atomic_fetch_add(rounds, 1, __ATOMIC_RELAXED);
+        if (!rounds) continue;
+        __atomic_fetch_add(rounds, 1, __ATOMIC_RELAXED);
+        if (round % 32 == 0) usleep(50);  // leaves room in the ring for those who die
     }
 }
 
@@ -481,8 +484,8 @@ struct test_kill_result test_kill(struct fs_map *hash, struct fs_map *queue, str
             work(hash, queue, ring, state, i, NULL, (volatile uint64_t *)&never);
             _exit(0);
         }
-        struct timespec pause = {0, (long)(next_random(&random) % 400000)};
-        nanosleep(&pause, NULL);
+        uint64_t until = test_clock(CLOCK_MONOTONIC) + next_random(&random) % 1000000;
+        while (test_clock(CLOCK_MONOTONIC) < until) drain(&reader, &result);
         kill(child, SIGKILL);
         // Now and then the dead child stays a zombie for a while.
         if (i % 8 == 0) drain(&reader, &result);
@@ -509,6 +512,132 @@ struct test_kill_result test_kill(struct fs_map *hash, struct fs_map *queue, str
     result.abandoned = reader.abandoned;
     result.corrupt = reader.corrupt;
     munmap(shared, FS_PAGE);
+    return result;
+}
+
+// Everything is found before the child stops, so that few instructions are not the runtime's.
+struct step_call { helper *first, *second; uint64_t arguments[5]; };
+
+static void step_prepare(struct step_call *call, struct fs_map *map, enum test_operation operation, uint64_t number) {
+    static uint64_t buffer[16], key;
+    static const uint32_t helpers[] = {BPF_FUNC_ringbuf_output, BPF_FUNC_ringbuf_reserve, BPF_FUNC_map_update_elem,
+                                       BPF_FUNC_map_delete_elem, BPF_FUNC_map_push_elem, BPF_FUNC_map_pop_elem};
+    struct record *record = (struct record *)buffer;
+    uint64_t key_address = (uint64_t)&key;
+    key = 1u << 20 | number;
+    fill_record(record, 1, number, 8);
+    *call = (struct step_call){helper_in_copy(helpers[operation]), NULL, {(uint64_t)map, key_address, 0, 0, 0}};
+    if (operation == TEST_RING_OUTPUT) {
+        call->arguments[1] = (uint64_t)record;
+        call->arguments[2] = sizeof *record + 8;
+    } else if (operation == TEST_RING_RESERVE_SUBMIT) {
+        call->second = helper_in_copy(BPF_FUNC_ringbuf_submit);
+        call->arguments[1] = sizeof *record + 8;
+    } else if (operation == TEST_HASH_INSERT) {
+        call->arguments[2] = key_address;
+    }
+}
+
+static void step_child(const struct step_call *call, struct fs_state *state, uint64_t number) {
+    const uint64_t *a = call->arguments;
+    kill(getpid(), SIGSTOP);
+    uint64_t result = call->first(a[0], a[1], a[2], a[3], a[4], state);
+    if (call->second && result) {
+        fill_record((struct record *)result, 1, number, 8);
+        call->second(result, 0, 0, 0, 0, state);
+    }
+    kill(getpid(), SIGKILL);
+}
+
+// What the survivor does after each kill; true if all of it worked.
+static int step_survivor(struct fs_map *map, struct fs_state *state, enum test_operation operation, uint64_t number,
+                         struct fs_ring_reader *reader, struct test_step_result *result) {
+    uint64_t key = 1u << 20 | number, own = 1, address = (uint64_t)map;
+    if (operation == TEST_RING_OUTPUT || operation == TEST_RING_RESERVE_SUBMIT) {
+        uint64_t buffer[16], deadline = test_clock(CLOCK_MONOTONIC) + 2000000000u;
+        struct record *record = (struct record *)buffer;
+        const struct record *found;
+        uint32_t length;
+        fill_record(record, 7, number, 16);
+        if (test_call(BPF_FUNC_ringbuf_output, address, (uint64_t)record, sizeof *record + 16, 0, 0, state) != 0) return 0;
+        while (test_clock(CLOCK_MONOTONIC) < deadline) {
+            while ((found = fs_ring_next(reader, &length)) != NULL) {
+                if (!record_is_intact(found, length)) result->damaged++;
+                if (found->writer == 7 && found->sequence == number) {
+                    fs_ring_consume(reader);
+                    return 1;
+                }
+            }
+            fs_ring_wait(reader, 2000000);
+        }
+        return 0;
+    }
+    if (operation == TEST_HASH_INSERT || operation == TEST_HASH_DELETE) {
+        // The key that the child was at is there or not, and can be inserted and deleted.
+        test_call(BPF_FUNC_map_delete_elem, address, (uint64_t)&key, 0, 0, 0, state);
+        if (test_call(BPF_FUNC_map_lookup_elem, address, (uint64_t)&key, 0, 0, 0, state) != 0) return 0;
+        if (test_call(BPF_FUNC_map_update_elem, address, (uint64_t)&key, (uint64_t)&own, BPF_NOEXIST, 0, state) != 0) return 0;
+        uint64_t *value = (uint64_t *)test_call(BPF_FUNC_map_lookup_elem, address, (uint64_t)&key, 0, 0, 0, state);
+        return value && *value == own && test_call(BPF_FUNC_map_delete_elem, address, (uint64_t)&key, 0, 0, 0, state) == 0;
+    }
+    if (test_call(BPF_FUNC_map_push_elem, address, (uint64_t)&own, BPF_ANY, 0, 0, state) != 0) return 0;
+    while (test_call(BPF_FUNC_map_pop_elem, address, (uint64_t)&key, 0, 0, 0, state) == 0)
+        if (key == own) return 1;
+    return 0;
+}
+
+struct test_step_result test_kill_at_each_instruction(struct fs_map *map, struct fs_state *state, enum test_operation operation) {
+    struct test_step_result result = {0};
+    struct fs_ring_reader reader;
+    fs_ring_reader_init(&reader, map, map->max_entries);
+    test_code();
+    int ended = 0;
+    for (uint64_t steps = 1; !ended && steps < 20000; steps++) {
+        uint64_t key = 1u << 20 | steps;
+        if (operation == TEST_HASH_DELETE)
+            test_call(BPF_FUNC_map_update_elem, (uint64_t)map, (uint64_t)&key, (uint64_t)&key, BPF_ANY, 0, state);
+        if (operation == TEST_SEQUENCE_POP) {
+            test_call(BPF_FUNC_map_push_elem, (uint64_t)map, (uint64_t)&key, BPF_ANY, 0, 0, state);
+            test_call(BPF_FUNC_map_push_elem, (uint64_t)map, (uint64_t)&key, BPF_ANY, 0, 0, state);
+        }
+        struct step_call call;
+        step_prepare(&call, map, operation, steps);
+        kill(getpid(), 0);  // binds the symbols
+        pid_t child = fork();
+        if (child == 0) {
+            ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+            step_child(&call, state, steps);
+            _exit(0);
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        for (uint64_t i = 0; i < steps && WIFSTOPPED(status); i++) {
+            ptrace(PTRACE_SINGLESTEP, child, NULL, NULL);
+            waitpid(child, &status, 0);
+        }
+        ended = !WIFSTOPPED(status);
+        if (!ended) {
+            kill(child, SIGKILL);
+            waitpid(child, &status, 0);
+            result.kills++;
+        }
+        result.failures += !step_survivor(map, state, operation, steps, &reader, &result);
+    }
+    result.failures += !ended;
+    result.abandoned = reader.abandoned;
+    result.corrupt = reader.corrupt;
+    if (operation >= TEST_HASH_INSERT) {
+        uint64_t value, stored = 0;
+        if (operation >= TEST_SEQUENCE_PUSH)
+            while (test_call(BPF_FUNC_map_pop_elem, (uint64_t)map, (uint64_t)&value, 0, 0, 0, state) == 0) {}
+        for (value = 0; value < map->max_entries; value++) {
+            if (operation <= TEST_HASH_DELETE)
+                stored += test_call(BPF_FUNC_map_update_elem, (uint64_t)map, (uint64_t)&value, (uint64_t)&value, BPF_ANY, 0, state) == 0;
+            else
+                stored += test_call(BPF_FUNC_map_push_elem, (uint64_t)map, (uint64_t)&value, BPF_ANY, 0, 0, state) == 0;
+        }
+        result.lost = map->max_entries - stored;
+    }
     return result;
 }
 
