@@ -3,8 +3,12 @@
 extern const char __start_fsession_runtime[] __attribute__((visibility("hidden")));
 extern const char __stop_fsession_runtime[] __attribute__((visibility("hidden")));
 
-const void *fs_runtime_start(void) { return __start_fsession_runtime; }
-size_t fs_runtime_size(void) { return (size_t)(__stop_fsession_runtime - __start_fsession_runtime); }
+// Some linkers throw away a section that only these two symbols refer to.
+const void *fs_runtime_start(void) {
+    __asm__ volatile("" : : "r"(native_find_fde));
+    return __start_fsession_runtime;
+}
+size_t fs_runtime_size(void) { return (size_t)(__stop_fsession_runtime - (const char *)fs_runtime_start()); }
 
 typedef u64 helper_function(u64, u64, u64, u64, u64, struct fs_state *);
 

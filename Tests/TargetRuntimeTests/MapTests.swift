@@ -283,6 +283,22 @@ import Testing
         #expect(fs_map_file_size(&spec) == 0)
     }
 
+    @Test(
+        "a thread may be killed after any of its instructions in a map, and takes one node with it at most",
+        arguments: [
+            (FS_MAP_HASH, TEST_HASH_INSERT), (FS_MAP_HASH, TEST_HASH_DELETE), (FS_MAP_LRU_HASH, TEST_HASH_INSERT),
+            (FS_MAP_QUEUE, TEST_SEQUENCE_PUSH), (FS_MAP_QUEUE, TEST_SEQUENCE_POP), (FS_MAP_STACK, TEST_SEQUENCE_PUSH),
+            (FS_MAP_STACK, TEST_SEQUENCE_POP),
+        ] as [(fs_map_type, test_operation)])
+    func killedAtEachInstruction(type: fs_map_type, operation: test_operation) throws {
+        let isKeyless = type == FS_MAP_QUEUE || type == FS_MAP_STACK
+        let map = try session.map(type, key: isKeyless ? 0 : 8, value: 8, entries: 5000)
+        let result = test_kill_at_each_instruction(map.pointer, session.state, operation)
+        #expect(result.kills > 50)
+        #expect(result.failures == 0)
+        if type != FS_MAP_LRU_HASH { #expect(result.lost < result.kills / 2) }
+    }
+
     @Test("whatever the target writes into a map, the controller neither crashes nor hangs")
     func hostileMaps() throws {
         var generator = Generator(state: 7)

@@ -233,15 +233,24 @@ import Testing
         let hash = try session.map(FS_MAP_HASH, key: 8, value: 8, entries: 20_000)
         let queue = try session.map(FS_MAP_QUEUE, key: 0, value: 8, entries: 20_000)
         let ring = try session.ring(1 << 16)
-        let kills: UInt32 = 3000
+        let kills: UInt32 = 2000
         let result = test_kill(hash.pointer, queue.pointer, ring.pointer, session.state, kills)
         #expect(result.kills == UInt64(kills))
         #expect(result.survivor_stuck == 0)
         #expect(result.survivor_rounds > 1000)
         #expect(result.last_received > 100)
         #expect(result.damaged == 0 && result.corrupt == 0)
-        #expect(result.abandoned <= UInt64(kills) + 1)
+        #expect(result.abandoned > 0 && result.abandoned <= UInt64(kills) + 1)
         // Each kill loses one node at most; 64 keys may be there already.
         #expect(result.fresh_inserts >= 20_000 - UInt64(kills) - 1 - 64)
+    }
+
+    @Test("a writer may be killed after any of its instructions", arguments: [TEST_RING_OUTPUT, TEST_RING_RESERVE_SUBMIT])
+    func killedAtEachInstruction(operation: test_operation) throws {
+        let ring = try session.ring(4096)
+        let result = test_kill_at_each_instruction(ring.pointer, session.state, operation)
+        #expect(result.kills > 50)
+        #expect(result.failures == 0 && result.damaged == 0 && result.corrupt == 0)
+        #expect(result.abandoned > 10 && result.abandoned < result.kills)
     }
 }

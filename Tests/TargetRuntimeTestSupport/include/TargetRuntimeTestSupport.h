@@ -59,6 +59,19 @@ struct test_kill_result {
 // Children at work on all three maps (u64 → u64 hash, u64 queue, ring) are killed at random instants.
 struct test_kill_result test_kill(struct fs_map *hash, struct fs_map *queue, struct fs_map *ring, struct fs_state *state, uint32_t kills);
 
+enum test_operation {
+    TEST_RING_OUTPUT, TEST_RING_RESERVE_SUBMIT, TEST_HASH_INSERT, TEST_HASH_DELETE, TEST_SEQUENCE_PUSH, TEST_SEQUENCE_POP,
+};
+struct test_step_result {
+    uint64_t kills;       // instructions after which a child was killed
+    uint64_t failures;    // operations of the survivor that then failed, or took more than 2 s
+    uint64_t lost;        // elements that can no longer be stored
+    uint64_t abandoned, damaged, corrupt;
+};
+// Steps children through an operation and kills them after one instruction, after two, …; the map is
+// u64 → u64 or holds u64.
+struct test_step_result test_kill_at_each_instruction(struct fs_map *map, struct fs_state *state, enum test_operation operation);
+
 // --- Others ---
 
 // Calls get_stack (`map` NULL) or get_stackid below `depth` frames; `expected` receives what they return to,
