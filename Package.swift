@@ -16,7 +16,7 @@ let package = Package(
         .executableTarget(
             name: "fsession",
             dependencies: [
-                "FSession",
+                "FSession", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CommandLine"),
@@ -26,12 +26,12 @@ let package = Package(
             path: "Sources/ConformancePlugin"),
 
         // The public API.
-        .target(name: "FSession", dependencies: ["ProcessEngine", "BPF", "BTF", "CLinux"]),
+        .target(name: "FSession", dependencies: ["ProcessEngine", "LinuxProcess", "BPF", "BTF"]),
 
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["LinuxProcess", "Trampoline", "JIT", "BPF", "BTF", "TargetRuntime", "CLinux"]),
+            dependencies: ["LinuxProcess", "Trampoline", "JIT", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
         // A Linux process from outside.
         .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
 

@@ -1,1 +1,66 @@
-@main struct FSessionCommand { static func main() {} }
+import ArgumentParser
+import FSession
+import Foundation
+
+struct FSessionCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fsession",
+        abstract: "One program at both ends of any function call.",
+        discussion: """
+            Traces functions of running processes: no root, no recompiling, no library in the target.
+
+            A FUNCTION is named as FUNCTION or MODULE:FUNCTION, with shell patterns in both. MODULE is a path, a \
+            file name (libz.so.1), its stem (libz), or exe for the executable itself. Examples:
+
+              fsession trace 'libz:deflate*' -- gzip -k file
+              fsession trace malloc --limit 20 -p 4711
+              fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
+              fsession list 'libcrypto:EVP_*' /usr/bin/openssl
+            """,
+        version: "fsession \(Version.text)",
+        subcommands: [RunCommand.self, TraceCommand.self, ListCommand.self, DumpCommand.self])
+}
+
+enum Version {
+    static let text = "0.1.0"
+}
+
+@main
+enum Main {
+    /// Exit status: the command's own where one was launched; 0; 1 when something failed; 2 for wrong usage.
+    static func main() async {
+        do {
+            var command = try FSessionCommand.parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let code as ExitWith {
+            exit(code.status)
+        } catch let error as SessionError {
+            fail(error.description)
+        } catch let error as CommandFailure {
+            fail(error.description)
+        } catch {
+            let status = FSessionCommand.exitCode(for: error)
+            let message = FSessionCommand.fullMessage(for: error)
+            let stream = status.isSuccess ? FileHandle.standardOutput : FileHandle.standardError
+            if !message.isEmpty { stream.write(Data((message + "\n").utf8)) }
+            exit(status.isSuccess ? 0 : 2)
+        }
+    }
+
+    private static func fail(_ text: String) -> Never {
+        FileHandle.standardError.write(Data("fsession: \(text)\n".utf8))
+        exit(1)
+    }
+}
+
+/// What ends fsession with one line and status 1.
+struct CommandFailure: Error, CustomStringConvertible {
+    var description: String
+
+    init(_ error: any Error) { description = "\(error)" }
+    init(_ text: String) { description = text }
+}

@@ -23,6 +23,18 @@ static u64 native_library_event(u64 *ctx) {
     return 0;
 }
 
+// Stack words that a trampoline copies for a function of unknown prototype may lie beyond the stack's end: they
+// are read without faulting, and what is not there is left as it is.
+static void native_safe_copy(void *to, const void *from, u64 size) {
+    struct kernel_vector local, remote;
+    local.base = (u64)to;
+    local.length = size;
+    remote.base = (u64)from;
+    remote.length = size;
+    i64 process = system_call(SYSTEM_CALL_GETPID, 0, 0, 0, 0, 0, 0);
+    system_call(SYSTEM_CALL_PROCESS_VM_READV, (u64)process, (u64)&local, 1, (u64)&remote, 1, 0);
+}
+
 struct unwind_bases { u64 text, data, function; };
 
 static u64 native_find_fde(u64 *ctx) {

@@ -97,6 +97,24 @@ package struct MapDefinition: Sendable {
     /// The programs that a prog array holds from the start, by index.
     package let programSlots: [Int: String]
 
+    package init(
+        name: String, type: MapType, keySize: UInt32, valueSize: UInt32, maxEntries: UInt32, flags: UInt32 = 0,
+        keyTypeID: BTF.TypeID? = nil, valueTypeID: BTF.TypeID? = nil, section: DataSection = .none,
+        initialContents: [UInt8]? = nil, programSlots: [Int: String] = [:]
+    ) {
+        self.name = name
+        self.type = type
+        self.keySize = keySize
+        self.valueSize = valueSize
+        self.maxEntries = maxEntries
+        self.flags = flags
+        self.keyTypeID = keyTypeID
+        self.valueTypeID = valueTypeID
+        self.section = section
+        self.initialContents = initialContents
+        self.programSlots = programSlots
+    }
+
     /// What sort of variables a map holds.
     package enum DataSection: Sendable {
         /// None: a map of `.maps`.

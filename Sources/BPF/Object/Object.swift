@@ -56,6 +56,24 @@ package struct ObjectProgram: Sendable {
     /// The type of the C function in the object's BTF.
     package let typeID: BTF.TypeID?
 
+    /// A program that is written in Swift rather than read from a file.
+    package init(name: String, section: ProgramSection, instructions: [Instruction]) {
+        self.init(
+            name: name, section: section, instructions: instructions, subprograms: [], lines: [], typeID: nil)
+    }
+
+    init(
+        name: String, section: ProgramSection, instructions: [Instruction], subprograms: [Subprogram],
+        lines: [SourceLine], typeID: BTF.TypeID?
+    ) {
+        self.name = name
+        self.section = section
+        self.instructions = instructions
+        self.subprograms = subprograms
+        self.lines = lines
+        self.typeID = typeID
+    }
+
     /// A function that the program calls or passes on as a callback.
     package struct Subprogram: Hashable, Sendable {
         package let name: String

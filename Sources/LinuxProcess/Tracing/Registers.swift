@@ -48,3 +48,14 @@ enum RestartCode {
         result == system || result == noInterrupt || result == noHandler || result == restartBlock
     }
 }
+
+extension Registers {
+    /// Where a thread's own block of memory is (`%fs` on x86-64, `TPIDR_EL0` on arm64); 0 before it is set up.
+    package var threadPointer: UInt64 {
+        #if arch(x86_64)
+        fsBase
+        #else
+        0
+        #endif
+    }
+}

@@ -132,7 +132,8 @@ size_t fs_runtime_size(void);
 int64_t fs_runtime_helper_offset(uint32_t helper);  // BPF_FUNC_*; -1: not supported
 const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else NULL
 
-// Native "programs" for the engine's own links, by name: "library_event", "find_fde"; -1: unknown.
+// Native "programs" for the engine's own links, by name: "library_event", "find_fde"; and "safe_copy",
+// `void f(void *to, const void *from, size_t n)`, for trampolines. -1: unknown.
 int64_t fs_runtime_function_offset(const char *name);
 
 // "library_event" tells the controller that the set of loaded libraries changed and waits, 200 ms at

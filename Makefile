@@ -1,0 +1,34 @@
+# fsession: `make demo` and `make test` need a Debian machine with a Swift toolchain, nothing else.
+SWIFT ?= swift
+BUILD = .build/release
+FSESSION = $(BUILD)/fsession
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# What the build needs, and the programs that the demo and the tests trace.
+BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
+TRACED_PACKAGES = openssl sqlite3 python3-minimal git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql
+
+.PHONY: demo test bench build packages traced-packages clean
+
+build: packages
+	$(SWIFT) build -c release
+
+demo: build
+	scripts/demo $(FSESSION)
+
+test: packages traced-packages
+	$(SWIFT) build -c release --build-tests
+	$(SWIFT) test -c release --skip-build
+
+bench: build
+	scripts/bench $(FSESSION)
+
+# Installs what is missing; does nothing, and needs no root, when all is there.
+packages:
+	@scripts/install-packages $(BUILD_PACKAGES)
+
+traced-packages:
+	@scripts/install-packages $(TRACED_PACKAGES)
+
+clean:
+	rm -rf .build

@@ -1,0 +1,106 @@
+import FSession
+import Foundation
+
+/// A call as a line: time, thread, function, arguments, return value, duration.
+struct CallText {
+    /// CLOCK_REALTIME minus CLOCK_MONOTONIC.
+    private let offset: Int64
+    private var second: Int64 = -1
+    private var clock = ""
+
+    init() {
+        var real = timespec()
+        var monotonic = timespec()
+        clock_gettime(CLOCK_REALTIME, &real)
+        clock_gettime(CLOCK_MONOTONIC, &monotonic)
+        offset = (Int64(real.tv_sec) - Int64(monotonic.tv_sec)) * 1_000_000_000 + Int64(real.tv_nsec)
+            - Int64(monotonic.tv_nsec)
+    }
+
+    mutating func line(_ call: Call, _ output: Output) -> String {
+        let arguments = call.renderedArguments.joined(separator: ", ")
+        var line = "\(time(call.start)) \(padded(call.threadID)) "
+        line += output.styled(call.function.displayName, .bold)
+        line += call.argumentsAreTyped ? "(\(arguments))" : "(\(arguments)\(arguments.isEmpty ? "" : ", ")…)"
+        if let returned = call.renderedReturnValue {
+            if !returned.isEmpty { line += " = " + output.styled(returned, .cyan) }
+        } else {
+            line += output.styled(" does not return", .faint)
+        }
+        if let duration = call.duration { line += output.styled("  \(Self.duration(duration))", .green) }
+        return line
+    }
+
+    private func padded(_ number: Int32) -> String {
+        let text = String(number)
+        return String(repeating: " ", count: max(0, 7 - text.count)) + text
+    }
+
+    /// Time of day, to the microsecond.
+    mutating func time(_ monotonic: UInt64) -> String {
+        let nanoseconds = Int64(bitPattern: monotonic) &+ offset
+        let second = nanoseconds / 1_000_000_000
+        if second != self.second {
+            self.second = second
+            var time = time_t(second)
+            var parts = tm()
+            localtime_r(&time, &parts)
+            clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { $0 < 10 ? "0\($0)" : "\($0)" }
+                .joined(separator: ":")
+        }
+        let micro = String(nanoseconds % 1_000_000_000 / 1000)
+        return clock + "." + String(repeating: "0", count: max(0, 6 - micro.count)) + micro
+    }
+
+    /// Nanoseconds since 1970.
+    func wall(_ monotonic: UInt64) -> Int64 { Int64(bitPattern: monotonic) &+ offset }
+
+    /// `840ns`, `12.34µs`, `5.67ms`, `1.234s`
+    static func duration(_ nanoseconds: UInt64) -> String {
+        switch nanoseconds {
+        case ..<1000: "\(nanoseconds)ns"
+        case ..<1_000_000: String(format: "%.2fµs", Double(nanoseconds) / 1e3)
+        case ..<1_000_000_000: String(format: "%.2fms", Double(nanoseconds) / 1e6)
+        default: String(format: "%.3fs", Double(nanoseconds) / 1e9)
+        }
+    }
+}
+
+/// The same call as a JSON object.
+enum JSONText {
+    static func call(_ call: Call, wall: Int64) -> String {
+        var line = "{\"type\": \"call\", \"time\": \(call.start), \"wall\": \(wall), \"pid\": \(call.processID), "
+        line += "\"tid\": \(call.threadID), \"module\": \(string(call.function.module)), "
+        line += "\"function\": \(string(call.function.displayName)), "
+        line += "\"arguments\": [\(call.arguments.map(String.init).joined(separator: ", "))]"
+        if let value = call.returnValue { line += ", \"return\": \(value)" }
+        if call.argumentsAreTyped {
+            line += ", \"text\": {\"arguments\": [\(call.renderedArguments.map(string).joined(separator: ", "))]"
+            if let returned = call.renderedReturnValue { line += ", \"return\": \(string(returned))" }
+            line += "}"
+        }
+        if let duration = call.duration { line += ", \"duration\": \(duration)" }
+        return line + "}"
+    }
+
+    /// A JSON string, quotes included.
+    static func string(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\t": result += "\\t"
+            case "\r": result += "\\r"
+            default:
+                if scalar.value < 0x20 {
+                    result += String(format: "\\u%04x", scalar.value)
+                } else {
+                    result.unicodeScalars.append(scalar)
+                }
+            }
+        }
+        return result + "\""
+    }
+}

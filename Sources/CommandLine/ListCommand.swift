@@ -1,0 +1,78 @@
+import ArgumentParser
+import FSession
+
+struct ListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "Show which functions can be traced, and why others cannot.",
+        discussion: """
+            Of a process, of a command (which is started, looked at and ended before it runs), or of a file.
+
+              fsession list 'libcrypto:EVP_*' -- openssl version
+              fsession list '*' /usr/bin/gzip
+            """)
+
+    @Argument(help: ArgumentHelp("FUNCTION or MODULE:FUNCTION, with patterns.", valueName: "function"))
+    var function: String
+
+    @Argument(help: ArgumentHelp("An executable or library.", valueName: "FILE"))
+    var file: String?
+
+    @OptionGroup var target: TargetOptions
+
+    @Flag(help: "An object per line, in JSON.")
+    var json = false
+
+    func validate() throws {
+        if (file == nil) == (target.target == nil) {
+            throw ValidationError("Say what to look at: a FILE, -p PID, or -- COMMAND ARGUMENTS.")
+        }
+    }
+
+    func run() async throws {
+        let output = try Output(path: nil, launches: false)
+        let functions: [Function]
+        if let file {
+            functions = try Function.functions(matching: function, inFile: file)
+        } else {
+            let session = try await Session(target.requireTarget())
+            do {
+                functions = try await session.functions(matching: function)
+            } catch {
+                try await session.detach()
+                throw error
+            }
+            try await session.detach()
+        }
+        var traceable = 0
+        for function in functions {
+            if function.refusal == nil { traceable += 1 }
+            output.line(json ? Self.json(function) : Self.text(function, output))
+        }
+        if !json { output.line(output.styled("\(traceable) of \(functions.count) functions can be traced", .faint)) }
+        output.flush()
+    }
+
+    private static func text(_ function: Function, _ output: Output) -> String {
+        let address = "0x" + String(function.address, radix: 16)
+        var line = "\(String(repeating: " ", count: max(0, 14 - address.count)))\(address) "
+        let size = String(function.size)
+        line += String(repeating: " ", count: max(0, 6 - size.count)) + size
+        line += "  \(function.module):" + output.styled(function.displayName, .bold)
+        if let refusal = function.refusal {
+            line += output.styled("  not traceable: \(refusal)", .red)
+        } else if let reason = function.entryOnlyReason {
+            line += output.styled("  entry only: \(reason)", .yellow)
+        }
+        return line
+    }
+
+    private static func json(_ function: Function) -> String {
+        var line = "{\"module\": \(JSONText.string(function.module)), \"path\": \(JSONText.string(function.modulePath)), "
+        line += "\"function\": \(JSONText.string(function.name)), \"name\": \(JSONText.string(function.displayName)), "
+        line += "\"address\": \(function.address), \"size\": \(function.size), \"traceable\": \(function.refusal == nil)"
+        if let refusal = function.refusal { line += ", \"reason\": \(JSONText.string(refusal))" }
+        if let reason = function.entryOnlyReason { line += ", \"entryOnly\": \(JSONText.string(reason))" }
+        return line + "}"
+    }
+}

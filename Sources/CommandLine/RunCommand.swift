@@ -1,0 +1,116 @@
+import ArgumentParser
+import FSession
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run BPF programs at both ends of the functions that their sections name.",
+        discussion: """
+            The object is made by 'clang -target bpf -O2 -g'. Sections are fsession/FUNCTION, fentry/FUNCTION, \
+            fexit/FUNCTION and fmod_ret/FUNCTION, where FUNCTION may be MODULE:FUNCTION and hold patterns. What \
+            the programs print with bpf_printk is printed as it comes.
+
+              fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
+              fsession run --maps --globals counts.bpf.o -p 4711
+            """)
+
+    @Argument(help: ArgumentHelp("The BPF object file.", valueName: "prog.bpf.o"))
+    var object: String
+
+    @OptionGroup var target: TargetOptions
+    @OptionGroup var options: OutputOptions
+
+    @Flag(help: "At the end, print the maps.")
+    var maps = false
+
+    @Flag(help: "At the end, print the global variables.")
+    var globals = false
+
+    @Flag(help: "Print the records of ring buffers and perf event arrays, in hexadecimal.")
+    var records = false
+
+    @Option(help: ArgumentHelp("Attach to these functions, not to those that the sections name.", valueName: "function"))
+    var at: String?
+
+    @Option(help: ArgumentHelp("Only the program of this name.", valueName: "name"))
+    var program: String?
+
+    @Flag(help: "Allow bpf_probe_write_user: the programs may change the process's memory.")
+    var allowWrite = false
+
+    func validate() throws { _ = try target.requireTarget() }
+
+    func run() async throws {
+        Interrupts.catchAll()
+        let object = try Object(contentsOf: object)
+        if object.programs.isEmpty { throw CommandFailure("\(self.object) holds no program; name its section fsession/FUNCTION") }
+        let output = try Output(path: options.output, launches: target.launches)
+        let session = try await Session(target.requireTarget())
+        let attachment: Attachment
+        do {
+            try await session.load(object, allowsWriting: allowWrite)
+            attachment = try await session.attach(program, to: at)
+        } catch {
+            try await session.detach()
+            throw error
+        }
+        let runner = SessionRunner(session: session, output: output, options: options, launches: target.launches)
+        runner.announce(attachment)
+        var text = CallText()
+        var recordCount = 0
+        try await runner.run { event in
+            switch event {
+            case .print(let print): show(print, &text, output)
+            case .record(let record):
+                recordCount += 1
+                if records { show(record, output) }
+            default: break
+            }
+            return true
+        } atEnd: { summary in
+            if maps { showMaps(session, output) }
+            if globals { showGlobals(session, output) }
+            runner.summarize(summary, attachment, printed: recordCount > 0 ? "\(recordCount) records" : nil)
+        }
+    }
+
+    private func show(_ print: Print, _ text: inout CallText, _ output: Output) {
+        if options.json {
+            output.line(
+                "{\"type\": \"print\", \"time\": \(print.time), \"wall\": \(text.wall(print.time)), \"pid\": \(print.processID), "
+                    + "\"tid\": \(print.threadID), \"text\": \(JSONText.string(print.text))}")
+        } else {
+            output.write(print.text.hasSuffix("\n") ? print.text : print.text + "\n")
+        }
+    }
+
+    private func show(_ record: Record, _ output: Output) {
+        let bytes = record.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        output.line(
+            options.json
+                ? "{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"bytes\": \"\(bytes)\"}"
+                : "\(record.map): \(bytes)")
+    }
+
+    private func showMaps(_ session: Session, _ output: Output) {
+        for map in session.maps where map.isListed {
+            let entries = map.entries()
+            if options.json {
+                output.line(
+                    "{\"type\": \"map\", \"name\": \(JSONText.string(map.name)), \"entries\": [\(entries.map(\.json).joined(separator: ", "))]}")
+            } else {
+                output.line(output.styled("map \(map.name)", .bold) + " (\(entries.count) of \(map.maxEntries))")
+                for entry in entries { output.line("  \(entry.description)") }
+            }
+        }
+    }
+
+    private func showGlobals(_ session: Session, _ output: Output) {
+        for variable in session.variables {
+            output.line(
+                options.json
+                    ? "{\"type\": \"global\", \"name\": \(JSONText.string(variable.name)), \"value\": \(variable.json)}"
+                    : "\(variable.name) = \(variable.description)")
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import FSession
+import Foundation
+
+/// What `run` and `trace` have in common: events are printed until the process ends, the time is up or
+/// somebody interrupts; then the session is detached, the summary printed, and the command's status passed on.
+struct SessionRunner {
+    let session: Session
+    let output: Output
+    let options: OutputOptions
+    let launches: Bool
+
+    private enum End: Sendable {
+        case interrupt
+        case time
+    }
+
+    /// - Parameter handle: prints an event; false ends the session.
+    func run(_ handle: (Event) throws -> Bool, atEnd: (Summary) -> Void) async throws {
+        let session = self.session
+        // A first signal ends the session; another one ends fsession.
+        let interrupted = Interrupted()
+        Interrupts.onEach { signal in
+            if interrupted.isSecond { Foundation.exit(128 + signal) }
+            Task { _ = try? await session.detach() }
+        }
+        if let duration = options.duration {
+            Task {
+                try await Task.sleep(nanoseconds: UInt64(duration * 1e9))
+                _ = try? await session.detach()
+            }
+        }
+        try await session.resume()
+        var status: ExitStatus?
+        for try await event in session.events {
+            switch event {
+            case .exited(let exit):
+                status = exit
+            case .executed(let pid, let path):
+                remark(event: "executed", "process \(pid) executes \(path) now, which is not traced", ["pid": "\(pid)", "path": JSONText.string(path)])
+            case .libraryLoaded(let path, let attached):
+                remark(
+                    event: "library", "\(path) was loaded: \(attached) of its functions are traced",
+                    ["path": JSONText.string(path), "attached": "\(attached)"])
+            case .warning(let text):
+                remark(event: "warning", text, ["text": JSONText.string(text)])
+            default:
+                if try !handle(event) { _ = try await session.detach() }
+            }
+            if output.isBroken { _ = try await session.detach() }
+            if output.isTerminal { output.flush() }
+        }
+        let summary = try await session.detach()
+        atEnd(summary)
+        output.flush()
+        if launches {
+            let exit = if let status { status } else { await session.exitStatus() }
+            switch exit {
+            case .exited(let code): throw ExitWith(code)
+            case .signalled(let signal): throw ExitWith(128 + signal)
+            case .unknown: break
+            }
+        }
+    }
+
+    private func remark(event: String, _ text: String, _ fields: [String: String]) {
+        if options.json {
+            let rest = fields.sorted { $0.key < $1.key }.map { ", \"\($0.key)\": \($0.value)" }.joined()
+            output.line("{\"type\": \"\(event)\"\(rest)}")
+        } else if !options.quiet {
+            output.remark(text)
+        }
+    }
+
+    /// What attaching did, on a terminal or where something was refused.
+    func announce(_ attachment: Attachment) {
+        guard !options.quiet, !options.json else { return }
+        var byReason: [String: Int] = [:]
+        for refusal in attachment.refused { byReason[refusal.reason, default: 0] += 1 }
+        if output.isTerminal || !byReason.isEmpty {
+            output.remark("\(attachment.links.count) functions attached\(byReason.isEmpty ? "" : ", \(attachment.refused.count) refused")")
+        }
+        output.flush()
+    }
+
+    /// The numbers at the end: calls, drops, refused functions with reasons.
+    func summarize(_ summary: Summary, _ attachment: Attachment, printed: String? = nil) {
+        if options.json {
+            output.line(JSONText.summary(summary, attachment))
+            return
+        }
+        guard !options.quiet else { return }
+        let functions = summary.counts.filter { $0.entered > 0 }.count
+        output.remark("\(summary.calls) calls of \(functions) functions\(printed.map { ", \($0)" } ?? "")")
+        let open = summary.counts.reduce(UInt64(0)) { $0 + $1.unreturned }
+        if open > 0, open < 1 << 62 {
+            output.remark("\(open) calls did not return: still inside, or left by an exception, longjmp or the end")
+        }
+        for drop in summary.drops {
+            output.line(output.styled("fsession: \(drop.count) records of '\(drop.map)' found no room and were dropped", .red))
+        }
+        if summary.abandoned > 0 {
+            output.remark("\(summary.abandoned) records were lost with threads that were killed while writing them")
+        }
+        if summary.keptCode {
+            output.remark("a thread is still inside traced functions: their code stays in the process until it ends")
+        }
+        var byReason: [String: [String]] = [:]
+        for refusal in attachment.refused { byReason[refusal.reason, default: []].append(refusal.function.displayName) }
+        for (reason, names) in byReason.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) }).prefix(8) {
+            let shown = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
+            output.remark("not traced: \(shown): \(reason)")
+        }
+    }
+}
+
+/// Whether a signal came before.
+private final class Interrupted: Sendable {
+    private let lock = NSLock()
+    private nonisolated(unsafe) var count = 0  // guarded by the lock
+
+    var isSecond: Bool {
+        lock.withLock {
+            count += 1
+            return count > 1
+        }
+    }
+}
+
+/// The status to end with.
+struct ExitWith: Error {
+    let status: Int32
+    init(_ status: Int32) { self.status = status }
+}
+
+extension JSONText {
+    static func summary(_ summary: Summary, _ attachment: Attachment) -> String {
+        let counts = summary.counts.filter { $0.entered > 0 }.map { count in
+            var text = "{\"module\": \(string(count.function.module)), \"function\": \(string(count.function.displayName))"
+            text += ", \"calls\": \(count.entered)"
+            if let returned = count.returned { text += ", \"returned\": \(returned)" }
+            return text + "}"
+        }
+        let drops = summary.drops.map { "{\"map\": \(string($0.map)), \"count\": \($0.count)}" }
+        let refused = attachment.refused.map {
+            "{\"module\": \(string($0.function.module)), \"function\": \(string($0.function.displayName)), \"reason\": \(string($0.reason))}"
+        }
+        return "{\"type\": \"summary\", \"calls\": \(summary.calls), \"attached\": \(attachment.links.count), "
+            + "\"functions\": [\(counts.joined(separator: ", "))], \"drops\": [\(drops.joined(separator: ", "))], "
+            + "\"abandoned\": \(summary.abandoned), \"refused\": [\(refused.joined(separator: ", "))]}"
+    }
+}

@@ -1,0 +1,56 @@
+import ArgumentParser
+import FSession
+
+struct TraceCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trace",
+        abstract: "Print every call of functions: arguments, return value, duration.",
+        discussion: """
+            A line per call: time of day, thread, function, its first arguments, return value, duration. Arguments \
+            and results have their types and names where the module has debug information; else the first words \
+            are shown as numbers.
+
+              fsession trace 'libz:deflate*' -- gzip -k file
+              fsession trace --limit 10 malloc free -p 4711
+            """)
+
+    @Argument(help: ArgumentHelp("FUNCTION or MODULE:FUNCTION, with patterns; several are allowed.", valueName: "function"))
+    var functions: [String]
+
+    @OptionGroup var target: TargetOptions
+    @OptionGroup var options: OutputOptions
+
+    @Option(help: ArgumentHelp("Detach after so many calls; a launched command runs on to its end.", valueName: "calls"))
+    var limit: Int?
+
+    func validate() throws {
+        if let limit, limit < 1 { throw ValidationError("--limit takes a number of calls above 0.") }
+        _ = try target.requireTarget()
+    }
+
+    func run() async throws {
+        Interrupts.catchAll()
+        let output = try Output(path: options.output, launches: target.launches)
+        let session = try await Session(target.requireTarget())
+        let attachment: Attachment
+        do {
+            attachment = try await session.trace(functions)
+        } catch {
+            try await session.detach()
+            throw error
+        }
+        let runner = SessionRunner(session: session, output: output, options: options, launches: target.launches)
+        runner.announce(attachment)
+        var text = CallText()
+        var shown = 0
+        try await runner.run { event in
+            guard case .call(let call) = event else { return true }
+            if let limit, shown >= limit { return false }
+            shown += 1
+            output.line(options.json ? JSONText.call(call, wall: text.wall(call.start)) : text.line(call, output))
+            return limit.map { shown < $0 } ?? true
+        } atEnd: { summary in
+            runner.summarize(summary, attachment)
+        }
+    }
+}

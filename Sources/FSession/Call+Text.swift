@@ -1,0 +1,73 @@
+import LinuxProcess
+import ProcessEngine
+
+extension Call {
+    /// Whether the function's prototype is known, so that arguments and result are shown by their types.
+    public var argumentsAreTyped: Bool { convention.prototype != nil }
+
+    /// The arguments as text: `name=value` where debug information names them, else the first three words.
+    public var renderedArguments: [String] {
+        guard let prototype = convention.prototype else { return arguments.prefix(3).map(Self.word) }
+        return prototype.parameters.indices.map { index in
+            let parameter = prototype.parameters[index]
+            let value =
+                if index < convention.words.count {
+                    text(of: convention.words[index], type: parameter.type)
+                } else {
+                    "?"
+                }
+            return parameter.name.map { "\($0)=\(value)" } ?? value
+        }
+    }
+
+    /// The return value as text; empty for a function that returns nothing, nil where the exit is not seen.
+    public var renderedReturnValue: String? {
+        guard let returnValue else { return nil }
+        guard let prototype = convention.prototype else { return Self.word(returnValue) }
+        guard let type = prototype.returnType else { return "" }
+        return Self.text(returnValue, type)
+    }
+
+    private func text(of place: (range: Range<Int>, isIndirect: Bool), type: ValueType) -> String {
+        guard let first = place.range.first, arguments.indices.contains(first) else { return "…" }
+        if place.isIndirect { return "*0x\(String(arguments[first], radix: 16))" }
+        if place.range.count == 1 { return Self.text(arguments[first], type) }
+        let words = place.range.filter(arguments.indices.contains).map { "0x\(String(arguments[$0], radix: 16))" }
+        return "{\(words.joined(separator: ", "))\(words.count < place.range.count ? ", …" : "")}"
+    }
+
+    private static func text(_ word: UInt64, _ type: ValueType) -> String {
+        let bits = UInt64(max(1, min(type.byteCount, 8)) * 8)
+        let value = bits == 64 ? word : word & (1 << bits - 1)
+        switch type.kind {
+        case .signed:
+            return String(Int64(bitPattern: value << (64 - bits)) >> Int64(64 - bits))
+        case .unsigned:
+            return String(value)
+        case .boolean:
+            return value & 0xff == 0 ? "false" : "true"
+        case .character:
+            let byte = UInt8(truncatingIfNeeded: value)
+            return (0x20..<0x7f).contains(byte) ? "'\(Character(UnicodeScalar(byte)))'" : String(Int8(bitPattern: byte))
+        case .float:
+            return type.byteCount == 4
+                ? "\(Float(bitPattern: UInt32(truncatingIfNeeded: value)))" : "\(Double(bitPattern: value))"
+        case .enumeration(let names):
+            let signed = Int64(bitPattern: value << (64 - bits)) >> Int64(64 - bits)
+            return names.first { $0.value == signed || $0.value == Int64(bitPattern: value) }?.name ?? String(signed)
+        case .pointer:
+            return value == 0 ? "NULL" : "0x\(String(value, radix: 16))"
+        default:
+            return "0x\(String(value, radix: 16))"
+        }
+    }
+
+    /// A word of unknown type: small numbers as such, all else as an address. A negative `int` fills only half
+    /// of its register.
+    private static func word(_ word: UInt64) -> String {
+        let signed = Int64(bitPattern: word)
+        if signed > -65_536, signed < 10_000_000 { return String(signed) }
+        if word > 0xffff_0000, word <= 0xffff_ffff { return String(Int32(truncatingIfNeeded: word)) }
+        return "0x\(String(word, radix: 16))"
+    }
+}

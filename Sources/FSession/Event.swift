@@ -1,0 +1,138 @@
+import ProcessEngine
+
+/// What happens in a session.
+public enum Event: Sendable {
+    /// A traced function returned (or was entered, where its exit cannot be seen).
+    case call(Call)
+    /// A program printed a line (`bpf_printk`).
+    case print(Print)
+    /// A program wrote a record to a ring buffer (`BPF_MAP_TYPE_RINGBUF`) or a perf event array.
+    case record(Record)
+    /// A library was loaded later; functions of it that match are traced now.
+    case libraryLoaded(path: String, attached: Int)
+    /// The process executes another program now; that one is not traced.
+    case executed(processID: Int32, path: String)
+    /// The process ended.
+    case exited(ExitStatus)
+    /// Something did not work, and the session goes on.
+    case warning(String)
+}
+
+/// A call of a traced function.
+public struct Call: Sendable {
+    public let function: Function
+    /// CLOCK_MONOTONIC at entry, in nanoseconds.
+    public let start: UInt64
+    /// From entry to exit, in nanoseconds; nil where the exit is not seen.
+    public let duration: UInt64?
+    public let processID: Int32
+    public let threadID: Int32
+    /// The first words of the arguments: the integer argument registers, six unless a prototype says otherwise.
+    public let arguments: [UInt64]
+    /// The return value's first word; nil where the exit is not seen.
+    public let returnValue: UInt64?
+    let convention: Prototypes.Convention
+}
+
+/// A line that a program printed.
+public struct Print: Sendable {
+    /// CLOCK_MONOTONIC, in nanoseconds.
+    public let time: UInt64
+    public let processID: Int32
+    public let threadID: Int32
+    /// As the program formatted it, with its newline if it has one.
+    public let text: String
+}
+
+/// A record of a ring buffer.
+public struct Record: Sendable {
+    /// The map's name.
+    public let map: String
+    public let bytes: [UInt8]
+}
+
+/// How a process ended.
+public enum ExitStatus: Sendable, Hashable {
+    /// It exited with this status.
+    case exited(Int32)
+    /// A signal ended it.
+    case signalled(Int32)
+    /// It was not a child of ours, so nobody told us.
+    case unknown
+
+    init(_ exit: EngineExit) {
+        self =
+            switch exit {
+            case .status(let status): .exited(status)
+            case .signal(let signal): .signalled(signal)
+            case .unknown: .unknown
+            }
+    }
+}
+
+/// The events of a session, in the order in which they were read; calls of different threads may overtake
+/// each other. Made for one iteration.
+public struct Events: AsyncSequence, Sendable {
+    let queue: EventQueue
+    let functions: FunctionRegistry
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        let queue: EventQueue
+        let functions: FunctionRegistry
+        var batch: [EngineEvent] = []
+        var position = 0
+        var known: [LinkedDescription] = []
+
+        /// The next event; nil when the process has ended or the session is detached and all is read.
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws(SessionError) -> Event? {
+            while true {
+                if position == batch.count {
+                    guard let next = await queue.next() else { return nil }
+                    batch = next
+                    position = 0
+                    continue
+                }
+                defer { position += 1 }
+                if let event = event(batch[position]) { return event }
+            }
+        }
+
+        /// The next event, from no actor in particular.
+        public mutating func next() async throws(SessionError) -> Event? { try await next(isolation: nil) }
+
+        private mutating func event(_ event: EngineEvent) -> Event? {
+            switch event {
+            case .call(let call):
+                if call.function >= known.count { functions.extend(&known) }
+                guard known.indices.contains(call.function) else {
+                    return .warning("a record names function \(call.function), which was never attached")
+                }
+                let linked = known[call.function]
+                return .call(
+                    Call(
+                        function: linked.function, start: call.start,
+                        duration: call.hasReturned ? call.duration : nil,
+                        processID: call.processID, threadID: call.threadID,
+                        arguments: linked.arguments(of: call),
+                        returnValue: call.hasReturned ? call.returnValue : nil,
+                        convention: linked.convention))
+            case .print(let time, let processID, let threadID, let text):
+                return .print(Print(time: time, processID: processID, threadID: threadID, text: text))
+            case .record(let map, let bytes):
+                return .record(Record(map: map, bytes: bytes))
+            case .library(let path, let attached):
+                return .libraryLoaded(path: path, attached: attached)
+            case .executed(let processID, let path):
+                return .executed(processID: processID, path: path)
+            case .exited(let exit):
+                return .exited(ExitStatus(exit))
+            case .warning(let text):
+                return .warning(text)
+            }
+        }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator {
+        AsyncIterator(queue: queue, functions: functions)
+    }
+}

@@ -1,0 +1,137 @@
+import BPF
+import BTF
+import ProcessEngine
+
+/// A map of a loaded object, read and written while the programs run.
+///
+/// ```swift
+/// if let counts = session.map(named: "counts") {
+///     for entry in counts.entries() { print(entry) }
+/// }
+/// ```
+public struct Map: Sendable {
+    /// A key and the value(s) behind it.
+    public struct Entry: Sendable {
+        public let key: [UInt8]
+        /// One value; for a per-CPU map one for each slot (a thread owns a slot; unused ones are zero).
+        public let values: [[UInt8]]
+        /// Key and value rendered by the map's BTF types, as C would initialise them.
+        public let description: String
+        /// The same as JSON: `{"key": …, "value": …}`.
+        public let json: String
+    }
+
+    let map: LoadedMap
+    let types: BTF?
+
+    public var name: String { map.name }
+    /// Bytes of a key; 0 for ring buffers, queues and stacks.
+    public var keySize: Int { map.keySize }
+    /// Bytes of a value.
+    public var valueSize: Int { map.valueSize }
+    public var maxEntries: Int { Int(map.definition.maxEntries) }
+    /// Whether it has elements to list: ring buffers, queues and stacks have none.
+    public var isListed: Bool { keySize > 0 && map.definition.type != .progArray && map.definition.type != .perfEventArray }
+    /// Updates that found no room, or records that found none in a ring buffer.
+    public var dropped: UInt64 { map.dropped }
+
+    /// The values at `key`: one, or one for each slot of a per-CPU map; nil if there are none.
+    public func values(at key: [UInt8]) -> [[UInt8]]? { map.read(key) }
+
+    /// Sets the value at `key` (`BPF_ANY`); for a per-CPU map, in every slot.
+    /// - Throws: ``SessionError`` where key or value have the wrong size or the map is full.
+    public func update(_ key: [UInt8], _ value: [UInt8]) throws(SessionError) {
+        let result = map.write(key, Array(repeating: value, count: map.valueCount))
+        if result != 0 {
+            throw SessionError(
+                .request,
+                "cannot update map '\(name)': \(result == -7 ? "it is full (\(maxEntries) entries)" : "a key has \(keySize) bytes and a value \(valueSize)")"
+            )
+        }
+    }
+
+    /// Removes the element at `key`; false if there was none or it cannot be removed.
+    @discardableResult
+    public func remove(_ key: [UInt8]) -> Bool { map.delete(key) == 0 }
+
+    /// All elements there are now. Elements that never changed from zero are left out of arrays.
+    public func entries() -> [Entry] {
+        let isArray = map.definition.type == .array || map.definition.type == .perCPUArray
+        return map.keys().compactMap { key in
+            guard let values = map.read(key) else { return nil }
+            if isArray, maxEntries > 1, values.allSatisfy({ $0.allSatisfy { $0 == 0 } }) { return nil }
+            return entry(key, values)
+        }
+    }
+}
+
+/// A global variable of a loaded object (`.data`, `.bss`).
+///
+/// ```swift
+/// print(session.variable(named: "calls")?.description ?? "no such variable")
+/// ```
+public struct Variable: Sendable, CustomStringConvertible {
+    public let name: String
+    /// Bytes.
+    public let size: Int
+    let map: LoadedMap
+    let types: BTF
+    let type: BTF.TypeID
+    let offset: Int
+
+    /// The variable's bytes now.
+    public var bytes: [UInt8] {
+        guard let value = map.read([0, 0, 0, 0])?.first, offset + size <= value.count else { return [] }
+        return Array(value[offset..<(offset + size)])
+    }
+
+    /// The value now, rendered by its BTF type.
+    public var description: String { types.value(of: bytes, as: type).description }
+
+    /// The same as JSON.
+    public var json: String { types.value(of: bytes, as: type).json }
+
+    /// The variables of an object that programs can change.
+    static func all(of object: LoadedObject) -> [Variable] {
+        guard let types = object.object.btf else { return [] }
+        return object.maps.flatMap { map -> [Variable] in
+            guard map.definition.section == .data || map.definition.section == .bss,
+                let section = map.definition.valueTypeID, case .dataSection(_, let members) = types[section].kind
+            else { return [] }
+            return members.compactMap { member in
+                guard case .variable(let type, _) = types[member.type].kind, !types[member.type].name.isEmpty else {
+                    return nil
+                }
+                return Variable(
+                    name: types[member.type].name, size: Int(member.size), map: map, types: types, type: type,
+                    offset: Int(member.offset))
+            }
+        }
+    }
+}
+
+extension Map {
+    private func render(_ bytes: [UInt8], _ type: BTF.TypeID?) -> String {
+        guard let types, let type else { return "0x" + hexadecimal(bytes) }
+        return types.value(of: bytes, as: type).description
+    }
+
+    private func renderJSON(_ bytes: [UInt8], _ type: BTF.TypeID?) -> String {
+        guard let types, let type else { return "\"" + hexadecimal(bytes) + "\"" }
+        return types.value(of: bytes, as: type).json
+    }
+
+    private func hexadecimal(_ bytes: [UInt8]) -> String {
+        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    private func entry(_ key: [UInt8], _ values: [[UInt8]]) -> Entry {
+        let shown = map.isPerCPU ? values.filter { $0.contains { $0 != 0 } } : values
+        let texts = shown.map { render($0, map.definition.valueTypeID) }.joined(separator: ", ")
+        let objects = shown.map { renderJSON($0, map.definition.valueTypeID) }.joined(separator: ", ")
+        let (value, json) = map.isPerCPU ? ("[\(texts)]", "[\(objects)]") : (texts, objects)
+        return Entry(
+            key: key, values: values, description: "\(render(key, map.definition.keyTypeID)): \(value)",
+            json: "{\"key\": \(renderJSON(key, map.definition.keyTypeID)), \"value\": \(json)}")
+    }
+}

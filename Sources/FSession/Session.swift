@@ -1,0 +1,220 @@
+import BPF
+import ProcessEngine
+import Synchronization
+
+/// Programs at both ends of the functions of a process.
+///
+/// ```swift
+/// let session = try await Session(.launch("gzip", ["-k", "file"]))
+/// let object = try Object(contentsOf: "latency.bpf.o")
+/// try await session.load(object)
+/// try await session.attach()
+/// try await session.resume()
+/// for try await event in session.events {
+///     if case .print(let line) = event { print(line.text, terminator: "") }
+/// }
+/// let summary = try await session.detach()
+/// ```
+///
+/// A session that goes away without ``detach()`` is detached when the process that holds it ends; the
+/// target is unharmed either way, but only ``detach()`` gives its memory back.
+public final class Session: Sendable {
+    private let engine: ProcessEngine
+    private let loaded = Mutex<[LoadedObject]>([])
+
+    /// What happens, as it happens. To be iterated once.
+    public let events: Events
+
+    /// The id of the traced process.
+    public var processID: Int32 { engine.processID }
+
+    /// Opens `target`. A command is started and waits at its entry point; a running process is stopped for a
+    /// moment and goes on.
+    /// - Throws: ``SessionError`` with the code `target`.
+    public init(_ target: Target) async throws(SessionError) {
+        engine = try await mapErrors { () async throws(EngineError) in
+            switch target {
+            case .command(let command):
+                try await ProcessEngine.launch(command.program, command.arguments)
+            case .process(let id):
+                try await ProcessEngine.attach(id)
+            }
+        }
+        events = Events(queue: engine.queue, functions: FunctionRegistry(links: engine.registry))
+    }
+
+    /// The functions that `pattern` matches (`FUNCTION` or `MODULE:FUNCTION`, globs in both), those that cannot
+    /// be traced with the reason.
+    /// - Throws: ``SessionError`` with the code `noFunction`, naming the nearest there are.
+    public func functions(matching pattern: String) async throws(SessionError) -> [Function] {
+        try await mapErrors { () async throws(EngineError) in
+            try await engine.list(FunctionPattern(pattern)).map(Function.init)
+        }
+    }
+
+    /// Puts an object's maps and programs into the target. Nothing runs yet.
+    /// - Parameter allowsWriting: lets programs call `bpf_probe_write_user`.
+    /// - Throws: ``SessionError`` with the code `program`: a helper, kfunc, map or instruction that a process
+    ///   does not have.
+    public func load(_ object: Object, allowsWriting: Bool = false) async throws(SessionError) {
+        let result = try await mapErrors { () async throws(EngineError) in
+            try await engine.load(object.object, LoadOptions(allowsWriting: allowsWriting))
+        }
+        loaded.withLock { $0.append(result) }
+    }
+
+    /// Attaches the loaded programs to the functions that their sections name.
+    /// - Parameters:
+    ///   - program: only the program of this name.
+    ///   - pattern: the functions to attach to, in place of those that the section names.
+    ///   - cookie: what `bpf_get_attach_cookie` returns in these links.
+    /// - Throws: ``SessionError``; then nothing of this call stays attached.
+    @discardableResult
+    public func attach(
+        _ program: String? = nil, to pattern: String? = nil, cookie: UInt64 = 0
+    ) async throws(SessionError) -> Attachment {
+        let programs = loaded.withLock { $0.flatMap(\.programs) }.filter { program == nil || $0.name == program }
+        if let program, programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
+        return try await mapErrors { () async throws(EngineError) in
+            var requests: [ProcessEngine.LinkRequest] = []
+            for program in programs {
+                let functions: FunctionPattern
+                if let pattern {
+                    functions = try FunctionPattern(pattern)
+                } else if let named = FunctionPattern(program.section) {
+                    functions = named
+                } else {
+                    throw .program(
+                        name: program.name,
+                        because: "its section '\(program.section.name)' names no function; "
+                            + "write one, as in '\(program.section.name)/libz:deflate'")
+                }
+                requests.append(ProcessEngine.LinkRequest(program: program, pattern: functions, cookie: cookie))
+            }
+            return Attachment(try await engine.link(requests))
+        }
+    }
+
+    /// Records every call of the functions that `patterns` match as ``Event/call(_:)``.
+    /// - Throws: ``SessionError`` with the code `noFunction` or `refused`; then nothing of this call stays attached.
+    @discardableResult
+    public func trace(_ patterns: [String]) async throws(SessionError) -> Attachment {
+        try await mapErrors { () async throws(EngineError) in
+            var read: [FunctionPattern] = []
+            for pattern in patterns { read.append(try FunctionPattern(pattern)) }
+            return Attachment(try await engine.trace(read))
+        }
+    }
+
+    /// Detaches one link again; the others stay.
+    public func detach(_ link: Link) async throws(SessionError) {
+        try await mapErrors { () async throws(EngineError) in try await engine.unlink(link.id) }
+    }
+
+    /// Lets a launched command run.
+    public func resume() async throws(SessionError) {
+        try await mapErrors { () async throws(EngineError) in try await engine.resume() }
+    }
+
+    /// Takes everything out of the target, which runs on, and ends ``events`` once all of them are read.
+    /// Doing it twice is harmless.
+    @discardableResult
+    public func detach() async throws(SessionError) -> Summary {
+        Summary(try await mapErrors { () async throws(EngineError) in try await engine.detach() })
+    }
+
+    /// Waits until a launched command has ended.
+    public func exitStatus() async -> ExitStatus {
+        ExitStatus(await engine.exitStatus())
+    }
+
+    /// The counts so far.
+    public func summary() async -> Summary { Summary(await engine.summary()) }
+
+    /// The maps of the loaded objects, the sections of global variables left out.
+    public var maps: [Map] {
+        loaded.withLock { objects in
+            objects.flatMap { object in
+                object.maps.filter { $0.definition.initialContents == nil }
+                    .map { Map(map: $0, types: object.object.btf) }
+            }
+        }
+    }
+
+    /// The map of that name.
+    public func map(named name: String) -> Map? { maps.first { $0.name == name } }
+
+    /// The global variables of the loaded objects, the read-only ones left out.
+    public var variables: [Variable] {
+        loaded.withLock { objects in objects.flatMap(Variable.all) }
+    }
+
+    /// The global variable of that name.
+    public func variable(named name: String) -> Variable? { variables.first { $0.name == name } }
+}
+
+/// One program at one function.
+public struct Link: Sendable, Hashable, Identifiable {
+    public let id: Int
+    public let function: Function
+    /// The program's name.
+    public let program: String
+}
+
+/// What attaching did.
+public struct Attachment: Sendable {
+    /// A function that could not be traced.
+    public struct Refusal: Sendable {
+        public let function: Function
+        public let reason: String
+    }
+
+    public let links: [Link]
+    public let refused: [Refusal]
+
+    init(_ report: LinkReport) {
+        links = report.linked.map { Link(id: $0.link, function: Function($0.function), program: $0.program) }
+        refused = report.refused.map { Refusal(function: Function($0.function), reason: $0.reason) }
+    }
+}
+
+/// The numbers of a session.
+public struct Summary: Sendable {
+    /// The calls of one function.
+    public struct Count: Sendable {
+        public let function: Function
+        /// How often it was entered.
+        public let entered: UInt64
+        /// How often it returned; the rest is still inside, or left by an exception, `longjmp` or the thread's end.
+        /// Nil where exits are not seen.
+        public let returned: UInt64?
+
+        /// Calls that were entered and have not returned; 0 where exits are not seen.
+        public var unreturned: UInt64 { returned.map { entered > $0 ? entered - $0 : 0 } ?? 0 }
+    }
+
+    /// Events that found no room in a ring buffer.
+    public struct Drop: Sendable {
+        public let map: String
+        public let count: UInt64
+    }
+
+    public let counts: [Count]
+    public let drops: [Drop]
+    /// Records that a thread was writing when it was killed.
+    public let abandoned: UInt64
+    /// Whether some of our code had to stay mapped, because a thread was still inside it.
+    public let keptCode: Bool
+
+    /// Calls of all functions.
+    public var calls: UInt64 { counts.reduce(0) { $0 + $1.entered } }
+
+    init(_ summary: EngineSummary) {
+        counts = summary.counts.map {
+            Count(function: Function($0.function), entered: $0.entered, returned: $0.seesReturns ? $0.returned : nil)
+        }
+        drops = summary.drops.map { Drop(map: $0.map, count: $0.count) }
+        abandoned = summary.abandoned
+        keptCode = summary.keptCode
+    }
+}

@@ -1,0 +1,43 @@
+import CLinux
+import Glibc
+
+/// Why the process engine could not do what it was asked to: what was tried, why not, what to do.
+package enum EngineError: Error, Sendable, CustomStringConvertible {
+    /// A system call of the controller itself failed.
+    case controller(String, errno: Int32)
+    /// Something in or with the target failed.
+    case target(pid: Int32, doing: String, because: String)
+    /// A program of an object cannot run in a process.
+    case program(name: String, because: String)
+    /// A map of an object cannot be made.
+    case map(name: String, because: String)
+    /// No function matches.
+    case noFunction(pattern: String, nearest: [String])
+    /// Functions match, but none of them can be traced.
+    case allRefused(pattern: String, reasons: [String])
+    /// A request that makes no sense as it stands.
+    case request(String)
+
+    package var description: String {
+        switch self {
+        case .controller(let what, let errno):
+            "cannot \(what): \(String(cString: strerror(errno)))"
+        case .target(let pid, let doing, let because):
+            "cannot \(doing) in process \(pid): \(because)"
+        case .program(let name, let because):
+            "program '\(name)' cannot run in a process: \(because)"
+        case .map(let name, let because):
+            "map '\(name)' cannot be made: \(because)"
+        case .noFunction(let pattern, let nearest):
+            if nearest.isEmpty {
+                "no function matches '\(pattern)'; 'fsession list' shows what there is"
+            } else {
+                "no function matches '\(pattern)'; did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))?"
+            }
+        case .allRefused(let pattern, let reasons):
+            "no function that matches '\(pattern)' can be traced: \(reasons.joined(separator: "; "))"
+        case .request(let text):
+            text
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import Synchronization
+
+/// What the engine reports while a session runs.
+package enum EngineEvent: Sendable {
+    /// A call that `TraceProgram` recorded.
+    case call(TracedCall)
+    /// A line of `bpf_trace_printk` or `bpf_trace_vprintk`.
+    case print(time: UInt64, processID: Int32, threadID: Int32, text: String)
+    /// A record of a ring buffer or perf event array of an object.
+    case record(map: String, bytes: [UInt8])
+    /// A library that came later; `attached` functions of it are now traced.
+    case library(path: String, attached: Int)
+    /// The process runs another program now, untraced.
+    case executed(processID: Int32, path: String)
+    /// The process is gone.
+    case exited(EngineExit)
+    /// Something went wrong that did not end the session.
+    case warning(String)
+}
+
+/// How a process ended.
+package enum EngineExit: Sendable, Hashable {
+    case status(Int32)
+    case signal(Int32)
+    /// It was not our child: nobody told us.
+    case unknown
+}
+
+/// Events on their way from the reader thread to whoever iterates, in batches: a consumer that keeps up
+/// is suspended once a batch, not once an event.
+package final class EventQueue: Sendable {
+    private struct State {
+        var batch: [EngineEvent] = []
+        var finished = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    package init() {}
+
+    package func append(_ events: [EngineEvent]) {
+        guard !events.isEmpty else { return }
+        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            if state.batch.isEmpty { state.batch = events } else { state.batch += events }
+            return state.waiter.take()
+        }
+        waiter?.resume()
+    }
+
+    /// Events that nobody has taken yet: the reader stops reading when there are too many, and the ring drops.
+    package var backlog: Int { state.withLock { $0.batch.count } }
+
+    /// No event will follow.
+    package func finish() {
+        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.finished = true
+            return state.waiter.take()
+        }
+        waiter?.resume()
+    }
+
+    /// The events since the last call, at least one; nil at the end. For one consumer.
+    package func next() async -> [EngineEvent]? {
+        while true {
+            let (events, finished) = state.withLock { state in
+                let batch = state.batch
+                state.batch = []
+                return (batch, state.finished)
+            }
+            if !events.isEmpty { return events }
+            if finished || Task.isCancelled { return nil }
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let now = state.withLock { state -> Bool in
+                        if !state.batch.isEmpty || state.finished || Task.isCancelled || state.waiter != nil {
+                            return true
+                        }
+                        state.waiter = continuation
+                        return false
+                    }
+                    if now { continuation.resume() }
+                }
+            } onCancel: {
+                state.withLock { $0.waiter.take() }?.resume()
+            }
+        }
+    }
+}

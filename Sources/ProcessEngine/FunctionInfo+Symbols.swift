@@ -1,0 +1,110 @@
+import ELF
+import LinuxProcess
+import Trampoline
+
+/// How modules are named in patterns.
+enum ModuleName {
+    static func matches(_ glob: Glob, path: String, soname: String?) -> Bool {
+        let name = last(path)
+        if glob.matches(path) || glob.matches(name) { return true }
+        if let soname, glob.matches(soname) { return true }
+        return stem(name).map { glob.matches($0) } ?? false
+    }
+
+    static func last(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    /// `libz` of `libz.so.1.2.13`, `libfoo-2` of `libfoo-2.so`.
+    static func stem(_ name: String) -> String? {
+        var rest = name[...]
+        while let dot = rest.firstIndex(of: ".") {
+            if rest[dot...].hasPrefix(".so") { return String(name[..<dot]) }
+            rest = rest[rest.index(after: dot)...]
+        }
+        return nil
+    }
+}
+
+extension FunctionInfo {
+    /// The function of a symbol, if one of its names matches: as the file has it, or readable, with its
+    /// parameters or without.
+    init?(_ symbol: FunctionSymbol, in module: Module, loadBias: UInt64, if glob: Glob) {
+        self.init(symbol, moduleName: module.name, modulePath: module.path, loadBias: loadBias, if: glob)
+    }
+
+    init?(_ symbol: FunctionSymbol, moduleName: String, modulePath: String, loadBias: UInt64, if glob: Glob) {
+        var matched = symbol.names.first { glob.matches($0) }
+        var readable: String?
+        for name in symbol.names where Self.isMangled(name) {
+            guard let text = Demangler.demangle(name) else { continue }
+            if matched == nil, glob.matches(text) || glob.matches(Self.withoutParameters(text)) { matched = name }
+            if readable == nil || name == matched { readable = text }
+        }
+        guard let name = matched else { return nil }
+        self.init(
+            name: name, aliases: symbol.names.filter { $0 != name }, demangled: readable, module: moduleName,
+            modulePath: modulePath, address: (symbol.resolvedAddress ?? symbol.address) &+ loadBias,
+            size: symbol.kind == .indirect ? symbol.resolvedSize ?? 64 : symbol.size)
+        if symbol.kind == .indirect, symbol.resolvedAddress == nil {
+            refusal = "an indirect function (IFUNC) whose implementation nothing in the process refers to yet"
+        }
+        switch FunctionPolicy.of(names: symbol.names) {
+        case .any: break
+        case .entryOnly(let reason): entryOnly = reason
+        case .never(let reason): refusal = reason
+        }
+    }
+
+    private static func isMangled(_ name: String) -> Bool {
+        name.hasPrefix("_Z") || name.hasPrefix("_R") || name.hasPrefix("$s") || name.hasPrefix("_$s")
+    }
+
+    /// `ns::f` of `ns::f(int, char const*)`: what people write.
+    private static func withoutParameters(_ name: String) -> String {
+        guard let open = name.firstIndex(of: "("), open != name.startIndex else { return name }
+        return String(name[..<open])
+    }
+}
+
+/// The functions of a file that no process needs to have loaded.
+package enum FileFunctions {
+    package static func matching(
+        _ pattern: FunctionPattern, inFile path: String
+    ) throws(EngineError) -> [FunctionInfo] {
+        let file: ELFFile
+        do throws(ELFError) {
+            file = try ELFFile(path: path)
+        } catch {
+            throw .request("\(error)")
+        }
+        guard file.machine == Architecture.machine else {
+            throw .request("\(path) is for \(file.machine); only files for this machine's architecture can be traced")
+        }
+        if file.isGo {
+            throw .request("\(path) is a Go program; Go moves its stacks, and a frame of ours on one would crash it")
+        }
+        if let module = pattern.module, module.text != "exe",
+            !ModuleName.matches(module, path: path, soname: file.soname) {
+            throw .noFunction(
+                pattern: pattern.description, nearest: ["\(ModuleName.last(path)):\(pattern.function.text)"])
+        }
+        let symbols = ModuleSymbols(file: file, path: path, root: "")
+        var found = symbols.functions.compactMap {
+            FunctionInfo(
+                $0, moduleName: ModuleName.last(path), modulePath: path, loadBias: 0, if: pattern.function)
+        }
+        if found.isEmpty {
+            throw .noFunction(
+                pattern: pattern.description,
+                nearest: NearestNames.of(pattern.function.text, in: symbols.functions.flatMap(\.names)))
+        }
+        let code = file.sections.filter { $0.flags.contains(.execute) && $0.type == .bits }.compactMap { section in
+            (try? file.bytes(of: section)).map { CodeRange(address: section.address, bytes: $0.bytes) }
+        }
+        let analysis = ModuleAnalysis(
+            code: code, starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size), targets: found)
+        for index in found.indices where found[index].refusal == nil {
+            found[index].refusal = analysis.refusal(of: found[index])
+        }
+        return found
+    }
+}

@@ -1,0 +1,191 @@
+import ELF
+import Glibc
+import LinuxProcess
+import Trampoline
+
+/// The functions of a process (or of one file), found by pattern. Symbols are read when they are asked for.
+struct FunctionTable {
+    /// A module and what was read of it.
+    private struct Entry {
+        var module: Module
+        var symbols: ModuleSymbols?
+        var prototypes: Prototypes?
+    }
+
+    private let processID: Int32
+    private var list: ModuleList?
+    private var entries: [String: Entry] = [:]
+    private var order: [String] = []
+    private(set) var problem: String?
+
+    init(processID: Int32) {
+        self.processID = processID
+        do throws(ProcessError) {
+            list = try ModuleList(pid: processID)
+        } catch {
+            problem = "\(error)"
+        }
+        adopt()
+    }
+
+    private mutating func adopt() {
+        let modules = list?.modules.filter { !$0.isVDSO } ?? []
+        let before = entries
+        entries = [:]
+        order = []
+        for module in modules where entries[module.path] == nil {
+            order.append(module.path)
+            entries[module.path] =
+                before[module.path].flatMap { $0.module.id == module.id ? $0 : nil } ?? Entry(module: module)
+        }
+    }
+
+    /// Looks again; gives the paths of the modules that have come.
+    mutating func refresh() -> [String] {
+        let before = Set(entries.values.map(\.module.id))
+        _ = try? list?.refresh()
+        adopt()
+        return order.filter { path in entries[path].map { !before.contains($0.module.id) } ?? false }
+    }
+
+    // MARK: - Modules
+
+    /// The code of the executable: new code is placed near it.
+    var executableRange: Range<UInt64> {
+        let module = list?.executable ?? list?.modules.first { !$0.isVDSO }
+        return module?.range ?? 0x40_0000..<0x40_1000
+    }
+
+    var isGoProgram: Bool { list?.executable?.file.isGo ?? false }
+
+    func executableRange(of path: String) -> Range<UInt64>? { entries[path]?.module.range }
+
+    private func matches(_ module: Module, _ glob: Glob) -> Bool {
+        if glob.text == "exe" { return module.isExecutable }
+        return ModuleName.matches(glob, path: module.path, soname: module.soname)
+    }
+
+    // MARK: - Functions
+
+    private mutating func symbols(of path: String) -> ModuleSymbols? {
+        guard var entry = entries[path] else { return nil }
+        if let symbols = entry.symbols { return symbols }
+        var symbols = ModuleSymbols(entry.module)
+        if symbols.functions.contains(where: { $0.kind == .indirect }), let memory = try? ProcessMemory(pid: processID) {
+            IndirectFunctions.resolve(&symbols, of: entry.module, among: list?.modules ?? [], memory: memory)
+        }
+        entry.symbols = symbols
+        entries[path] = entry
+        return symbols
+    }
+
+    /// The functions that a pattern matches, by module and address.
+    mutating func matching(_ pattern: FunctionPattern, onlyIn only: Set<String>? = nil) -> [FunctionInfo] {
+        var found: [FunctionInfo] = []
+        for path in order {
+            guard let module = entries[path]?.module, only?.contains(path) ?? true,
+                pattern.module.map({ matches(module, $0) }) ?? true,
+                let symbols = symbols(of: path)
+            else { continue }
+            var addresses: Set<UInt64> = []
+            for symbol in symbols.functions {
+                guard let info = FunctionInfo(symbol, in: module, loadBias: module.loadBias, if: pattern.function),
+                    addresses.insert(info.address).inserted
+                else { continue }
+                found.append(info)
+            }
+        }
+        return found
+    }
+
+    /// The functions with that symbol's name in any module.
+    mutating func named(_ name: String) -> [FunctionInfo] {
+        matching(FunctionPattern(module: nil, function: name))
+    }
+
+    /// What the dynamic linker calls when its list of libraries has changed.
+    var libraryNotification: FunctionInfo? {
+        mutating get { named("_dl_debug_state").first { $0.refusal == nil } }
+    }
+
+    /// Names like one that nothing matches, in the modules that the pattern names.
+    mutating func nearest(to pattern: FunctionPattern) -> [String] {
+        let modules = order.filter { path in
+            guard let module = entries[path]?.module else { return false }
+            return pattern.module.map { matches(module, $0) } ?? true
+        }
+        if modules.isEmpty, let wanted = pattern.module {
+            let names = order.compactMap { entries[$0]?.module.name } + ["exe"]
+            return NearestNames.of(wanted.text, in: names + names.compactMap(ModuleName.stem)).map {
+                "\($0):\(pattern.function.text)"
+            }
+        }
+        var names: [String] = []
+        for path in modules { names += symbols(of: path)?.functions.flatMap(\.names) ?? [] }
+        return NearestNames.of(pattern.function.text, in: names)
+    }
+
+    /// A symbol's address in the target, functions and variables alike: the executable's first.
+    func symbolAddress(_ name: String) -> UInt64? {
+        for path in order {
+            guard let module = entries[path]?.module else { continue }
+            for table in [try? module.file.dynamicSymbols, try? module.file.symbols] {
+                guard let table else { continue }
+                for symbol in table
+                where symbol.isDefined && symbol.type != .threadLocal && symbol.type != .section && symbol.type != .file {
+                    if table.name(of: symbol) == name { return symbol.value &+ module.loadBias }
+                }
+            }
+        }
+        return nil
+    }
+
+    // MARK: - Prototypes
+
+    /// Where a function's arguments are: by its debug information, else the six integer registers.
+    mutating func convention(of function: FunctionInfo) -> Prototypes.Convention {
+        guard var entry = entries[function.modulePath] else { return .unknown }
+        if entry.prototypes == nil {
+            entry.prototypes = Prototypes(module: entry.module, debugFile: entry.symbols?.debugFile)
+            entries[function.modulePath] = entry
+        }
+        return entry.prototypes?.convention(at: function.address &- entry.module.loadBias) ?? .unknown
+    }
+
+    /// Reads the prototypes of many functions in one go.
+    mutating func readPrototypes(of functions: [FunctionInfo]) {
+        for (path, infos) in Dictionary(grouping: functions, by: \.modulePath) {
+            guard var entry = entries[path] else { continue }
+            if entry.prototypes == nil {
+                entry.prototypes = Prototypes(module: entry.module, debugFile: entry.symbols?.debugFile)
+            }
+            let bias = entry.module.loadBias
+            entry.prototypes?.read(Set(infos.map { $0.address &- bias }))
+            entries[path] = entry
+        }
+    }
+
+    // MARK: - Code
+
+    /// What displacing some functions of a module needs to know of its code.
+    mutating func analysis(
+        of path: String, for infos: [FunctionInfo], memory: borrowing ProcessMemory
+    ) throws(EngineError) -> ModuleAnalysis {
+        guard let module = entries[path]?.module, let symbols = symbols(of: path) else {
+            throw .request("\(path) is no module of the process")
+        }
+        var code: [CodeRange] = []
+        for range in module.codeRanges {
+            do throws(ProcessError) {
+                code.append(
+                    CodeRange(
+                        address: range.lowerBound, bytes: try memory.read(at: range.lowerBound, count: range.count)))
+            } catch {
+                throw .target(pid: processID, doing: "read the code of \(path)", because: "\(error)")
+            }
+        }
+        return ModuleAnalysis(
+            code: code, starts: symbols.functions.map { $0.address &+ module.loadBias },
+            sizes: symbols.functions.map(\.size), targets: infos)
+    }
+}

@@ -1,0 +1,20 @@
+import Synchronization
+
+/// The functions that were ever chosen to be linked in a session, by number: records name them that way, also
+/// after their link is gone.
+package final class LinkRegistry: Sendable {
+    private let functions = Mutex<[LinkedFunction]>([])
+
+    package func snapshot(from first: Int = 0) -> ArraySlice<LinkedFunction> {
+        functions.withLock { $0[min(first, $0.count)...] }
+    }
+
+    /// Adds a function under the next number, which `make` is told.
+    func append(_ make: (Int) -> LinkedFunction) -> LinkedFunction {
+        functions.withLock { functions in
+            let new = make(functions.count)
+            functions.append(new)
+            return new
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import BPF
+import Glibc
+import TargetRuntime
+
+/// A map that lives in memory shared with the target, from the controller's side.
+///
+/// The same C code works on it here and in the target.
+package struct LoadedMap: Sendable {
+    package let definition: MapDefinition
+    /// Where the map's head lies in the shared region.
+    let region: SharedRegion
+    let offset: Int
+    let size: Int
+
+    package var name: String { definition.name }
+    package var keySize: Int { Int(definition.keySize) }
+    /// Bytes of one value, the copies of a per-CPU map not counted.
+    package var valueSize: Int { Int(definition.valueSize) }
+
+    /// The value a BPF program holds as this map.
+    var targetAddress: UInt64 { region.address(at: offset) }
+
+    /// Per-CPU maps hold a value for each of these; here a "CPU" is a slot that a thread owns.
+    package var valueCount: Int { isPerCPU ? Int(FS_THREAD_SLOTS) : 1 }
+
+    package var isPerCPU: Bool {
+        switch definition.type {
+        case .perCPUArray, .perCPUHash, .lruPerCPUHash: true
+        default: false
+        }
+    }
+
+    /// The map as the controller works on it: the target can write the map's head, so its shape is taken from
+    /// the definition.
+    private func withView(_ body: (UnsafePointer<fs_map_view>) -> Int32) -> Int32 {
+        var view = fs_map_view()
+        var specification = definition.specification
+        let error = fs_view_init(&view, region.pointer(at: offset, count: size), &specification)
+        return error == 0 ? body(&view) : error
+    }
+
+    var head: UnsafeMutablePointer<fs_map> {
+        region.pointer(at: offset, count: size).assumingMemoryBound(to: fs_map.self)
+    }
+
+    /// Updates that found no room (hashes) and records that did (ring buffers) not.
+    package var dropped: UInt64 { head.pointee.dropped }
+
+    /// `value_size` rounded up to 8, as values of per-CPU maps lie one behind the other.
+    private var stride: Int { (valueSize + 7) / 8 * 8 }
+
+    /// The values at `key`, one for each copy; nil if there is no such element.
+    package func read(_ key: [UInt8]) -> [[UInt8]]? {
+        guard key.count == keySize else { return nil }
+        var bytes = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
+        guard withView({ fs_view_read($0, key, &bytes) }) == 0 else { return nil }
+        return (0..<valueCount).map { Array(bytes[($0 * stride)..<($0 * stride + valueSize)]) }
+    }
+
+    /// Writes `values` (one for each copy) at `key`; 0 or -errno.
+    package func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64 = 0) -> Int32 {
+        guard key.count == keySize, values.count == valueCount, values.allSatisfy({ $0.count == valueSize }) else {
+            return -EINVAL
+        }
+        var bytes = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
+        for (index, value) in values.enumerated() {
+            bytes.replaceSubrange((index * stride)..<(index * stride + valueSize), with: value)
+        }
+        return withView { fs_view_write($0, key, bytes, flags) }
+    }
+
+    /// Removes the element at `key`; 0 or -errno.
+    package func delete(_ key: [UInt8]) -> Int32 {
+        key.count == keySize ? withView { fs_view_delete($0, key) } : -EINVAL
+    }
+
+    /// The keys there are now, at most `max_entries`.
+    package func keys() -> [[UInt8]] {
+        var keys: [[UInt8]] = []
+        var cursor: UInt64 = 0
+        var key = [UInt8](repeating: 0, count: max(keySize, 4))
+        var value = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
+        while keys.count < Int(definition.maxEntries),
+            withView({ fs_view_iterate($0, &cursor, &key, &value) }) == 0
+        {
+            keys.append(Array(key.prefix(keySize)))
+        }
+        return keys
+    }
+
+    /// Sets a slot of a program array, whose values are 8-byte addresses though the definition says 4; 0 or -errno.
+    func writeAddress(_ key: [UInt8], _ address: [UInt8]) -> Int32 {
+        withView { fs_view_write($0, key, address, 0) }
+    }
+}
+
+extension MapDefinition {
+    var specification: fs_map_spec {
+        fs_map_spec(
+            type: type.rawValue, key_size: keySize, value_size: valueSize, max_entries: maxEntries, flags: flags)
+    }
+}

@@ -1,0 +1,112 @@
+import Trampoline
+
+/// The code of a module, as displacing some of its functions needs it: their bytes, what lies behind and
+/// around them, and which branches of the whole module go into their first bytes.
+struct ModuleAnalysis {
+    private let code: [CodeRange]
+    /// Starts of all functions of the module, ascending, and their sizes.
+    private let starts: [UInt64]
+    private let sizes: [UInt64]
+    /// Addresses that long branches enter, by function.
+    private var entered: [UInt64: [UInt64]] = [:]
+
+    init(code: [CodeRange], starts: [UInt64], sizes: [UInt64], targets: [FunctionInfo]) {
+        self.code = code
+        self.starts = starts
+        self.sizes = sizes
+        let addresses = targets.map(\.address).sorted()
+        var interiors: [Range<UInt64>] = []
+        var owners: [UInt64] = []
+        for (index, address) in addresses.enumerated() {
+            let interior = Architecture.patchedInterior(
+                of: CodeRange(address: address, bytes: bytes(address..<(address + 8))))
+            var end = interior.upperBound
+            if index + 1 < addresses.count { end = min(end, addresses[index + 1]) }
+            guard end > interior.lowerBound else { continue }
+            interiors.append(interior.lowerBound..<end)
+            owners.append(address)
+        }
+        for range in code {
+            range.bytes.withUnsafeBytes { bytes in
+                let hits = ModuleBranchScan.branches(in: bytes, base: range.address, into: interiors)
+                for (index, branch) in hits { entered[owners[index], default: []].append(branch.target) }
+            }
+        }
+    }
+
+    private func bytes(_ range: Range<UInt64>) -> [UInt8] {
+        guard let code = code.first(where: {
+            $0.address <= range.lowerBound && range.lowerBound < $0.address + UInt64($0.bytes.count)
+        }) else { return [] }
+        let start = Int(range.lowerBound - code.address)
+        let end = min(code.bytes.count, start + range.count)
+        return Array(code.bytes[start..<end])
+    }
+
+    func request(for info: FunctionInfo) -> DisplacementRequest {
+        let position = firstIndex(notBelow: info.address + 1)
+        let next = position < starts.count ? starts[position] : UInt64.max
+        let size = min(info.size, 1 << 20)
+        let end = info.address + size
+        var neighbours: [CodeRange] = []
+        let own = firstIndex(notBelow: info.address)
+        for index in [own - 1, position] where starts.indices.contains(index) && starts[index] != info.address {
+            let start = starts[index]
+            let stop = start + min(sizes[index], 1 << 16)
+            if stop + 160 > info.address, start < end + 160 {
+                neighbours.append(CodeRange(address: start, bytes: bytes(start..<stop)))
+            }
+        }
+        let following = next > end ? bytes(end..<min(next, end + 32)) : []
+        return DisplacementRequest(
+            function: CodeRange(address: info.address, bytes: bytes(info.address..<max(end, info.address + 1))),
+            following: following,
+            enteredAt: (entered[info.address] ?? []) + otherEntries(info.address, end),
+            neighbours: neighbours)
+    }
+
+    /// Why the function's entry cannot become a jump; nil if it can.
+    func refusal(of info: FunctionInfo) -> String? {
+        do throws(DisplacementError) {
+            // Any place within reach will do to find out.
+            _ = try Architecture.displace(request(for: info), at: (info.address & ~0xfff) + 0x100_0000)
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// Symbols inside the function.
+    private func otherEntries(_ start: UInt64, _ end: UInt64) -> [UInt64] {
+        var index = firstIndex(notBelow: start + 1)
+        var found: [UInt64] = []
+        while index < starts.count, starts[index] < min(end, start + 64) {
+            found.append(starts[index])
+            index += 1
+        }
+        return found
+    }
+
+    /// Where the function's entry jumps to, if it is a `jmp rel32` (behind an `endbr64`).
+    func jumpTarget(at address: UInt64) -> UInt64? {
+        var start = address
+        var head = bytes(start..<(start + 9))
+        if head.starts(with: [0xf3, 0x0f, 0x1e, 0xfa]) {
+            start += 4
+            head.removeFirst(4)
+        }
+        guard head.count >= 5, head[0] == 0xe9 else { return nil }
+        let distance = head[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        return start &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
+    }
+
+    private func firstIndex(notBelow address: UInt64) -> Int {
+        var low = 0
+        var high = starts.count
+        while low < high {
+            let middle = (low + high) / 2
+            if starts[middle] < address { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

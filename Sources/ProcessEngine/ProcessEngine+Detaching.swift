@@ -1,0 +1,139 @@
+import Glibc
+import LinuxProcess
+import Trampoline
+
+extension ProcessEngine {
+    /// Takes everything out of the target and of the children that it forked, and ends the events.
+    ///
+    /// A command that never ran is ended. A process whose threads are still inside our code keeps that code:
+    /// it runs on, and finds its own bytes at every function's entry.
+    package func detach() async throws(EngineError) -> EngineSummary {
+        if let finished { return finished }
+        libraryWatch?.stop()
+        if isHeld, isChild, traced.isEmpty { killHeld() }
+        var kept = false
+        var failure: EngineError?
+        if let identity = shared?.region.identity {
+            var done: Set<Int32> = []
+            // Children may be forked while we are at it: until no new one is found.
+            for _ in 0..<8 {
+                let processes = MappedProcesses.all(identity).filter { $0 != getpid() && !done.contains($0) }
+                if processes.isEmpty { break }
+                for pid in processes {
+                    done.insert(pid)
+                    do throws(EngineError) {
+                        if try await remove(from: pid) == false { kept = true }
+                    } catch {
+                        // A process that ends while we are at it needs nothing undone.
+                        if (try? ProcessStatus(pid)) != nil { failure = error }
+                    }
+                }
+            }
+        }
+        await reader.stop()
+        var summary = summaryNow()
+        summary.keptCode = kept
+        finished = summary
+        traced = [:]
+        queue.finish()
+        if let failure { throw failure }
+        return summary
+    }
+
+    package func summary() -> EngineSummary { finished ?? summaryNow() }
+
+    func summaryNow() -> EngineSummary {
+        var summary = EngineSummary()
+        for function in traced.values {
+            guard let counters = function.counters else { continue }
+            let values = counters.values
+            summary.counts.append(
+                CallCount(
+                    function: function.info, entered: values.entered, returned: values.returned,
+                    seesReturns: function.image?.callsFunction ?? false))
+        }
+        summary.counts.sort { ($1.entered, $0.function.name) < ($0.entered, $1.function.name) }
+        for source in reader.rings where source.map.dropped > 0 {
+            summary.drops.append((source.map.name, source.map.dropped))
+        }
+        summary.abandoned = reader.abandoned
+        return summary
+    }
+
+    /// Takes everything out of one process; false if its code had to stay mapped.
+    private func remove(from pid: Int32) async throws(EngineError) -> Bool {
+        let functions = traced.values.map { ($0.displaced, $0.jump ?? []) }
+        // Threads inside our code leave it sooner or later; they are waited for a little.
+        for attempt in 0..<6 {
+            let clean =
+                if pid == processID {
+                    try withStopped { engine, process throws(EngineError) in
+                        try engine.remove(functions, from: &process)
+                    }
+                } else {
+                    try removeFromChild(pid, functions)
+                }
+            if clean { return true }
+            if attempt < 5 { usleep(10_000 << UInt32(attempt)) }
+        }
+        return false
+    }
+
+    private func removeFromChild(
+        _ pid: Int32, _ functions: [(DisplacedEntry, [UInt8])]
+    ) throws(EngineError) -> Bool {
+        var process: StoppedProcess
+        do throws(ProcessError) {
+            process = try StoppedProcess.attach(pid)
+        } catch {
+            throw EngineError.opening(pid, error)
+        }
+        return try remove(functions, from: &process)
+    }
+
+    private func remove(
+        _ functions: [(DisplacedEntry, [UInt8])], from process: inout StoppedProcess
+    ) throws(EngineError) -> Bool {
+        guard let identity = shared?.region.identity, MappedProcesses.holds(process.pid, identity) else { return true }
+        try restore(
+            functions.map(\.0), jumps: Dictionary(functions.map { ($0.0.patchAddress, $0.1) }) { $1 }, in: &process)
+        var inside = false
+        StackScan.words(of: &process) { _, _, word in inside = inside || isOurCode(word) }
+        if inside { return false }
+        for region in codeRegions {
+            _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size))
+        }
+        _ = try? process.systemCall(SystemCall.munmap, scratchPage, 4096)
+        // The first region last: it is what tells that the process still holds our memory.
+        for region in sharedRegions.reversed() {
+            _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
+        }
+        return true
+    }
+
+    /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
+    /// copies of their first instructions.
+    func restore(
+        _ functions: [DisplacedEntry], jumps: [UInt64: [UInt8]], in process: inout StoppedProcess
+    ) throws(EngineError) {
+        do throws(ProcessError) {
+            for displaced in functions {
+                let jump = jumps[displaced.patchAddress] ?? []
+                guard try process.memory.read(at: displaced.patchAddress, count: jump.count) == jump else { continue }
+                try process.memory.write(displaced.originalBytes, at: displaced.patchAddress)
+            }
+            for thread in process.threads {
+                guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
+                for displaced in functions {
+                    if let original = displaced.original(of: registers.instructionPointer) {
+                        registers.instructionPointer = original
+                        try thread.setRegisters(registers)
+                        break
+                    }
+                }
+            }
+        } catch {
+            throw .target(pid: process.pid, doing: "give its functions their bytes back", because: "\(error)")
+        }
+    }
+}

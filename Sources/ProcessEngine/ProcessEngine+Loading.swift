@@ -1,0 +1,149 @@
+import BPF
+import Glibc
+import JIT
+import LinuxProcess
+import TargetRuntime
+import Trampoline
+
+extension ProcessEngine {
+    /// Puts an object's maps and programs into the target; nothing is linked yet.
+    package func load(_ object: Object, _ options: LoadOptions) throws(EngineError) -> LoadedObject {
+        try requireRunning()
+        let maps = try makeMaps(object.maps)
+        if options.allowsWriting { shared?.state.pointee.allow_write = 1 }
+        let linker = ProgramLinker(maps: maps, externs: object.externs) { [functions] in functions.symbolAddress($0) }
+        var programs: [LoadedProgram] = []
+        for program in object.programs {
+            let linked = try linker.link(program)
+            programs.append(
+                try compile(
+                    program.name, linked, section: program.section,
+                    kind: TrampolineProgramKind(program.section.kind)))
+        }
+        try fillProgramArrays(maps, programs)
+        for map in maps where map.definition.isRing {
+            reader.add(EventReader.Source(map: map, content: .records(map: map.name)))
+        }
+        return LoadedObject(maps: maps, programs: programs, object: object)
+    }
+
+    /// All maps of an object in one shared region.
+    func makeMaps(_ definitions: [MapDefinition]) throws(EngineError) -> [LoadedMap] {
+        guard !definitions.isEmpty, let shared else { return [] }
+        _ = shared
+        var layout = SharedLayout()
+        var sizes: [Int] = []
+        for definition in definitions { sizes.append(try definition.memorySize()) }
+        let plain = definitions.indices.filter { !definitions[$0].isRing }
+        let offsets = layout.placePlain(plain.map { sizes[$0] })
+        var place = Dictionary(uniqueKeysWithValues: zip(plain, offsets))
+        for index in definitions.indices where definitions[index].isRing {
+            let head = Int(FS_RING_DATA_OFFSET)
+            place[index] = layout.placeRing(head: head, data: (sizes[index] - head) / 2)
+        }
+        let region = try makeSharedRegion(layout)
+        var maps: [LoadedMap] = []
+        for (index, definition) in definitions.enumerated() {
+            let map = try LoadedMap.make(definition, in: region, at: place[index] ?? 0)
+            if let contents = definition.initialContents {
+                let result = map.write([0, 0, 0, 0], [contents])
+                if result != 0 {
+                    throw .map(name: definition.name, because: "its contents do not fit: \(String(cString: strerror(-result)))")
+                }
+            }
+            maps.append(map)
+        }
+        return maps
+    }
+
+    func makeSharedRegion(_ layout: SharedLayout) throws(EngineError) -> SharedRegion {
+        let name = Array("fsession\0".utf8)
+        let region = try withStopped { engine, process throws(EngineError) in
+            // Every thread is stopped: the page that caches the process's id can lend its bytes for a name.
+            try engine.write(name, at: engine.scratchPage)
+            let region = try SharedRegion.make(in: &process, layout: layout, scratch: engine.scratchPage)
+            try engine.write(Array(repeating: 0, count: 16), at: engine.scratchPage)
+            return region
+        }
+        sharedRegions.append(region)
+        return region
+    }
+
+    /// Compiles a program for its final address and puts it into the target.
+    func compile(
+        _ name: String, _ linked: ProgramLinker.Linked, section: ProgramSection, kind: TrampolineProgramKind
+    ) throws(EngineError) -> LoadedProgram {
+        guard let shared else { throw .request("the target is not open") }
+        let instructions = linked.instructions.map(\.encoded)
+        let runtime = runtimeAddress
+        func compile(at address: UInt64) throws(EngineError) -> CompiledProgram {
+            let context = CompileContext(
+                address: address, state: shared.stateAddress, hasBMI2: X86_64Processor.hasBMI2,
+                helperAddress: { id in
+                    let offset = fs_runtime_helper_offset(id)
+                    return offset < 0 ? nil : runtime + UInt64(offset)
+                })
+            do throws(JITError) {
+                return try Compiler.compile(linked.instructions, context: context)
+            } catch {
+                throw .program(name: name, because: "\(error)")
+            }
+        }
+        // The code's size depends on its address only through distances; a first pass tells how much room it needs.
+        let near = functions.executableRange
+        var draft = CodeRecord(kind: .program, name: name, code: [])
+        draft.instructions = instructions
+        draft.slotOffsets = Array(repeating: 0, count: instructions.count)
+        let room = try compile(at: runtime).code.count + 256
+        try ensureRoom(draft.codeOffset + room, near: near)
+        let place = try allocateCode(draft.codeOffset + room, near: near.lowerBound)
+        let compiled = try compile(at: place + UInt64(draft.codeOffset))
+        guard compiled.code.count <= room else {
+            throw .program(name: name, because: "its code has another size at another address")
+        }
+        draft.slotOffsets = compiled.slotOffsets.map { UInt32(truncatingIfNeeded: $0) }
+        draft.code = compiled.code + Array(repeating: 0xcc, count: room - compiled.code.count)
+        try write(draft.encoded, at: place)
+        try publishHeads()
+        loadedPrograms += 1
+        return LoadedProgram(
+            id: loadedPrograms, name: name, section: section, kind: kind,
+            address: place + UInt64(draft.codeOffset), usesCookie: linked.usesCookie,
+            usesTailCalls: linked.usesTailCalls, codeSize: compiled.code.count)
+    }
+
+    /// Program arrays hold addresses of code in the target.
+    private func fillProgramArrays(_ maps: [LoadedMap], _ programs: [LoadedProgram]) throws(EngineError) {
+        for map in maps where map.definition.type == .progArray {
+            for (slot, name) in map.definition.programSlots {
+                guard let program = programs.first(where: { $0.name == name }) else {
+                    throw .map(name: map.name, because: "its slot \(slot) names '\(name)', which is no program of the object")
+                }
+                let key = withUnsafeBytes(of: UInt32(slot).littleEndian) { Array($0) }
+                let value = withUnsafeBytes(of: program.address.littleEndian) { Array($0) }
+                let result = map.writeAddress(key, value)
+                if result != 0 {
+                    throw .map(name: map.name, because: "slot \(slot): \(String(cString: strerror(-result)))")
+                }
+            }
+        }
+    }
+
+    func requireRunning() throws(EngineError) {
+        guard finished == nil, life.isRunning else {
+            throw .request("process \(processID) has ended, or the session is detached")
+        }
+    }
+}
+
+extension TrampolineProgramKind {
+    init(_ kind: ProgramKind) {
+        self =
+            switch kind {
+            case .session: .session
+            case .fentry: .fentry
+            case .fexit: .fexit
+            case .fmodRet: .fmodRet
+            }
+    }
+}

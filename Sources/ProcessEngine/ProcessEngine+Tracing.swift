@@ -1,0 +1,74 @@
+import BPF
+import TargetRuntime
+import Trampoline
+
+/// The ring of `fsession trace` and its programs, one for each number of argument words.
+struct TracePrograms: Sendable {
+    var map: LoadedMap
+    var programs: [Key: LoadedProgram] = [:]
+
+    struct Key: Hashable, Sendable {
+        var arguments: Int
+        var entryOnly: Bool
+    }
+}
+
+extension ProcessEngine {
+    /// The functions that a pattern matches; those that cannot be traced with the reason.
+    package func list(_ pattern: FunctionPattern) throws(EngineError) -> [FunctionInfo] {
+        var found = functions.matching(pattern)
+        if found.isEmpty {
+            throw .noFunction(pattern: pattern.description, nearest: functions.nearest(to: pattern))
+        }
+        functions.readPrototypes(of: found)
+        for path in Set(found.map(\.modulePath)) {
+            let indices = found.indices.filter { found[$0].modulePath == path && found[$0].refusal == nil }
+            guard !indices.isEmpty else { continue }
+            let analysis = try functions.analysis(of: path, for: indices.map { found[$0] }, memory: memory)
+            for index in indices {
+                found[index].refusal = analysis.refusal(of: found[index])
+                found[index].entryOnly = found[index].entryOnly ?? functions.convention(of: found[index]).entryOnly
+            }
+        }
+        return found
+    }
+
+    /// Bytes of the ring: some 80,000 calls.
+    private static let traceRingBytes: UInt32 = 8 << 20
+
+    /// The address of the routine that copies stack words without faulting.
+    var safeCopyAddress: UInt64? {
+        let offset = fs_runtime_function_offset("safe_copy")
+        return offset < 0 ? nil : runtimeAddress + UInt64(offset)
+    }
+
+    /// The program that records the calls of functions with so many argument words.
+    func traceProgram(arguments: Int, entryOnly: Bool) throws(EngineError) -> LoadedProgram {
+        let key = TracePrograms.Key(arguments: arguments, entryOnly: entryOnly)
+        if let known = tracePrograms?.programs[key] { return known }
+        let map: LoadedMap
+        if let known = tracePrograms?.map {
+            map = known
+        } else {
+            map = try makeMaps([TraceProgram.map(bytes: Self.traceRingBytes)])[0]
+            tracePrograms = TracePrograms(map: map)
+            reader.add(EventReader.Source(map: map, content: .calls))
+        }
+        let name = entryOnly ? "trace_entry" : "trace"
+        guard let section = ProgramSection(name: entryOnly ? "fentry" : "fsession") else {
+            throw .request("the trace program has no section")
+        }
+        let program = ObjectProgram(
+            name: name, section: section,
+            instructions: entryOnly
+                ? TraceProgram.entry(arguments: arguments) : TraceProgram.session(arguments: arguments))
+        var linked = try ProgramLinker(maps: [map], externs: [], symbol: { _ in nil }).link(program)
+        linked.usesCookie = !entryOnly
+        let loaded = try compile(name, linked, section: section, kind: TrampolineProgramKind(section.kind))
+        // One program for every shape of function: to the lists they are the same, so twice is EBUSY.
+        var shared = loaded
+        shared.id = OwnLink.trace
+        tracePrograms?.programs[key] = shared
+        return shared
+    }
+}

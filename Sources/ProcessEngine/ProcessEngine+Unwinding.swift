@@ -1,0 +1,64 @@
+import LinuxProcess
+import TargetRuntime
+import Trampoline
+
+extension ProcessEngine {
+    /// Tells the target's unwinder about our code, so that exceptions and thread cancellation pass through.
+    ///
+    /// libgcc's unwinder asks `_Unwind_Find_FDE` for the description of every frame. A routine of the runtime is
+    /// linked there as an fmod_ret program: for addresses in our code it answers from a table, and the
+    /// original is skipped; for all others it lets the original answer.
+    ///
+    ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each
+    func updateUnwinding() throws(EngineError) {
+        let finders = functions.named("_Unwind_Find_FDE")
+        guard !finders.isEmpty else { return }
+        let offset = fs_runtime_function_offset("find_fde")
+        guard offset >= 0 else { return }
+        // The finder itself is no frame of an unwinding.
+        var entries: [UnwindEntry] = []
+        for function in traced.values {
+            if let image = function.image, image.callsFunction { entries.append(image.unwind) }
+            if let displaced = function.displaced.unwind { entries.append(displaced) }
+        }
+        entries += retiredImages.map(\.unwind)
+        guard !entries.isEmpty else { return }
+        entries.sort { $0.start < $1.start }
+
+        let headSize = 8 + entries.count * 24
+        var descriptions: [UInt8] = []
+        var table = ByteWriter()
+        table.append(UInt64(entries.count))
+        let size = headSize.roundedUp(to: 16) + entries.reduce(0) { $0 + $1.bytes.count.roundedUp(to: 8) } + 64
+        let near = functions.executableRange
+        try ensureRoom(size + 256, near: near)
+        let record = CodeRecord(kind: .data, name: "unwind table", code: Array(repeating: 0, count: size))
+        let place = try allocateCode(record.encoded.count, near: near.lowerBound)
+        let base = place + UInt64(record.codeOffset)
+        for entry in entries {
+            let position = headSize.roundedUp(to: 16) + descriptions.count
+            table.append(entry.start)
+            table.append(entry.end)
+            table.append(base + UInt64(position + entry.descriptionOffset))
+            descriptions += entry.bytes
+            descriptions += Array(repeating: 0, count: entry.bytes.count.roundedUp(to: 8) - entry.bytes.count)
+        }
+        table.pad(to: headSize.roundedUp(to: 16))
+        var filled = record
+        filled.code = table.bytes + descriptions
+        filled.code += Array(repeating: 0, count: size - filled.code.count)
+        try write(filled.encoded, at: place)
+
+        for finder in finders {
+            do throws(EngineError) {
+                try linkOwn(
+                    finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base,
+                    id: OwnLink.unwinding)
+            } catch {
+                queue.append([
+                    .warning("C++ exceptions that cross traced functions will end the process: \(error)")
+                ])
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+import BPF
+import CLinux
+import ELF
+import Glibc
+import JIT
+import LinuxProcess
+import Synchronization
+import TargetRuntime
+import Trampoline
+
+/// The architecture that this controller and its targets run on.
+#if arch(x86_64)
+typealias Architecture = X86_64Trampoline
+typealias Compiler = X86_64Compiler
+extension Architecture { static var machine: Machine { .x86_64 } }
+#endif
+
+/// Installs programs into a process: the part of the kernel, played from outside.
+///
+/// All of it runs on one thread, because the kernel takes ptrace calls only from the thread that attached.
+/// Between calls nothing is traced: the target runs free, and all that it holds is machine code and shared
+/// memory.
+package actor ProcessEngine {
+    nonisolated private let thread: TracerThread
+    package nonisolated let processID: Int32
+    package nonisolated let queue: EventQueue
+    package nonisolated let registry = LinkRegistry()
+    /// Whether the process is a child that we started.
+    nonisolated let isChild: Bool
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    let reader: EventReader
+    nonisolated let life = ProcessLife()
+
+    /// A launched command before it runs: stopped at its entry point.
+    private var held: StoppedProcess?
+
+    // What lies in the target.
+    var memory: ProcessMemory
+    var codeRegions: [CodeRegion] = []
+    var sharedRegions: [SharedRegion] = []
+    /// A private page: the process's id as helpers cache it, wiped on fork.
+    var scratchPage: UInt64 = 0
+    var shared: SessionMemory?
+    var runtimeAddress: UInt64 = 0
+
+    // What is traced.
+    var functions: FunctionTable
+    var traced: [UInt64: TracedFunction] = [:]
+    /// Images that were replaced while calls may be inside: they must stay known to unwinders.
+    var retiredImages: [TrampolineImage] = []
+    var loadedPrograms = 0
+    var nextLink = 0
+    /// What was asked for by pattern, for libraries that come later.
+    var standing: [StandingRequest] = []
+    var tracePrograms: TracePrograms?
+    var libraryWatch: LibraryWatch?
+    var finished: EngineSummary?
+
+    private init(
+        thread: TracerThread, processID: Int32, isChild: Bool, memory: consuming ProcessMemory
+    ) {
+        self.thread = thread
+        self.processID = processID
+        self.isChild = isChild
+        self.memory = memory
+        queue = EventQueue()
+        reader = EventReader(queue: queue)
+        functions = FunctionTable(processID: processID)
+    }
+
+    // MARK: - Opening
+
+    /// Starts a command; it waits at its program's entry point, the dynamic linker done, until `resume`.
+    package static func launch(
+        _ program: String, _ arguments: [String]
+    ) async throws(EngineError) -> ProcessEngine {
+        _ = Clock.start
+        let thread = try makeThread()
+        let launched = HeldProcess()
+        let pid = try await Launcher(thread: thread).launch(program, arguments, into: launched)
+        let engine = try make(thread: thread, pid: pid, isChild: true)
+        await engine.take(launched)
+        try await engine.open()
+        return engine
+    }
+
+    /// Opens a running process.
+    package static func attach(_ processID: Int32) async throws(EngineError) -> ProcessEngine {
+        _ = Clock.start
+        do throws(ProcessError) {
+            try StoppedProcess.checkTraceable(processID)
+        } catch {
+            throw EngineError.opening(processID, error)
+        }
+        let engine = try make(thread: makeThread(), pid: processID, isChild: false)
+        try await engine.open()
+        return engine
+    }
+
+    private static func makeThread() throws(EngineError) -> TracerThread {
+        do throws(ProcessError) {
+            return try TracerThread()
+        } catch {
+            throw .request("cannot start the tracing thread: \(error)")
+        }
+    }
+
+    private static func make(
+        thread: TracerThread, pid: Int32, isChild: Bool
+    ) throws(EngineError) -> ProcessEngine {
+        do throws(ProcessError) {
+            return ProcessEngine(thread: thread, processID: pid, isChild: isChild, memory: try ProcessMemory(pid: pid))
+        } catch {
+            throw EngineError.opening(pid, error)
+        }
+    }
+
+    /// Takes over the stopped process: launcher and engine share the thread that ptrace is bound to.
+    private func take(_ launched: HeldProcess) {
+        held = launched.take()
+    }
+
+    private func open() throws(EngineError) {
+        try refuseGo()
+        try life.watch(processID, isChild: isChild)
+        try withStopped { engine, process throws(EngineError) in
+            try engine.prepareMemory(in: &process)
+        }
+        let life = self.life
+        let queue = self.queue
+        let pid = processID
+        let watch = ExecWatch(pid)
+        let shared = self.shared
+        try reader.start {
+            shared?.refreshClock()
+            if let path = watch.executed() {
+                life.execute()
+                queue.append([.executed(processID: pid, path: path)])
+            }
+        }
+        life.whenOver { exit in
+            Task { await self.processEnded(exit) }
+        }
+    }
+
+    /// Go moves its goroutines' stacks and finds our frames on them: a Go binary is refused whole.
+    private func refuseGo() throws(EngineError) {
+        if functions.isGoProgram {
+            throw .target(
+                pid: processID, doing: "trace functions",
+                because: "it is a Go program; Go moves its stacks, and a frame of ours on one would crash it")
+        }
+    }
+
+    // MARK: - Stopping
+
+    /// Runs `body` while every thread of the target is stopped: as it waits at its entry point, or for as
+    /// short as `body` takes.
+    func withStopped<Value>(
+        _ body: (isolated ProcessEngine, inout StoppedProcess) throws(EngineError) -> Value
+    ) throws(EngineError) -> Value {
+        if let process = held.take() {
+            var process = process
+            let result: Result<Value, EngineError>
+            do throws(EngineError) {
+                result = .success(try body(self, &process))
+            } catch {
+                result = .failure(error)
+            }
+            held = consume process
+            return try result.get()
+        }
+        var process: StoppedProcess
+        do throws(ProcessError) {
+            process = try StoppedProcess.attach(processID)
+        } catch {
+            throw EngineError.opening(processID, error)
+        }
+        return try body(self, &process)
+    }
+
+    /// Whether the process is still the one that was opened: alive, and not another program since.
+    var isOurs: Bool {
+        life.isRunning && shared.map { MappedProcesses.holds(processID, $0.region.identity) } ?? true
+    }
+
+    /// Lets a launched command run.
+    package func resume() throws(EngineError) {
+        guard let process = held.take() else { return }
+        process.resume()
+    }
+
+    /// Ends a launched command that never ran.
+    func killHeld() {
+        guard let process = held.take() else { return }
+        process.kill()
+    }
+
+    var isHeld: Bool {
+        if held != nil { return true }
+        return false
+    }
+
+    /// Waits until a launched command has ended.
+    package nonisolated func exitStatus() async -> EngineExit { await life.end() }
+
+    private func processEnded(_ exit: EngineExit) async {
+        await reader.stop()
+        if finished == nil { finished = summaryNow() }
+        libraryWatch?.stop()
+        queue.append([.exited(exit)])
+        queue.finish()
+    }
+}
+
+extension EngineError {
+    static func opening(_ pid: Int32, _ error: ProcessError) -> EngineError {
+        .request("\(error)")
+    }
+}
+
+/// Launches on the tracing thread, before there is an engine to do it.
+private actor Launcher {
+    nonisolated private let thread: TracerThread
+    nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    init(thread: TracerThread) { self.thread = thread }
+
+    func launch(
+        _ program: String, _ arguments: [String], into held: HeldProcess
+    ) throws(EngineError) -> Int32 {
+        do throws(ProcessError) {
+            let process = try StoppedProcess.launch(Command(program, arguments: arguments))
+            let pid = process.pid
+            held.put(process)
+            return pid
+        } catch {
+            throw .request("\(error)")
+        }
+    }
+}
+
+/// A stopped process on its way from the launcher to the engine, which run on the same thread.
+private final class HeldProcess: Sendable {
+    private let process = Mutex<StoppedProcess?>(nil)
+
+    func put(_ new: consuming sending StoppedProcess) {
+        var new: StoppedProcess? = new
+        process.withLock { $0 = new.take() }
+    }
+
+    func take() -> sending StoppedProcess? { process.withLock { $0.take() } }
+}

@@ -1,0 +1,160 @@
+import BPF
+import JIT
+import TargetRuntime
+
+/// Turns a program as the object holds it into one that only needs to be compiled: addresses of maps,
+/// variables and symbols filled in, session kfuncs inlined, everything else refused with the reason.
+struct ProgramLinker {
+    /// Addresses in the target of the object's maps, by index.
+    var maps: [LoadedMap]
+    var externs: [Extern]
+    /// A symbol's address in the target.
+    var symbol: (String) -> UInt64?
+
+    struct Linked {
+        var instructions: [Instruction]
+        var usesCookie: Bool
+        var usesTailCalls: Bool
+    }
+
+    func link(_ program: ObjectProgram) throws(EngineError) -> Linked {
+        var patcher = ProgramPatcher(program.instructions)
+        var usesCookie = false
+        var usesTailCalls = false
+        var slot = 0
+        while slot < program.instructions.count {
+            let instruction = program.instructions[slot]
+            if instruction.opcode == .wideLoad {
+                guard slot + 1 < program.instructions.count else {
+                    throw .program(name: program.name, because: "its last instruction is half a wide load")
+                }
+                if let value = try address(program, slot, instruction, program.instructions[slot + 1]) {
+                    patcher.replace(at: slot, with: Instruction.loadImmediate(instruction.destination, value))
+                }
+                slot += 2
+                continue
+            }
+            if instruction.opcode == .call {
+                if instruction.source == .r0 {
+                    usesTailCalls = try check(program, helper: instruction) || usesTailCalls
+                } else if instruction.source == .r2 {
+                    let kfunc = try kfunc(program, slot, instruction)
+                    usesCookie = usesCookie || kfunc == .cookie
+                    patcher.replace(at: slot, with: kfunc.inlined)
+                }
+            }
+            slot += 1
+        }
+        do throws(ProgramPatcher.PatchError) {
+            return Linked(
+                instructions: try patcher.finish().instructions, usesCookie: usesCookie, usesTailCalls: usesTailCalls)
+        } catch {
+            throw .program(name: program.name, because: "\(error)")
+        }
+    }
+
+    /// What a pseudo load stands for; nil if it stays as it is.
+    private func address(
+        _ program: ObjectProgram, _ slot: Int, _ first: Instruction, _ second: Instruction
+    ) throws(EngineError) -> UInt64? {
+        switch WideImmediate(rawValue: first.source.rawValue) {
+        case .value, .function:
+            return nil
+        case .map:
+            return try map(program, slot, first.immediate).targetAddress
+        case .mapValue:
+            let map = try map(program, slot, first.immediate)
+            let offset = Int(second.immediate)
+            guard map.definition.type == .array, map.definition.maxEntries == 1, offset >= 0,
+                offset <= map.valueSize
+            else {
+                throw .program(
+                    name: program.name, because: "instruction \(slot) points outside the value of map '\(map.name)'")
+            }
+            return map.targetAddress + map.head.pointee.data_offset + UInt64(offset)
+        case .variable:
+            let index = Int(first.immediate)
+            guard externs.indices.contains(index) else {
+                throw .program(name: program.name, because: "instruction \(slot) names no extern variable")
+            }
+            if let address = symbol(externs[index].name) { return address }
+            if externs[index].isWeak { return 0 }
+            throw .program(
+                name: program.name,
+                because: "the target has no symbol '\(externs[index].name)' (declare it __weak to go on without)")
+        case .mapDescriptor, .mapDescriptorValue, nil:
+            throw .program(
+                name: program.name, because: "instruction \(slot) is a wide load of a kind that no object holds")
+        }
+    }
+
+    private func map(_ program: ObjectProgram, _ slot: Int, _ index: Int32) throws(EngineError) -> LoadedMap {
+        guard maps.indices.contains(Int(index)) else {
+            throw .program(name: program.name, because: "instruction \(slot) names no map of the object")
+        }
+        return maps[Int(index)]
+    }
+
+    /// Whether it is the tail call, the one helper that the compiler inlines.
+    private func check(_ program: ObjectProgram, helper call: Instruction) throws(EngineError) -> Bool {
+        let id = UInt32(bitPattern: call.immediate)
+        if id == Helper.tailCall.rawValue { return true }
+        if fs_runtime_helper_offset(id) < 0 {
+            let name = Helper(rawValue: id).map { "\($0.name)#\(id)" } ?? "#\(id)"
+            throw .program(
+                name: program.name,
+                because: "helper \(name) does not exist for programs in a process; docs/helpers.md lists those that do")
+        }
+        return false
+    }
+
+    private func kfunc(
+        _ program: ObjectProgram, _ slot: Int, _ call: Instruction
+    ) throws(EngineError) -> SessionKfunc {
+        guard externs.indices.contains(Int(call.immediate)) else {
+            throw .program(name: program.name, because: "instruction \(slot) calls no extern function")
+        }
+        let name = externs[Int(call.immediate)].name
+        guard let kfunc = SessionKfunc(rawValue: name) else {
+            throw .program(
+                name: program.name,
+                because: "kfunc '\(name)' does not exist for programs in a process; "
+                    + "there are bpf_session_is_return and bpf_session_cookie")
+        }
+        guard program.section.kind == .session else {
+            throw .program(
+                name: program.name,
+                because: "\(name) is allowed in session programs only; its section is '\(program.section.name)'")
+        }
+        return kfunc
+    }
+}
+
+/// The two kfuncs of a session, inlined as the kernel inlines them.
+enum SessionKfunc: String {
+    case isReturn = "bpf_session_is_return"
+    case cookie = "bpf_session_cookie"
+
+    /// r0 = result; r1 = ctx. Only r0 changes.
+    var inlined: [Instruction] {
+        switch self {
+        case .isReturn:
+            [
+                // bit 63 of ctx[-1]
+                .load(.u64, into: .r0, from: .r1, offset: -8),
+                .shiftRight(.r0, 63),
+                .and(.r0, 1),
+            ]
+        case .cookie:
+            [
+                // &ctx[-index], index in bits 8–15 of ctx[-1]
+                .load(.u64, into: .r0, from: .r1, offset: -8),
+                .shiftRight(.r0, 8),
+                .and(.r0, 0xff),
+                .shiftLeft(.r0, 3),
+                .negate(.bits64, .r0),
+                .add(.r0, .r1),
+            ]
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import LinuxProcess
+import Trampoline
+
+/// The prototypes of a module's functions, as far as its debug information tells, and what follows from
+/// them for a trampoline.
+package struct Prototypes {
+    /// A prototype and where its words are.
+    package struct Convention: Sendable {
+        var calling: CallingConvention
+        /// Nil: no debug information; the arguments are the six integer registers.
+        package var prototype: FunctionPrototype?
+        /// For each parameter the words of the context that hold it, and whether they point to it.
+        package var words: [(range: Range<Int>, isIndirect: Bool)] = []
+        /// Why the function's exit cannot be seen.
+        var entryOnly: String?
+
+        package static let unknown = Convention(calling: .unknown, prototype: nil)
+    }
+
+    /// More words of arguments than anybody looks at: large structures by value.
+    private static let maximumWords = 64
+
+    private let path: String
+    private var known: [UInt64: FunctionPrototype] = [:]
+    private var asked: Set<UInt64> = []
+    private var hasDebugInformation = true
+
+    init(module: Module, debugFile: String?) {
+        path = debugFile ?? module.filePath
+    }
+
+    /// Reads the prototypes of functions at these addresses of the file.
+    mutating func read(_ addresses: Set<UInt64>) {
+        let new = addresses.subtracting(asked)
+        guard hasDebugInformation, !new.isEmpty else { return }
+        asked.formUnion(new)
+        do throws(DebugInfoError) {
+            known.merge(try DebugInfo(path: path).prototypes(for: new)) { $1 }
+        } catch {
+            hasDebugInformation = false
+        }
+    }
+
+    mutating func convention(at address: UInt64) -> Convention {
+        read([address])
+        return known[address].map(Self.convention) ?? .unknown
+    }
+
+    private static func convention(_ prototype: FunctionPrototype) -> Convention {
+        let layout = SystemVABI.classify(prototype)
+        var locations: [ArgumentLocation] = []
+        var words: [(range: Range<Int>, isIndirect: Bool)] = []
+        for argument in layout.arguments {
+            guard let argument, locations.count + argument.locations.count <= maximumWords else { break }
+            let start = locations.count
+            for location in argument.locations {
+                switch location {
+                case .integer(let number): locations.append(.register(number))
+                case .vector(let number, lane: 0): locations.append(.vector(number))
+                case .stack(let word): locations.append(.stack(word))
+                case .vector, .padding: break
+                }
+            }
+            words.append((start..<locations.count, argument.isIndirect))
+        }
+        let result: ReturnLocation =
+            switch layout.returnValue {
+            case .none: .none
+            case .memory, .unknown: .register
+            case .registers(let places):
+                switch places.first {
+                case .vector: .vector
+                case .x87: .none
+                default: .register
+                }
+            }
+        var convention = Convention(
+            calling: CallingConvention(
+                arguments: locations, returnValue: result,
+                stackWords: layout.stackWords ?? CallingConvention.defaultStackWords,
+                stackWordsAreKnown: layout.stackWords != nil),
+            prototype: prototype, words: words)
+        if layout.stackAlignment > 16 {
+            convention.entryOnly = "takes stack arguments that are aligned to \(layout.stackAlignment) bytes"
+        }
+        // Locations on the stack beyond what is copied have no meaning without a known count.
+        if layout.stackWords == nil {
+            convention.calling.stackWords = max(
+                CallingConvention.defaultStackWords,
+                (locations.map { if case .stack(let word) = $0 { word + 1 } else { 0 } }.max() ?? 0))
+        }
+        return convention
+    }
+}

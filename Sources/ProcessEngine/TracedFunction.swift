@@ -1,0 +1,80 @@
+import LinuxProcess
+import Trampoline
+
+/// A function with programs at it, and what it takes to undo that.
+struct TracedFunction: Sendable {
+    var info: FunctionInfo
+    var convention: CallingConvention
+    var displaced: DisplacedEntry
+    var lists: TrampolineLists
+    /// The image that the function's entry jumps to.
+    var image: TrampolineImage?
+    /// Two u64, entered and returned, in shared memory; nil for the engine's own links only.
+    var counters: Counters?
+
+    struct Counters: Sendable {
+        var region: SharedRegion
+        var offset: Int
+        var address: UInt64 { region.address(at: offset) }
+        var values: (entered: UInt64, returned: UInt64) {
+            let pointer = region.pointer(at: offset, count: 16)
+            return (
+                pointer.loadUnaligned(as: UInt64.self), pointer.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+            )
+        }
+    }
+
+    var patchAddress: UInt64 { displaced.patchAddress }
+
+    /// The bytes at the function's entry while it is traced.
+    var jump: [UInt8]? {
+        image.flatMap { Architecture.jump(from: patchAddress, to: $0.address) }
+    }
+}
+
+/// Finds threads that are, or will return, to where they must not be when code changes.
+struct StackScan {
+    /// Bytes of each stack that are looked at, from the stack pointer up.
+    private static let limit = 1 << 20
+
+    /// Calls `visit` for the instruction pointer of each thread and every word on its stack: return addresses,
+    /// and instruction pointers that signal frames keep. More than there are: any word may look like one.
+    static func words(
+        of process: inout StoppedProcess, _ visit: (_ thread: Int, _ isInstructionPointer: Bool, UInt64) -> Void
+    ) {
+        let map = try? MemoryMap(pid: process.pid)
+        for (index, thread) in process.threads.enumerated() {
+            guard let registers = try? thread.registers() else { continue }
+            visit(index, true, registers.instructionPointer)
+            let pointer = registers.stackPointer
+            guard let region = map?.region(at: pointer) else { continue }
+            let count = min(Int(region.range.upperBound - pointer), limit) & ~7
+            guard count > 0 else { continue }
+            var stack = [UInt64](repeating: 0, count: count / 8)
+            let got = stack.withUnsafeMutableBytes { process.memory.readAvailable(at: pointer & ~7, into: $0) }
+            for word in stack.prefix(got / 8) where word > 0xffff { visit(index, false, word) }
+        }
+    }
+}
+
+/// Address ranges, sorted, for looking up many addresses.
+struct RangeIndex {
+    private let ranges: [(range: Range<UInt64>, index: Int)]
+
+    init(_ ranges: [Range<UInt64>]) {
+        self.ranges = ranges.enumerated().map { ($0.element, $0.offset) }
+            .sorted { $0.range.lowerBound < $1.range.lowerBound }
+    }
+
+    /// The index of the range that holds `address`.
+    func index(of address: UInt64) -> Int? {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].range.upperBound <= address { low = middle + 1 } else { high = middle }
+        }
+        guard low < ranges.count, ranges[low].range.contains(address) else { return nil }
+        return ranges[low].index
+    }
+}
