@@ -127,7 +127,9 @@ private struct EntryAnalysis {
             let distance =
                 neighbour.address > address
                 ? neighbour.address - address : address &- neighbour.address &- UInt64(neighbour.bytes.count)
-            guard distance < UInt64(Self.shortReach + 32) || distance > UInt64(Int64.max) else { continue }
+            guard distance < UInt64(Self.shortReach + 32) || distance > UInt64(Int64.max),
+                ModuleBranchScan.mayBranch(neighbour.bytes, base: neighbour.address, into: interior)
+            else { continue }
             try checkDecoded(neighbour, decoder, isOwn: false)
         }
     }
