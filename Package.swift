@@ -59,7 +59,10 @@ let package = Package(
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),
-        .testTarget(name: "ProcessEngineTests", dependencies: ["ProcessEngine", "FSession"]),
+        .testTarget(
+            name: "ProcessEngineTests", dependencies: ["FSession"],
+            // C that the tests compile themselves, as a user would.
+            exclude: ["Programs", "Targets"]),
         .testTarget(name: "FSessionTests", dependencies: ["FSession"]),
         .testTarget(name: "CommandLineTests"),
         // Shared memory, threads and children to kill for the runtime's tests.
