@@ -28,21 +28,19 @@ enum Fixtures {
     static func bpf(_ source: URL, _ options: [String] = []) throws -> String {
         let include = ["-I\(package.path)/include", "-I/usr/include/\(multiarch)"]
         return try compile(
-            [["clang"]], source, ["-target", "bpf", "-O2", "-g", "-Wall", "-Werror"] + include + options + ["-c"], "bpf.o")
+            ["clang"], source, ["-target", "bpf", "-O2", "-g", "-Wall", "-Werror"] + include + options + ["-c"], "bpf.o")
     }
 
     /// An executable of `Targets`.
     static func target(_ name: String, _ options: [String] = []) throws -> String {
-        try executable(folder.appendingPathComponent("Targets/\(name).c"), options)
-    }
-
-    /// Compiles a program to be traced and returns its path.
-    static func executable(_ source: URL, _ options: [String] = []) throws -> String {
-        try compile([["clang"], ["gcc"], ["cc"]], source, ["-O1", "-g", "-pthread"] + options, "exe")
+        let isCxx = name.hasSuffix(".cpp")
+        let source = folder.appendingPathComponent("Targets/\(isCxx ? name : name + ".c")")
+        return try compile(
+            isCxx ? ["clang++", "g++", "c++"] : ["clang", "gcc", "cc"], source, ["-O1", "-g", "-pthread"] + options, "exe")
     }
 
     private static func compile(
-        _ compilers: [[String]], _ source: URL, _ options: [String], _ suffix: String
+        _ compilers: [String], _ source: URL, _ options: [String], _ suffix: String
     ) throws -> String {
         try built.withLock { built in
             let key = [source.path] + options
@@ -50,7 +48,7 @@ enum Fixtures {
             let output = temporary.appendingPathComponent("\(source.lastPathComponent)-\(built.count).\(suffix)").path
             var failure = ""
             for compiler in compilers {
-                let result = try run("/usr/bin/env", compiler + options + ["-o", output, source.path])
+                let result = try run("/usr/bin/env", [compiler] + options + ["-o", output, source.path])
                 if result.status == 0 {
                     built[key] = output
                     return output
@@ -124,20 +122,23 @@ final class DrivenProcess {
 
     /// Lets it do something and returns its answer.
     func ask(_ line: String) throws -> String {
-        input.fileHandleForWriting.write(Data("\(line)\n".utf8))
+        send(line)
         return try readLine()
     }
 
+    /// Tells it to do something; its answer is read later, by ``readLine()``.
+    func send(_ line: String) { input.fileHandleForWriting.write(Data("\(line)\n".utf8)) }
+
     /// Tells it to end, and how it did.
     func end(_ line: String) -> Int32 {
-        input.fileHandleForWriting.write(Data("\(line)\n".utf8))
+        send(line)
         process.waitUntilExit()
         return process.terminationStatus
     }
 
     var isRunning: Bool { process.isRunning }
 
-    private func readLine() throws -> String {
+    func readLine() throws -> String {
         let descriptor = output.fileHandleForReading.fileDescriptor
         while true {
             if let end = unread.firstIndex(of: 10) {
@@ -182,4 +183,8 @@ extension Session {
             return error.description
         }
     }
+}
+
+extension Link {
+    func detach(from session: Session) async throws { try await session.detach(self) }
 }

@@ -35,6 +35,10 @@ final class MeaningBed {
     /// Lets the target call a function; returns what the call returned.
     func call(_ line: String) throws -> String { try target.ask(line) }
 
+    /// Starts a call that takes longer; ``answer()`` waits for its end.
+    func start(_ line: String) { target.send(line) }
+    func answer() throws -> String { try target.readLine() }
+
     /// Lets the target end; returns its exit status.
     func end(_ line: String) -> Int32 { target.end(line) }
 

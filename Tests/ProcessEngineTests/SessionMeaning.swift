@@ -245,6 +245,26 @@ enum SessionMeaning {
             #expect(try bed.call("leave") == "1")
             #expect(try bed.number("a_exits") == 4)
         },
+        Meaning("programs come and go while 8 threads call: every call is whole, in one image", object: "cookies") { bed in
+            try await bed.attach("first")
+            bed.start("threads 8 200000")
+            for _ in 0..<12 {
+                let link = try await bed.attach("second")
+                try await bed.attach("plain").detach(from: bed.session)
+                try await bed.session.detach(link)
+            }
+            #expect(try bed.answer() == "0 wrong")
+            let calls = (0..<8).reduce(0) { sum, thread in sum + (0..<200_000).reduce(0) { $0 + (thread + $1) % 7 + 1 } }
+            let summary = await bed.session.summary()
+            #expect(summary.calls == UInt64(calls))
+            let entries = try bed.number("entries")
+            // Some of them ran the second session as well, not all.
+            #expect(entries > UInt64(calls) && entries < UInt64(2 * calls))
+            #expect(try bed.number("exits") == entries)
+            #expect(try bed.number("plain_exits") == (try bed.number("plain_entries")))
+            #expect(try bed.number("not_zero") == 0)
+            #expect(try bed.number("wrong") == 0)
+        },
         Meaning("the whole session can be detached while calls are inside", object: "relink") { bed in
             try await bed.attach("a")
             #expect(try bed.call("enter 2") == "2 inside")

@@ -54,4 +54,38 @@ struct SessionMeaningTests {
         try await session.detach()
         #expect(try target.ask("add 1 2") == "3")
     }
+
+    @Test("__cxa_throw takes entry programs only; an exception passes sessions, which then see no exit")
+    func exceptions() async throws {
+        let target = try DrivenProcess(try Fixtures.target("throws.cpp"))
+        let session = try await Session(.process(target.pid))
+        try await session.load(try Fixtures.object("throws"))
+        let complaint = await session.complaint("session_throw")
+        #expect(complaint.contains("never returns") && complaint.contains("fentry"), "\(complaint)")
+        for program in ["around_thrower", "around_middle", "enters_throw"] { try await session.attach(program) }
+        for (line, answer) in [("throw 0", "returned -2"), ("throw 5", "caught 5"), ("throw 6", "caught 6")] {
+            #expect(try target.ask(line) == answer)
+        }
+        #expect(try session.number("thrown") == 2)
+        #expect(try session.number("entries") == 6)
+        #expect(try session.number("exits") == 2)
+        let summary = try await session.detach()
+        let counts = summary.counts.filter { ["thrower", "middle"].contains($0.function.name) }
+        #expect(counts.map(\.entered) == [3, 3])
+        #expect(counts.map(\.unreturned) == [2, 2])
+        #expect(try target.ask("throw 7") == "caught 7")
+    }
+
+    /// A verifier refuses such programs; until there is one, what they return has no effect.
+    @Test("What fentry, fexit and session programs return changes nothing")
+    func answers() async throws {
+        let target = try DrivenProcess(try Fixtures.target("calls"))
+        let session = try await Session(.process(target.pid))
+        try await session.load(try Fixtures.object("answers"))
+        try await session.attach()
+        #expect(try target.ask("add 40 2") == "42")
+        #expect(try session.number("runs") == 4)
+        #expect(try target.ask("executed") == "1")
+        try await session.detach()
+    }
 }
