@@ -57,11 +57,19 @@ struct ModuleAnalysis {
                 neighbours.append(CodeRange(address: start, bytes: bytes(start..<stop)))
             }
         }
+        let function = CodeRange(address: info.address, bytes: bytes(info.address..<max(end, info.address + 1)))
+        let known = ([function] + neighbours).map { $0.address..<($0.address + UInt64($0.bytes.count)) }
+        let interior = Architecture.patchedInterior(of: function)
+        let short = code.first { $0.address <= info.address && info.address < $0.address + UInt64($0.bytes.count) }
+            .map { range in
+                range.bytes.withUnsafeBytes {
+                    ModuleBranchScan.shortBranches(in: $0, base: range.address, into: interior, except: known)
+                }
+            } ?? []
         let following = next > end ? bytes(end..<min(next, end + 32)) : []
         return DisplacementRequest(
-            function: CodeRange(address: info.address, bytes: bytes(info.address..<max(end, info.address + 1))),
-            following: following,
-            enteredAt: (entered[info.address] ?? []) + otherEntries(info.address, end),
+            function: function, following: following,
+            enteredAt: (entered[info.address] ?? []) + short.map(\.target) + otherEntries(info.address, end),
             neighbours: neighbours)
     }
 
