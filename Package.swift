@@ -35,6 +35,11 @@ let package = Package(
         // A Linux process from outside.
         .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
 
+        // An example of the library.
+        .executableTarget(
+            name: "slow-calls", dependencies: ["FSession"], path: "Examples/SlowCalls",
+            exclude: ["slow_calls.bpf.c", "work.c"]),
+
         // Programs to machine code.
         .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
@@ -59,8 +64,12 @@ let package = Package(
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),
-        .testTarget(name: "ProcessEngineTests", dependencies: ["ProcessEngine", "FSession"]),
-        .testTarget(name: "FSessionTests", dependencies: ["FSession"]),
+        .testTarget(
+            name: "ProcessEngineTests", dependencies: ["FSession"],
+            // C that the tests compile themselves, as a user would.
+            exclude: ["Programs", "Targets"]),
+        // They run the examples and the command line as they are built.
+        .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "slow-calls"]),
         .testTarget(name: "CommandLineTests"),
         // Shared memory, threads and children to kill for the runtime's tests.
         .target(name: "TargetRuntimeTestSupport", dependencies: ["TargetRuntime"], path: "Tests/TargetRuntimeTestSupport"),

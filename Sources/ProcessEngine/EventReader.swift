@@ -22,6 +22,7 @@ package final class EventReader: Sendable {
         var sources: [Source] = []
         var stopping = false
         var stopped = false
+        /// A detach and the process's end may both wait for the thread.
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 

@@ -1,4 +1,5 @@
 import BPF
+import Glibc
 import JIT
 import TargetRuntime
 
@@ -37,6 +38,13 @@ struct ProgramLinker {
             if instruction.opcode == .call {
                 if instruction.source == .r0 {
                     usesTailCalls = try check(program, helper: instruction) || usesTailCalls
+                    if Helper.getFuncRet.rawValue == UInt32(bitPattern: instruction.immediate),
+                        program.section.kind == .fentry
+                    {
+                        // As in the kernel, the kind decides, not the moment: all others have a return value,
+                        // which reads 0 before the function has run.
+                        patcher.replace(at: slot, with: [.move(.r0, -EOPNOTSUPP)])
+                    }
                 } else if instruction.source == .r2 {
                     let kfunc = try kfunc(program, slot, instruction)
                     usesCookie = usesCookie || kfunc == .cookie

@@ -1,0 +1,65 @@
+import Foundation
+import Testing
+
+@Suite("The examples, built and run as a user would")
+struct ExampleTests {
+    @Test("The article's programs print what the article says, at every call", arguments: [1, 3])
+    func article(packets: Int) throws {
+        let target = try Example.compile("Article/packets.c")
+        let expected = [
+            "entry_exit": "fsession entry.\nfsession exit.\n",
+            "cookie": "fsession cookie: 0xdeadbeef\n",
+        ]
+        for (name, text) in expected {
+            let object = try Example.compileBPF("Article/\(name).bpf.c")
+            let result = try Example.run(try Example.product("fsession"), ["run", object, "--", target, "\(packets)"])
+            #expect(result.status == 0)
+            // The command's own output is left alone; ours goes to stderr, a summary last.
+            #expect(result.output == (0..<packets).map { "packet \($0): \($0)\n" }.joined())
+            let lines = result.error.split(separator: "\n", omittingEmptySubsequences: false)
+            let printed = lines.filter { !$0.hasPrefix("fsession: ") }.joined(separator: "\n")
+            #expect(printed == String(repeating: text, count: packets))
+            #expect(lines.dropLast().last?.hasPrefix("fsession: \(packets) call") == true, "\(result.error)")
+        }
+    }
+
+    @Test("SlowCalls: the library from opening a target to detaching")
+    func slowCalls() throws {
+        let object = try Example.compileBPF("SlowCalls/slow_calls.bpf.c")
+        let target = try Example.compile("SlowCalls/work.c")
+        let result = try Example.run(try Example.product("slow-calls"), [object, "exe:work", target, "50"])
+        #expect(result.status == 0, "\(result.error)")
+        let lines = result.output.split(separator: "\n").map(String.init)
+        #expect(lines.contains { $0.hasPrefix("watching work in ") })
+        #expect(lines.contains("sum \((0..<50).reduce(0) { $0 + $1 * $1 })"))
+        for item in [3, 13, 23, 33, 43] {
+            #expect(lines.contains { $0.hasPrefix("slow: (\(item)) = \(item * item) took ") }, "\(result.output)")
+        }
+        #expect(lines.contains("exited with status 0"))
+        #expect(lines.contains("calls = 50"))
+        let slow = try #require(lines.first { $0.hasPrefix("slow = ") }.flatMap { Int($0.dropFirst(7)) })
+        #expect((5...50).contains(slow))
+        #expect(lines.filter { $0.hasPrefix("slow: ") }.count == slow)
+        let longest = try #require(lines.first { $0.hasPrefix("longest = ") }.flatMap { Int($0.dropFirst(10)) })
+        #expect(longest >= 30_000_000)
+        // The histogram holds every call.
+        let histogram = lines.filter { $0.hasPrefix("  ") }.compactMap { $0.split(separator: ":").last }
+        #expect(histogram.compactMap { Int($0.drop { $0 == " " }) }.reduce(0, +) == 50)
+        #expect(lines.last == "50 calls, 0 records dropped")
+    }
+
+    @Test("SlowCalls says in one line what is wrong")
+    func mistakes() throws {
+        let object = try Example.compileBPF("SlowCalls/slow_calls.bpf.c")
+        let target = try Example.compile("SlowCalls/work.c")
+        let program = try Example.product("slow-calls")
+        let noFunction = try Example.run(program, [object, "exe:wrok", target])
+        #expect(noFunction.status == 1)
+        #expect(noFunction.output.contains("slow-calls: no function matches 'exe:wrok'"))
+        #expect(noFunction.output.split(separator: "\n").count == 1)
+        let noObject = try Example.run(program, [target, "exe:work", target])
+        #expect(noObject.status == 1)
+        #expect(noObject.output.hasPrefix("slow-calls: ") && noObject.output.split(separator: "\n").count == 1)
+        #expect(try Example.run(program, []).status == 2)
+    }
+}
