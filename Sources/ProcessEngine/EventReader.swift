@@ -21,7 +21,8 @@ package final class EventReader: Sendable {
         var sources: [Source] = []
         var stopping = false
         var stopped = false
-        var waiter: CheckedContinuation<Void, Never>?
+        /// Detaching and the end of the process may both wait.
+        var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
     /// Events that may wait for the consumer before the rings are left to fill (and to count drops).
@@ -57,7 +58,7 @@ package final class EventReader: Sendable {
             let now = state.withLock { state -> Bool in
                 state.stopping = true
                 if state.stopped { return true }
-                state.waiter = continuation
+                state.waiters.append(continuation)
                 return false
             }
             if now { continuation.resume() }
@@ -92,11 +93,12 @@ package final class EventReader: Sendable {
             }
             if found == 0 { wait(&rings) }
         }
-        let waiter = state.withLock { state in
+        let waiters = state.withLock { state in
             state.stopped = true
-            return state.waiter.take()
+            defer { state.waiters = [] }
+            return state.waiters
         }
-        waiter?.resume()
+        for waiter in waiters { waiter.resume() }
     }
 
     /// Sleeps on the one ring there is; several are looked at every two milliseconds.
