@@ -48,54 +48,29 @@ struct ModuleAnalysis {
         let next = position < starts.count ? starts[position] : UInt64.max
         let size = min(info.size, 1 << 20)
         let end = info.address + size
+        var neighbours: [CodeRange] = []
+        let own = firstIndex(notBelow: info.address)
+        for index in [own - 1, position] where starts.indices.contains(index) && starts[index] != info.address {
+            let start = starts[index]
+            let stop = start + min(sizes[index], 1 << 16)
+            if stop + 160 > info.address, start < end + 160 {
+                neighbours.append(CodeRange(address: start, bytes: bytes(start..<stop)))
+            }
+        }
+        let function = CodeRange(address: info.address, bytes: bytes(info.address..<max(end, info.address + 1)))
+        let known = ([function] + neighbours).map { $0.address..<($0.address + UInt64($0.bytes.count)) }
+        let interior = Architecture.patchedInterior(of: function)
+        let short = code.first { $0.address <= info.address && info.address < $0.address + UInt64($0.bytes.count) }
+            .map { range in
+                range.bytes.withUnsafeBytes {
+                    ModuleBranchScan.shortBranches(in: $0, base: range.address, into: interior, except: known)
+                }
+            } ?? []
         let following = next > end ? bytes(end..<min(next, end + 32)) : []
         return DisplacementRequest(
-            function: CodeRange(address: info.address, bytes: bytes(info.address..<max(end, info.address + 1))),
-            following: following,
-            enteredAt: (entered[info.address] ?? []) + otherEntries(info.address, end),
-            neighbours: neighbours(of: info.address, end))
-    }
-
-    /// How near code must be for its short branches to reach a function's first bytes, and some bytes more.
-    private static let shortReach: UInt64 = 160
-
-    /// The functions around one, and what lies between them without a symbol. Not only the next ones: hand-written
-    /// functions are so small that a short branch passes over some (`__mempcpy` over `__memmove_chk`).
-    private func neighbours(of address: UInt64, _ end: UInt64) -> [CodeRange] {
-        let low = address > Self.shortReach ? address - Self.shortReach : 0
-        let high = end + Self.shortReach
-        var ranges: [Range<UInt64>] = []
-        func add(_ index: Int) {
-            let stop = starts[index] &+ min(sizes[index], 1 << 16)
-            if stop > starts[index], stop > low { ranges.append(starts[index]..<stop) }
-        }
-        var index = firstIndex(notBelow: address) - 1
-        var first = index
-        // Aliases count too, and a large function may begin far before.
-        while index >= 0, first - index < 256, starts[index] > low || ranges.isEmpty {
-            add(index)
-            index -= 1
-        }
-        index = firstIndex(notBelow: address + 1)
-        first = index
-        while index < starts.count, index - first < 256, starts[index] < high {
-            add(index)
-            index += 1
-        }
-        ranges.append(address..<max(end, address + 1))
-        ranges.sort { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }
-        var cursor = low
-        var gaps: [Range<UInt64>] = []
-        for range in ranges {
-            if cursor < range.lowerBound { gaps.append(cursor..<range.lowerBound) }
-            cursor = max(cursor, range.upperBound)
-        }
-        if cursor < high { gaps.append(cursor..<high) }
-        ranges.removeAll { $0.lowerBound == address }
-        return (ranges + gaps).compactMap { range in
-            let code = bytes(range)
-            return code.isEmpty ? nil : CodeRange(address: range.lowerBound, bytes: code)
-        }
+            function: function, following: following,
+            enteredAt: (entered[info.address] ?? []) + short.map(\.target) + otherEntries(info.address, end),
+            neighbours: neighbours)
     }
 
     /// Why the function's entry cannot become a jump; nil if it can.

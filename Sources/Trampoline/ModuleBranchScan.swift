@@ -39,6 +39,32 @@ package enum ModuleBranchScan {
         return hits.filter { mayStartInstruction(at: Int($0.branch.address - base), of: text, decoder) }
     }
 
+    /// The branches with an 8-bit distance that go into `interior`, but for those in the ranges `known`, which
+    /// are decoded from their starts instead. They lie within 130 bytes; code without symbols is full of them.
+    package static func shortBranches(
+        in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>, except known: [Range<UInt64>]
+    ) -> [Branch] {
+        guard interior.lowerBound >= base, let end = Int(exactly: interior.upperBound - base) else { return [] }
+        let first = max(0, end - 4 - 130)
+        let last = min(text.count - 2, end + 130)
+        guard first <= last else { return [] }
+        var hits: [Branch] = []
+        for offset in first...last {
+            let byte = text[offset]
+            // jcc, jmp, loop and jrcxz
+            guard byte & 0xF0 == 0x70 || byte == 0xEB || byte & 0xFC == 0xE0 else { continue }
+            let address = base + UInt64(offset)
+            let distance = Int64(Int8(bitPattern: text[offset + 1]))
+            let target = address &+ 2 &+ UInt64(bitPattern: distance)
+            if interior.contains(target), !known.contains(where: { $0.contains(address) }) {
+                hits.append(Branch(address: address, target: target, isCall: false))
+            }
+        }
+        if hits.isEmpty { return [] }
+        guard let decoder = X86_64Decoder() else { return hits }
+        return hits.filter { mayStartInstruction(at: Int($0.address - base), of: text, decoder) }
+    }
+
     /// Whether an instruction may start at an offset. Decoding falls into step with the real instructions
     /// after a few of them, wherever it begins: an offset that is left out by all of many beginnings before
     /// it is inside an instruction. (One in 100,000 bytes looks like a branch into some function's first
