@@ -45,12 +45,12 @@ import Testing
         }
         #expect(there.count > 10)
         #expect(documented.keys.sorted() == there)
-        let names = [
-            FS_MAP_HASH: "HASH", FS_MAP_ARRAY: "ARRAY", FS_MAP_PROG_ARRAY: "PROG_ARRAY",
-            FS_MAP_PERF_EVENT_ARRAY: "PERF_EVENT_ARRAY", FS_MAP_PERCPU_HASH: "PERCPU_HASH",
-            FS_MAP_PERCPU_ARRAY: "PERCPU_ARRAY", FS_MAP_STACK_TRACE: "STACK_TRACE", FS_MAP_LRU_HASH: "LRU_HASH",
-            FS_MAP_LRU_PERCPU_HASH: "LRU_PERCPU_HASH", FS_MAP_QUEUE: "QUEUE", FS_MAP_STACK: "STACK",
-            FS_MAP_RINGBUF: "RINGBUF",
+        let names: [(type: fs_map_type, name: String)] = [
+            (FS_MAP_HASH, "HASH"), (FS_MAP_ARRAY, "ARRAY"), (FS_MAP_PROG_ARRAY, "PROG_ARRAY"),
+            (FS_MAP_PERF_EVENT_ARRAY, "PERF_EVENT_ARRAY"), (FS_MAP_PERCPU_HASH, "PERCPU_HASH"),
+            (FS_MAP_PERCPU_ARRAY, "PERCPU_ARRAY"), (FS_MAP_STACK_TRACE, "STACK_TRACE"), (FS_MAP_LRU_HASH, "LRU_HASH"),
+            (FS_MAP_LRU_PERCPU_HASH, "LRU_PERCPU_HASH"), (FS_MAP_QUEUE, "QUEUE"), (FS_MAP_STACK, "STACK"),
+            (FS_MAP_RINGBUF, "RINGBUF"),
         ]
         for (type, name) in names { #expect(documented[type.rawValue] == name) }
     }
