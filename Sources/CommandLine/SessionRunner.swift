@@ -31,10 +31,14 @@ struct SessionRunner {
         }
         try await session.resume()
         var status: ExitStatus?
+        var executed: [String] = []
         for try await event in session.events {
             switch event {
             case .exited(let exit):
                 status = exit
+            case .executing(let pid, let path):
+                executed.append(path)
+                if options.json { remark(event: "executing", "", ["pid": "\(pid)", "path": JSONText.string(path)]) }
             case .executed(let pid, let path):
                 remark(event: "executed", "process \(pid) executes \(path) now, which is not traced", ["pid": "\(pid)", "path": JSONText.string(path)])
             case .libraryLoaded(let path, let attached):
@@ -51,6 +55,7 @@ struct SessionRunner {
         }
         let summary = try await session.detach()
         atEnd(summary)
+        if !options.quiet, !options.json, !executed.isEmpty { output.remark(Self.text(executed)) }
         output.flush()
         if launches {
             let exit = if let status { status } else { await session.exitStatus() }
@@ -60,6 +65,13 @@ struct SessionRunner {
             case .unknown: break
             }
         }
+    }
+
+    /// Which programs were executed; they ran untraced.
+    private static func text(_ executed: [String]) -> String {
+        let counts = Dictionary(grouping: executed) { $0 }.mapValues(\.count).sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+        let names = counts.prefix(5).map { $0.value > 1 ? "\($0.key) (\($0.value) times)" : $0.key }
+        return "executed, and not traced: \(names.joined(separator: ", "))\(counts.count > 5 ? " and \(counts.count - 5) more" : "")"
     }
 
     private func remark(event: String, _ text: String, _ fields: [String: String]) {
@@ -104,11 +116,12 @@ struct SessionRunner {
         if summary.keptCode {
             output.remark("a thread is still inside traced functions: their code stays in the process until it ends")
         }
-        var byReason: [String: [String]] = [:]
-        for refusal in attachment.refused { byReason[refusal.reason, default: []].append(refusal.function.displayName) }
-        for (reason, names) in byReason.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) }).prefix(8) {
-            let shown = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
-            output.remark("not traced: \(shown): \(reason)")
+        let byCategory = Dictionary(grouping: attachment.refused, by: \.category)
+            .sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }
+        for (category, refused) in byCategory.prefix(8) {
+            let names = refused.prefix(3).map(\.function.displayName).joined(separator: ", ")
+            let more = refused.count > 3 ? " and \(refused.count - 3) more" : ""
+            output.remark("not traced: \(names)\(more): \(refused.count == 1 ? refused[0].reason : category)")
         }
     }
 }

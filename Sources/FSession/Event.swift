@@ -10,6 +10,8 @@ public enum Event: Sendable {
     case record(Record)
     /// A library was loaded later; functions of it that match are traced now.
     case libraryLoaded(path: String, attached: Int)
+    /// The process, or a child of it, is about to execute another program, which runs untraced.
+    case executing(processID: Int32, path: String)
     /// The process executes another program now; that one is not traced.
     case executed(processID: Int32, path: String)
     /// The process ended.
@@ -122,8 +124,9 @@ public struct Events: AsyncSequence, Sendable {
                 return .record(Record(map: map, bytes: bytes))
             case .library(let path, let attached):
                 return .libraryLoaded(path: path, attached: attached)
-            case .executed(let processID, let path):
-                return .executed(processID: processID, path: path)
+            case .executed(let processID, let path, let byLibrary):
+                return byLibrary
+                    ? .executing(processID: processID, path: path) : .executed(processID: processID, path: path)
             case .exited(let exit):
                 return .exited(ExitStatus(exit))
             case .warning(let text):

@@ -167,6 +167,8 @@ public struct Attachment: Sendable {
     public struct Refusal: Sendable {
         public let function: Function
         public let reason: String
+        /// The same without its addresses, to count by.
+        public let category: String
     }
 
     public let links: [Link]
@@ -174,7 +176,7 @@ public struct Attachment: Sendable {
 
     init(_ report: LinkReport) {
         links = report.linked.map { Link(id: $0.link, function: Function($0.function), program: $0.program) }
-        refused = report.refused.map { Refusal(function: Function($0.function), reason: $0.reason) }
+        refused = report.refused.map { Refusal(function: Function($0.function), reason: $0.reason, category: $0.category) }
     }
 }
 

@@ -34,7 +34,7 @@ public struct SessionError: Error, Sendable, CustomStringConvertible {
             switch error {
             case .controller, .target: .target
             case .program, .map: .program
-            case .noFunction: .noFunction
+            case .noFunction, .noModule: .noFunction
             case .allRefused: .refused
             case .request: .request
             }

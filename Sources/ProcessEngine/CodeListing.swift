@@ -17,7 +17,7 @@ package enum CodeListing {
         var functions = FunctionTable(processID: pid)
         let matches = functions.matching(pattern)
         guard !matches.isEmpty else {
-            throw .noFunction(pattern: pattern.description, nearest: functions.nearest(to: pattern))
+            throw functions.nothingMatches(pattern)
         }
         for info in matches {
             let analysis = try functions.analysis(of: info.modulePath, for: [info], memory: memory)

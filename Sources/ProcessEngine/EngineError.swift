@@ -13,6 +13,8 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
     case map(name: String, because: String)
     /// No function matches.
     case noFunction(pattern: String, nearest: [String])
+    /// No module of that name is loaded.
+    case noModule(name: String, nearest: [String], loaded: [String])
     /// Functions match, but none of them can be traced.
     case allRefused(pattern: String, reasons: [String])
     /// A request that makes no sense as it stands.
@@ -33,6 +35,12 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
                 "no function matches '\(pattern)'; 'fsession list' shows what there is"
             } else {
                 "no function matches '\(pattern)'; did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))?"
+            }
+        case .noModule(let name, let nearest, let loaded):
+            if nearest.isEmpty {
+                "no module '\(name)' is loaded; there are \(loaded.joined(separator: ", "))"
+            } else {
+                "no module '\(name)' is loaded; did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))?"
             }
         case .allRefused(let pattern, let reasons):
             "no function that matches '\(pattern)' can be traced: \(reasons.joined(separator: "; "))"

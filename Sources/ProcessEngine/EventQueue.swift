@@ -10,8 +10,9 @@ package enum EngineEvent: Sendable {
     case record(map: String, bytes: [UInt8])
     /// A library that came later; `attached` functions of it are now traced.
     case library(path: String, attached: Int)
-    /// The process runs another program now, untraced.
-    case executed(processID: Int32, path: String)
+    /// A process executes another program, which is not traced. `byLibrary`: it is about to, by a call of the C
+    /// library, in the traced process or a child of it; else the traced process has done so.
+    case executed(processID: Int32, path: String, byLibrary: Bool)
     /// The process is gone.
     case exited(EngineExit)
     /// Something went wrong that did not end the session.

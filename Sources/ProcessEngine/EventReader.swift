@@ -9,6 +9,7 @@ package final class EventReader: Sendable {
     enum Content: Sendable {
         case calls
         case prints
+        case executions
         case records(map: String)
     }
 
@@ -111,22 +112,26 @@ package final class EventReader: Sendable {
 
     private func drain(_ ring: inout Ring) -> Int {
         var events: [EngineEvent] = []
-        while events.count < EventReader.batchLimit {
+        var count = 0
+        while count < EventReader.batchLimit {
             var length: UInt32 = 0
             guard let record = fs_ring_next(&ring.reader, &length) else { break }
             let bytes = UnsafeRawBufferPointer(start: record, count: Int(length))
+            count += 1
             switch ring.source.content {
             case .calls:
                 if let call = TraceProgram.decode(bytes) { events.append(.call(call)) }
             case .prints:
                 events.append(EventReader.decodePrint(bytes))
+            case .executions:
+                if let event = ExecNotice.decode(bytes) { events.append(event) }
             case .records(let map):
                 events.append(.record(map: map, bytes: Array(bytes)))
             }
         }
         fs_ring_consume(&ring.reader)
         queue.append(events)
-        return events.count
+        return count
     }
 
     private static func decodePrint(_ record: UnsafeRawBufferPointer) -> EngineEvent {

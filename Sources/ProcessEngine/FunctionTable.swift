@@ -108,21 +108,23 @@ struct FunctionTable {
         mutating get { named("_dl_debug_state").first { $0.refusal == nil } }
     }
 
-    /// Names like one that nothing matches, in the modules that the pattern names.
-    mutating func nearest(to pattern: FunctionPattern) -> [String] {
+    /// Why a pattern matches nothing, with the names that are nearest to what it asks for.
+    mutating func nothingMatches(_ pattern: FunctionPattern) -> EngineError {
         let modules = order.filter { path in
             guard let module = entries[path]?.module else { return false }
             return pattern.module.map { matches(module, $0) } ?? true
         }
         if modules.isEmpty, let wanted = pattern.module {
-            let names = order.compactMap { entries[$0]?.module.name } + ["exe"]
-            return NearestNames.of(wanted.text, in: names + names.compactMap(ModuleName.stem)).map {
-                "\($0):\(pattern.function.text)"
-            }
+            let loaded = order.compactMap { entries[$0]?.module.name }
+            return .noModule(
+                name: wanted.text,
+                nearest: NearestNames.of(wanted.text, in: loaded + loaded.compactMap(ModuleName.stem) + ["exe"]),
+                loaded: loaded)
         }
         var names: [String] = []
         for path in modules { names += symbols(of: path)?.functions.flatMap(\.names) ?? [] }
-        return NearestNames.of(pattern.function.text, in: names)
+        return .noFunction(
+            pattern: pattern.description, nearest: NearestNames.of(pattern.function.text, in: names))
     }
 
     /// A symbol's address in the target, functions and variables alike: the executable's first.

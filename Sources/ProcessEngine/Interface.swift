@@ -42,6 +42,14 @@ package struct LinkedFunction: Sendable {
 package struct RefusedFunction: Sendable {
     package var function: FunctionInfo
     package var reason: String
+    /// The same without its addresses, to count by.
+    package var category: String
+
+    init(function: FunctionInfo, reason: String, category: String? = nil) {
+        self.function = function
+        self.reason = reason
+        self.category = category ?? reason
+    }
 }
 
 /// How often a function was entered and returned from.

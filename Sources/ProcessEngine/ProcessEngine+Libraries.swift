@@ -126,4 +126,5 @@ enum OwnLink {
     static let libraries = -1
     static let unwinding = -2
     static let trace = -3
+    static let executions = -4
 }

@@ -48,8 +48,7 @@ extension ProcessEngine {
         for request in requests {
             let matches = functions.matching(request.pattern, onlyIn: modules)
             if matches.isEmpty, modules == nil {
-                throw .noFunction(
-                    pattern: request.pattern.description, nearest: functions.nearest(to: request.pattern))
+                throw functions.nothingMatches(request.pattern)
             }
             let linkedBefore = batch.linked.count
             let refusedBefore = batch.refused.count
@@ -62,11 +61,13 @@ extension ProcessEngine {
             }
         }
         try displace(&batch)
+        batch.dropRefused()
         try checkSomethingIsLeft(requests, batch, modules)
         try build(&batch)
         try publish(&batch)
         if modules == nil { standing += requests }
         try watchLibraries()
+        try watchExecutions()
         return LinkReport(linked: batch.linked, refused: batch.refused)
     }
 
@@ -97,6 +98,12 @@ extension ProcessEngine {
         var refused: [RefusedFunction] = []
         /// New images, by function.
         var images: [UInt64: TrampolineImage] = [:]
+
+        /// Functions that were refused on the way have no additions any more.
+        mutating func dropRefused() {
+            order.removeAll { additions[$0] == nil }
+            linked.removeAll { additions[$0.function.address] == nil }
+        }
     }
 
     private func add(
@@ -187,18 +194,18 @@ extension ProcessEngine {
                         info: info, convention: convention.calling, displaced: displaced,
                         lists: TrampolineLists(functionReturns: (info.entryOnly ?? convention.entryOnly) == nil))
                 } catch {
-                    refuse(info, "\(error)", in: &batch)
+                    refuse(info, "\(error)", category: error.reason, in: &batch)
                 }
             }
         }
     }
 
-    private func refuse(_ info: FunctionInfo, _ reason: String, in batch: inout LinkBatch) {
+    private func refuse(
+        _ info: FunctionInfo, _ reason: String, category: String? = nil, in batch: inout LinkBatch
+    ) {
         batch.additions[info.address] = nil
         batch.functions[info.address] = nil
-        batch.order.removeAll { $0 == info.address }
-        batch.linked.removeAll { $0.function.address == info.address }
-        batch.refused.append(RefusedFunction(function: info, reason: reason))
+        batch.refused.append(RefusedFunction(function: info, reason: reason, category: category))
     }
 
     /// Whether another fsession patched this function already.
@@ -308,6 +315,7 @@ extension ProcessEngine {
         for (address, reason) in busy {
             if let info = batch.infos[address] { refuse(info, reason, in: &batch) }
         }
+        batch.dropRefused()
         for address in batch.order { traced[address] = batch.functions[address] }
         if updatesUnwinding { try updateUnwinding() }
     }

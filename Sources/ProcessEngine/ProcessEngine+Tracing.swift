@@ -18,7 +18,7 @@ extension ProcessEngine {
     package func list(_ pattern: FunctionPattern) throws(EngineError) -> [FunctionInfo] {
         var found = functions.matching(pattern)
         if found.isEmpty {
-            throw .noFunction(pattern: pattern.description, nearest: functions.nearest(to: pattern))
+            throw functions.nothingMatches(pattern)
         }
         functions.readPrototypes(of: found)
         for path in Set(found.map(\.modulePath)) {

@@ -56,6 +56,7 @@ package actor ProcessEngine {
     var standing: [StandingRequest] = []
     var tracePrograms: TracePrograms?
     var libraryWatch: LibraryWatch?
+    var watchesExecutions = false
     var finished: EngineSummary?
 
     private init(
@@ -137,7 +138,7 @@ package actor ProcessEngine {
             shared?.refreshClock()
             if let path = watch.executed() {
                 life.execute()
-                queue.append([.executed(processID: pid, path: path)])
+                queue.append([.executed(processID: pid, path: path, byLibrary: false)])
             }
         }
         life.whenOver { exit in
