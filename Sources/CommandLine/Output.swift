@@ -9,6 +9,8 @@ final class Output {
     let isTerminal: Bool
     /// The reader of a pipe went away: there is nobody left to write for.
     private(set) var isBroken = false
+    /// A write failed for another reason, a full disk for instance.
+    private(set) var hasFailed = false
 
     init(path: String?, launches: Bool) throws {
         if let path {
@@ -45,6 +47,17 @@ final class Output {
             let written = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
             if written < 0 {
                 if errno == EINTR { continue }
+                if errno == EAGAIN {
+                    // Somebody made the terminal or pipe non-blocking: wait for room.
+                    var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = poll(&entry, 1, 1000)
+                    continue
+                }
+                if errno != EPIPE, !isBroken {
+                    let text = "fsession: cannot write the output: \(String(cString: strerror(errno)))\n"
+                    FileHandle.standardError.write(Data(text.utf8))
+                    hasFailed = true
+                }
                 isBroken = true
                 break
             }

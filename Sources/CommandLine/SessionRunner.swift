@@ -17,12 +17,8 @@ struct SessionRunner {
     /// - Parameter handle: prints an event; false ends the session.
     func run(_ handle: (Event) throws -> Bool, atEnd: (Summary) -> Void) async throws {
         let session = self.session
-        // A first signal ends the session; another one ends fsession.
-        let interrupted = Interrupted()
-        Interrupts.onEach { signal in
-            if interrupted.isSecond { Foundation.exit(128 + signal) }
-            Task { _ = try? await session.detach() }
-        }
+        // Detaching ends the events; a signal never ends fsession while its code is in the process.
+        Interrupts.onEach { _ in Task { _ = try? await session.detach() } }
         if let duration = options.duration {
             Task {
                 try await Task.sleep(nanoseconds: UInt64(duration * 1e9))
@@ -33,7 +29,8 @@ struct SessionRunner {
         var status: ExitStatus?
         var executed: [String] = []
         var isOver = false
-        for try await event in session.events {
+        var events = session.events.makeAsyncIterator()
+        while let event = try await events.next() {
             switch event {
             case .exited(let exit):
                 status = exit
@@ -59,12 +56,13 @@ struct SessionRunner {
                 isOver = true
                 _ = try await session.detach()
             }
-            if output.isTerminal { output.flush() }
+            if output.isTerminal || !events.hasBufferedEvents { output.flush() }
         }
         let summary = try await session.detach()
         atEnd(summary)
         if !options.quiet, !options.json, !executed.isEmpty { output.remark(Self.text(executed)) }
         output.flush()
+        if output.hasFailed { throw ExitWith(1) }
         if launches {
             let exit = if let status { status } else { await session.exitStatus() }
             switch exit {
@@ -130,19 +128,6 @@ struct SessionRunner {
             let names = refused.prefix(3).map(\.function.displayName).joined(separator: ", ")
             let more = refused.count > 3 ? " and \(refused.count - 3) more" : ""
             output.remark("not traced: \(names)\(more): \(refused.count == 1 ? refused[0].reason : category)")
-        }
-    }
-}
-
-/// Whether a signal came before.
-private final class Interrupted: Sendable {
-    private let lock = NSLock()
-    private nonisolated(unsafe) var count = 0  // guarded by the lock
-
-    var isSecond: Bool {
-        lock.withLock {
-            count += 1
-            return count > 1
         }
     }
 }

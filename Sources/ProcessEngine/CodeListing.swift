@@ -20,7 +20,7 @@ package enum CodeListing {
             throw functions.nothingMatches(pattern)
         }
         for info in matches {
-            let analysis = try functions.analysis(of: info.modulePath, for: [info], memory: memory)
+            let analysis = try functions.analysis(of: info.modulePath, for: [info], memory: memory, patched: [])
             guard let target = analysis.jumpTarget(at: info.address),
                 let trampoline = record(at: target, in: pid, memory)
             else { continue }

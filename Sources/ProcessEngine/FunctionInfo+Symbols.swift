@@ -34,7 +34,9 @@ extension FunctionInfo {
     init?(_ symbol: FunctionSymbol, moduleName: String, modulePath: String, loadBias: UInt64, if glob: Glob) {
         var matched = symbol.names.first { glob.matches($0) }
         var readable: String?
-        for name in symbol.names where Self.isMangled(name) {
+        // A plain name that is no C++ or Rust path is not looked for in readable names.
+        let mayBeReadable = glob.isPattern || glob.text.contains(where: { ":.( <".contains($0) })
+        for name in symbol.names where Self.isMangled(name) && (mayBeReadable || matched != nil || glob.isShort) {
             guard let text = Demangler.demangle(name) else { continue }
             if matched == nil, glob.matches(text) || glob.matches(Self.withoutParameters(text)) { matched = name }
             if readable == nil || name == matched { readable = text }

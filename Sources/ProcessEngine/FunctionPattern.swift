@@ -49,11 +49,14 @@ package struct Glob: Sendable, Hashable {
     /// Whether the text holds a pattern at all; a plain name is looked up instead.
     package let isPattern: Bool
     package let matchesEverything: Bool
+    /// Could be all of a readable name: not the mangled form of one, nor a C name with an underscore in front.
+    let isShort: Bool
 
     package init(_ text: String) {
         self.text = text
         isPattern = text.utf8.contains { $0 == UInt8(ascii: "*") || $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "[") }
         matchesEverything = text == "*"
+        isShort = !text.hasPrefix("_")
     }
 
     package func matches(_ name: String) -> Bool {

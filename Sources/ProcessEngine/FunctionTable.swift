@@ -169,9 +169,14 @@ struct FunctionTable {
 
     // MARK: - Code
 
-    /// What displacing some functions of a module needs to know of its code.
+    /// Whether exceptions may be caught somewhere in the process: some module has handlers.
+    var hasExceptionHandlers: Bool {
+        entries.values.contains { $0.module.file.section(named: ".gcc_except_table") != nil }
+    }
+
+    /// What displacing some functions of a module needs to know of its code. `patched`: what our jumps overwrote.
     mutating func analysis(
-        of path: String, for infos: [FunctionInfo], memory: borrowing ProcessMemory
+        of path: String, for infos: [FunctionInfo], memory: borrowing ProcessMemory, patched: [CodeRange]
     ) throws(EngineError) -> ModuleAnalysis {
         guard let module = entries[path]?.module, let symbols = symbols(of: path) else {
             throw .request("\(path) is no module of the process")
@@ -187,7 +192,7 @@ struct FunctionTable {
             }
         }
         return ModuleAnalysis(
-            code: code, patched: ForeignCode.overwritten(in: processID, memory),
+            code: code, patched: patched.filter { module.range.contains($0.address) },
             starts: symbols.functions.map { $0.address &+ module.loadBias },
             sizes: symbols.functions.map(\.size), targets: infos)
     }

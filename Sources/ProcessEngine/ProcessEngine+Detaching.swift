@@ -11,26 +11,9 @@ extension ProcessEngine {
         if let finished { return finished }
         libraryWatch?.stop()
         if isHeld, isChild, traced.isEmpty { killHeld() }
-        var kept = false
-        var failure: EngineError?
-        if let identity = shared?.region.identity {
-            var done: Set<Int32> = []
-            // Children may be forked while we are at it: until no new one is found.
-            for _ in 0..<8 {
-                let processes = MappedProcesses.all(identity).filter { $0 != getpid() && !done.contains($0) }
-                if processes.isEmpty { break }
-                for pid in processes {
-                    done.insert(pid)
-                    do throws(EngineError) {
-                        if try await remove(from: pid) == false { kept = true }
-                    } catch {
-                        // A process that ends while we are at it needs nothing undone.
-                        if (try? ProcessStatus(pid)) != nil { failure = error }
-                    }
-                }
-            }
-        }
+        let (kept, failure) = removeEverywhere()
         await reader.stop()
+        if let finished { return finished }
         var summary = summaryNow()
         summary.keptCode = kept
         finished = summary
@@ -40,10 +23,37 @@ extension ProcessEngine {
         return summary
     }
 
+    /// Takes everything out of all processes that hold our memory: the target, and what it forked. The code had
+    /// to be kept in one of them, or one of them could not be cleaned: then both are told.
+    func removeEverywhere() -> (kept: Bool, failure: EngineError?) {
+        guard let identity = shared?.region.identity else { return (false, nil) }
+        var kept = false
+        var failure: EngineError?
+        var done: Set<Int32> = []
+        // Children may be forked while we are at it: until no new one is found.
+        for _ in 0..<8 {
+            let processes = MappedProcesses.all(identity).filter { $0 != getpid() && !done.contains($0) }
+            if processes.isEmpty { break }
+            for pid in processes {
+                done.insert(pid)
+                do throws(EngineError) {
+                    if try remove(from: pid) == false { kept = true }
+                } catch {
+                    // A process that ends while we are at it needs nothing undone.
+                    if let status = try? ProcessStatus(pid), status.state != .zombie, status.state != .dead {
+                        failure = error
+                    }
+                }
+            }
+        }
+        return (kept, failure)
+    }
+
     package func summary() -> EngineSummary { finished ?? summaryNow() }
 
     func summaryNow() -> EngineSummary {
         var summary = EngineSummary()
+        summary.counts = retiredCounts
         for function in traced.values {
             guard let counters = function.counters else { continue }
             let values = counters.values
@@ -61,12 +71,12 @@ extension ProcessEngine {
     }
 
     /// Takes everything out of one process; false if its code had to stay mapped.
-    private func remove(from pid: Int32) async throws(EngineError) -> Bool {
+    private func remove(from pid: Int32) throws(EngineError) -> Bool {
         let functions = traced.values.map { ($0.displaced, $0.jump ?? []) }
         // Threads inside our code leave it sooner or later; they are waited for a little.
         for attempt in 0..<6 {
             let clean =
-                if pid == processID {
+                if pid == processID, life.isAlive {
                     try withStopped { engine, process throws(EngineError) in
                         try engine.remove(functions, from: &process)
                     }
@@ -97,18 +107,47 @@ extension ProcessEngine {
         guard let identity = shared?.region.identity, MappedProcesses.holds(process.pid, identity) else { return true }
         try restore(
             functions.map(\.0), jumps: Dictionary(functions.map { ($0.0.patchAddress, $0.1) }) { $1 }, in: &process)
-        var inside = false
-        StackScan.words(of: &process) { _, _, word in inside = inside || isOurCode(word) }
-        if inside { return false }
-        for region in codeRegions {
+        if try isInUse(by: &process) { return false }
+        let map: MemoryMap
+        do throws(ProcessError) {
+            map = try MemoryMap(pid: process.pid)
+        } catch {
+            throw .target(pid: process.pid, doing: "give its memory back", because: "\(error)")
+        }
+        // A child that was forked before a region was made has something else at its place, or nothing.
+        for region in codeRegions where isOurs(region, in: &process) {
             _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size))
         }
-        _ = try? process.systemCall(SystemCall.munmap, scratchPage, 4096)
+        let shared = sharedRegions.filter { region in
+            map.region(at: region.targetAddress).map { region.identity.isFile(of: $0) } ?? false
+        }
+        if process.pid == processID || shared.contains(where: { $0 === self.shared?.region }) {
+            _ = try? process.systemCall(SystemCall.munmap, scratchPage, 4096)
+        }
         // The first region last: it is what tells that the process still holds our memory.
-        for region in sharedRegions.reversed() {
+        for region in shared.reversed() {
             _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
         }
         return true
+    }
+
+    private func isOurs(_ region: CodeRegion, in process: inout StoppedProcess) -> Bool {
+        let head = region.head(controller: getpid(), startTime: ControllerIdentity.startTime)
+        // Magic, version, controller, start time.
+        return (try? process.memory.read(at: region.base, count: 24)) == Array(head.prefix(24))
+    }
+
+    /// Whether a call of a traced function may still return into our code: on a thread's stack, or, where a
+    /// call has not returned, on one that no thread runs on now (a coroutine's, one left by a signal handler).
+    private func isInUse(by process: inout StoppedProcess) throws(EngineError) -> Bool {
+        var inside = false
+        StackScan.words(of: &process) { _, _, word in inside = inside || isOurCode(word) }
+        if inside { return true }
+        return (traced.values.map { ($0.counters, $0.image?.callsFunction ?? false) } + retiredCounters).contains {
+            guard let counters = $0, $1 else { return false }
+            let values = counters.values
+            return values.entered != values.returned
+        }
     }
 
     /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
@@ -119,7 +158,10 @@ extension ProcessEngine {
         do throws(ProcessError) {
             for displaced in functions {
                 let jump = jumps[displaced.patchAddress] ?? []
-                guard try process.memory.read(at: displaced.patchAddress, count: jump.count) == jump else { continue }
+                // Not there: a library that this process has unloaded, or a child never loaded.
+                guard !jump.isEmpty,
+                    let now = try? process.memory.read(at: displaced.patchAddress, count: jump.count), now == jump
+                else { continue }
                 try process.memory.write(displaced.originalBytes, at: displaced.patchAddress)
             }
             for thread in process.threads {

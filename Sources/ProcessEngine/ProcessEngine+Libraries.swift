@@ -97,6 +97,7 @@ extension ProcessEngine {
     /// Functions of libraries that were unloaded need nothing undone.
     private func forgetUnmapped() {
         for (address, function) in traced where functions.executableRange(of: function.info.modulePath) == nil {
+            retire(function)
             traced[address] = nil
         }
     }

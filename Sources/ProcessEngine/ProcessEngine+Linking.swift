@@ -45,6 +45,7 @@ extension ProcessEngine {
     func link(_ requests: [StandingRequest], onlyIn modules: Set<String>?) throws(EngineError) -> LinkReport {
         try requireRunning()
         var batch = LinkBatch()
+        batch.noExits = try reasonAgainstExits()
         for request in requests {
             let matches = functions.matching(request.pattern, onlyIn: modules)
             if matches.isEmpty, modules == nil {
@@ -54,7 +55,7 @@ extension ProcessEngine {
             let refusedBefore = batch.refused.count
             functions.readPrototypes(of: matches)
             for match in matches { try add(match, request, to: &batch) }
-            if modules == nil, batch.linked.count == linkedBefore, batch.displacing.isEmpty {
+            if modules == nil, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.displacing.isEmpty {
                 throw .allRefused(
                     pattern: request.pattern.description,
                     reasons: Self.summarize(batch.refused[refusedBefore...].map(\.reason)))
@@ -66,8 +67,14 @@ extension ProcessEngine {
         try build(&batch)
         try publish(&batch)
         if modules == nil { standing += requests }
-        try watchLibraries()
-        try watchExecutions()
+        // The functions are traced by now: what fails from here on is told, and undoes nothing.
+        for watch in [watchLibraries, watchExecutions] {
+            do throws(EngineError) {
+                try watch()
+            } catch {
+                queue.append([.warning("\(error)")])
+            }
+        }
         return LinkReport(linked: batch.linked, refused: batch.refused)
     }
 
@@ -86,6 +93,8 @@ extension ProcessEngine {
             var program: String
         }
 
+        /// Why no function's exit can be seen in this process.
+        var noExits: String?
         /// Functions with links to add, by address.
         var additions: [UInt64: [Addition]] = [:]
         var order: [UInt64] = []
@@ -115,7 +124,7 @@ extension ProcessEngine {
         }
         let convention = functions.convention(of: function)
         let argumentCount = convention.calling.arguments.count
-        let entryOnly = function.entryOnly ?? convention.entryOnly
+        let entryOnly = function.entryOnly ?? convention.entryOnly ?? batch.noExits
         let program: LoadedProgram
         switch request {
         case .program(let request):
@@ -125,6 +134,8 @@ extension ProcessEngine {
                 return
             }
         case .trace:
+            // Two patterns may match one function: it is traced once.
+            if isTraced(function.address, in: batch) { return }
             program = try traceProgram(arguments: argumentCount, entryOnly: entryOnly != nil)
         }
         nextLink += 1
@@ -158,6 +169,11 @@ extension ProcessEngine {
         batch.linked.append(linked)
     }
 
+    private func isTraced(_ address: UInt64, in batch: LinkBatch) -> Bool {
+        let links = (traced[address]?.lists.links ?? []) + (batch.additions[address] ?? []).map(\.link)
+        return links.contains { $0.programID == OwnLink.trace }
+    }
+
     private func listsSoFar(
         of function: FunctionInfo, returns: Bool, in batch: LinkBatch
     ) -> TrampolineLists {
@@ -168,6 +184,11 @@ extension ProcessEngine {
 
     // MARK: - Displacing
 
+    /// What our jumps overwrote.
+    var overwritten: [CodeRange] {
+        traced.values.map { CodeRange(address: $0.patchAddress, bytes: $0.displaced.originalBytes) }
+    }
+
     /// Room for a function's moved entry and its first image, in bytes; images ask again for what they need.
     private static let roomPerFunction = 1536
 
@@ -177,7 +198,7 @@ extension ProcessEngine {
         for (path, infos) in byModule.sorted(by: { $0.key < $1.key }) {
             guard let range = functions.executableRange(of: path) else { continue }
             try ensureRoom(infos.count * ProcessEngine.roomPerFunction, near: range)
-            let analysis = try functions.analysis(of: path, for: infos, memory: memory)
+            let analysis = try functions.analysis(of: path, for: infos, memory: memory, patched: overwritten)
             for info in infos {
                 if let owner = foreignPatch(at: info.address, analysis) {
                     refuse(info, owner, in: &batch)
@@ -192,7 +213,8 @@ extension ProcessEngine {
                     let convention = functions.convention(of: info)
                     batch.functions[info.address] = TracedFunction(
                         info: info, convention: convention.calling, displaced: displaced,
-                        lists: TrampolineLists(functionReturns: (info.entryOnly ?? convention.entryOnly) == nil))
+                        lists: TrampolineLists(
+                            functionReturns: (info.entryOnly ?? convention.entryOnly ?? batch.noExits) == nil))
                 } catch {
                     refuse(info, "\(error)", category: error.reason, in: &batch)
                 }
@@ -317,7 +339,12 @@ extension ProcessEngine {
         }
         batch.dropRefused()
         for address in batch.order { traced[address] = batch.functions[address] }
-        if updatesUnwinding { try updateUnwinding() }
+        guard updatesUnwinding else { return }
+        do throws(EngineError) {
+            try updateUnwinding()
+        } catch {
+            queue.append([.warning("C++ exceptions that cross traced functions may end the process: \(error)")])
+        }
     }
 
     /// Returns the functions that could not be patched now, with the reason.
@@ -371,18 +398,16 @@ extension ProcessEngine {
         }
         let before = function.jump
         function.lists.unlink(id: id)
-        standing.removeAll { request in
-            if case .program(let program) = request { return function.info.name == program.pattern.function.text }
-            return false
-        }
         if function.lists.isEmpty {
             let displaced = function.displaced
             try withStopped { engine, process throws(EngineError) in
                 try engine.restore([displaced], jumps: [displaced.patchAddress: before ?? []], in: &process)
             }
+            retire(function)
             traced[address] = nil
             return
         }
+        if let old = function.image, old.callsFunction { retiredImages.append(old) }
         let image = try makeImage(of: function, isNew: false)
         function.image = image
         let jump = function.jump ?? []
@@ -393,5 +418,13 @@ extension ProcessEngine {
         }
         traced[address] = function
         try publishHeads()
+        try updateUnwinding()
+    }
+
+    /// Keeps what must be known of a function that is no longer traced.
+    func retire(_ function: TracedFunction) {
+        if let image = function.image, image.callsFunction { retiredImages.append(image) }
+        retiredCounters.append((function.counters, function.image?.callsFunction ?? false))
+        if let count = function.count, count.entered > 0 { retiredCounts.append(count) }
     }
 }

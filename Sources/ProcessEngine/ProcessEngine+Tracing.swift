@@ -24,7 +24,7 @@ extension ProcessEngine {
         for path in Set(found.map(\.modulePath)) {
             let indices = found.indices.filter { found[$0].modulePath == path && found[$0].refusal == nil }
             guard !indices.isEmpty else { continue }
-            let analysis = try functions.analysis(of: path, for: indices.map { found[$0] }, memory: memory)
+            let analysis = try functions.analysis(of: path, for: indices.map { found[$0] }, memory: memory, patched: overwritten)
             for index in indices {
                 found[index].refusal = analysis.refusal(of: found[index])
                 found[index].entryOnly = found[index].entryOnly ?? functions.convention(of: found[index]).entryOnly

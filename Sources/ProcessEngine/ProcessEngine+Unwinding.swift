@@ -3,6 +3,23 @@ import TargetRuntime
 import Trampoline
 
 extension ProcessEngine {
+    /// Why a trampoline must not stay on the stack in this process: an exception could not pass through it.
+    func reasonAgainstExits() throws(EngineError) -> String? {
+        let finders = functions.named("_Unwind_Find_FDE")
+        guard !finders.isEmpty else {
+            return functions.hasExceptionHandlers
+                ? "the program handles exceptions, and its unwinder is not known: only entries can be traced" : nil
+        }
+        for finder in finders where traced[finder.address] == nil {
+            let analysis = try functions.analysis(
+                of: finder.modulePath, for: [finder], memory: memory, patched: overwritten)
+            if let refusal = finder.refusal ?? analysis.refusal(of: finder) {
+                return "exceptions could not pass (the unwinder of \(finder.module): \(refusal)): only entries can be traced"
+            }
+        }
+        return nil
+    }
+
     /// Tells the target's unwinder about our code, so that exceptions and thread cancellation pass through.
     ///
     /// libgcc's unwinder asks `_Unwind_Find_FDE` for the description of every frame. A routine of the runtime is

@@ -57,6 +57,9 @@ package actor ProcessEngine {
     var tracePrograms: TracePrograms?
     var libraryWatch: LibraryWatch?
     var watchesExecutions = false
+    /// Functions that are no longer traced: their counts, and whether calls may still be inside.
+    var retiredCounts: [CallCount] = []
+    var retiredCounters: [(TracedFunction.Counters?, Bool)] = []
     var finished: EngineSummary?
 
     private init(
@@ -127,6 +130,7 @@ package actor ProcessEngine {
         try refuseGo()
         try life.watch(processID, isChild: isChild)
         try withStopped { engine, process throws(EngineError) in
+            try engine.replaceEarlierSession(in: &process)
             try engine.prepareMemory(in: &process)
         }
         let life = self.life
@@ -208,9 +212,13 @@ package actor ProcessEngine {
     package nonisolated func exitStatus() async -> EngineExit { await life.end() }
 
     private func processEnded(_ exit: EngineExit) async {
+        libraryWatch?.stop()
+        // Its children run on, and are not to be left with our code in them.
+        if finished == nil, case (_, let failure?) = removeEverywhere() {
+            queue.append([.warning("a child of the process keeps fsession's code: \(failure)")])
+        }
         await reader.stop()
         if finished == nil { finished = summaryNow() }
-        libraryWatch?.stop()
         queue.append([.exited(exit)])
         queue.finish()
     }

@@ -16,6 +16,9 @@ package final class ProcessLife: Sendable {
     /// Alive, and still the program that was opened.
     var isRunning: Bool { state.withLock { $0.exit == nil && !$0.executed } }
 
+    /// Alive, whatever it executes.
+    var isAlive: Bool { state.withLock { $0.exit == nil } }
+
     /// The process executes another program now.
     func execute() { state.withLock { $0.executed = true } }
 

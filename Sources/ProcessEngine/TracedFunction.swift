@@ -26,6 +26,16 @@ struct TracedFunction: Sendable {
 
     var patchAddress: UInt64 { displaced.patchAddress }
 
+    /// How often it was called, for the summary.
+    var count: CallCount? {
+        counters.map {
+            let values = $0.values
+            return CallCount(
+                function: info, entered: values.entered, returned: values.returned,
+                seesReturns: image?.callsFunction ?? false)
+        }
+    }
+
     /// The bytes at the function's entry while it is traced.
     var jump: [UInt8]? {
         image.flatMap { Architecture.jump(from: patchAddress, to: $0.address) }
@@ -35,7 +45,7 @@ struct TracedFunction: Sendable {
 /// Finds threads that are, or will return, to where they must not be when code changes.
 struct StackScan {
     /// Bytes of each stack that are looked at, from the stack pointer up.
-    private static let limit = 1 << 20
+    private static let limit = 64 << 20
 
     /// Calls `visit` for the instruction pointer of each thread and every word on its stack: return addresses,
     /// and instruction pointers that signal frames keep. More than there are: any word may look like one.

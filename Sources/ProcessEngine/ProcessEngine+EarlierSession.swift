@@ -1,0 +1,31 @@
+import LinuxProcess
+
+extension ProcessEngine {
+    /// Two sessions in one process would undo each other's patches: a second one is refused. What a controller
+    /// that was killed has left is taken out first; its code stays mapped, as a thread may be inside.
+    func replaceEarlierSession(in process: inout StoppedProcess) throws(EngineError) {
+        let map: MemoryMap
+        do throws(ProcessError) {
+            map = try MemoryMap(pid: processID)
+        } catch {
+            throw .target(pid: processID, doing: "look at its memory", because: "\(error)")
+        }
+        var gone: Int32?
+        for region in map.regions
+        where region.permissions.contains(.execute) && !region.permissions.contains(.write) && region.inode == 0 {
+            guard let head = ForeignCode.head(of: region.range.lowerBound, in: processID, process.memory) else { continue }
+            if head.isAlive {
+                throw .request(
+                    "process \(processID) is traced by another fsession (process \(head.controller)); end that one first")
+            }
+            gone = head.controller
+        }
+        guard let gone else { return }
+        for original in ForeignCode.overwritten(in: processID, process.memory) {
+            try write(original.bytes, at: original.address)
+        }
+        queue.append([
+            .warning("an earlier fsession (process \(gone)) was killed; what it had attached here was taken out")
+        ])
+    }
+}
