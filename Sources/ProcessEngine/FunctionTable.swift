@@ -169,9 +169,13 @@ struct FunctionTable {
 
     // MARK: - Code
 
-    /// Whether exceptions may be caught somewhere in the process: some module has handlers.
+    /// Whether exceptions may be caught somewhere in the process: some module has handlers. The C library has
+    /// some, too, for thread cancellation, but loads the unwinder only when it needs it.
     var hasExceptionHandlers: Bool {
-        entries.values.contains { $0.module.file.section(named: ".gcc_except_table") != nil }
+        entries.values.contains { entry in
+            !entry.module.name.hasPrefix("libc.so") && !entry.module.name.hasPrefix("libc-")
+                && entry.module.file.section(named: ".gcc_except_table") != nil
+        }
     }
 
     /// What displacing some functions of a module needs to know of its code. `patched`: what our jumps overwrote.
