@@ -240,7 +240,7 @@ extension ProcessEngine {
                 }
             }
             let isNew = function.image == nil
-            if let old = function.image, old.callsFunction { retiredImages.append(old) }
+            if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
             let image = try makeImage(of: function, isNew: isNew)
             function.image = image
             batch.functions[address] = function
@@ -371,12 +371,15 @@ extension ProcessEngine {
         }
         let before = function.jump
         function.lists.unlink(id: id)
+        // Calls inside the old code finish there, by an exception perhaps.
+        if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
         standing.removeAll { request in
             if case .program(let program) = request { return function.info.name == program.pattern.function.text }
             return false
         }
         if function.lists.isEmpty {
             let displaced = function.displaced
+            if let unwind = displaced.unwind { retiredUnwinding.append(unwind) }
             try withStopped { engine, process throws(EngineError) in
                 try engine.restore([displaced], jumps: [displaced.patchAddress: before ?? []], in: &process)
             }
@@ -385,13 +388,15 @@ extension ProcessEngine {
         }
         let image = try makeImage(of: function, isNew: false)
         function.image = image
+        // The unwinder knows the new image before any call can enter it; until then the old one counts as retired.
+        traced[address] = function
+        try updateUnwinding()
         let jump = function.jump ?? []
         try withStopped { engine, _ throws(EngineError) in
             if try engine.read(jump.count, at: function.patchAddress) == before {
                 try engine.write(jump, at: function.patchAddress)
             }
         }
-        traced[address] = function
         try publishHeads()
     }
 }
