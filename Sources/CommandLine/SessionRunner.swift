@@ -32,6 +32,7 @@ struct SessionRunner {
         try await session.resume()
         var status: ExitStatus?
         var executed: [String] = []
+        var isOver = false
         for try await event in session.events {
             switch event {
             case .exited(let exit):
@@ -48,9 +49,16 @@ struct SessionRunner {
             case .warning(let text):
                 remark(event: "warning", text, ["text": JSONText.string(text)])
             default:
-                if try !handle(event) { _ = try await session.detach() }
+                // What is queued beyond the end is not worth a word, nor another call of detach.
+                if !isOver, try !handle(event) {
+                    isOver = true
+                    _ = try await session.detach()
+                }
             }
-            if output.isBroken { _ = try await session.detach() }
+            if output.isBroken, !isOver {
+                isOver = true
+                _ = try await session.detach()
+            }
             if output.isTerminal { output.flush() }
         }
         let summary = try await session.detach()

@@ -1,4 +1,5 @@
 import LinuxProcess
+import Trampoline
 
 /// Code regions of an fsession in a process, read from outside: this one's, another's, or one's that is gone.
 package enum ForeignCode {
@@ -54,5 +55,27 @@ package enum ForeignCode {
             }
         }
         return records
+    }
+
+    /// What the patches of all fsessions that are in place in a process overwrote, one's own included.
+    static func overwritten(in pid: Int32, _ memory: borrowing ProcessMemory) -> [CodeRange] {
+        guard let map = try? MemoryMap(pid: pid) else { return [] }
+        var found: [CodeRange] = []
+        for region in map.regions
+        where region.permissions.contains(.execute) && !region.permissions.contains(.write) {
+            let base = region.range.lowerBound
+            guard head(of: base, in: pid, memory) != nil else { continue }
+            for (_, record) in records(around: base, in: pid, memory)
+            where record.kind == .trampoline && record.originalBytes.count == 5 {
+                // Only where a jump into this region stands now.
+                guard let now = try? memory.read(at: record.function, count: 5), now[0] == 0xE9 else { continue }
+                let distance = now[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+                let target = record.function &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
+                if region.range.contains(target) {
+                    found.append(CodeRange(address: record.function, bytes: record.originalBytes))
+                }
+            }
+        }
+        return found
     }
 }

@@ -187,7 +187,8 @@ struct FunctionTable {
             }
         }
         return ModuleAnalysis(
-            code: code, starts: symbols.functions.map { $0.address &+ module.loadBias },
+            code: code, patched: ForeignCode.overwritten(in: processID, memory),
+            starts: symbols.functions.map { $0.address &+ module.loadBias },
             sizes: symbols.functions.map(\.size), targets: infos)
     }
 }

@@ -3,14 +3,30 @@ import Trampoline
 /// The code of a module, as displacing some of its functions needs it: their bytes, what lies behind and
 /// around them, and which branches of the whole module go into their first bytes.
 struct ModuleAnalysis {
+    /// As it was before anybody patched it.
     private let code: [CodeRange]
+    /// As it is.
+    private let current: [CodeRange]
     /// Starts of all functions of the module, ascending, and their sizes.
     private let starts: [UInt64]
     private let sizes: [UInt64]
     /// Addresses that long branches enter, by function.
     private var entered: [UInt64: [UInt64]] = [:]
 
-    init(code: [CodeRange], starts: [UInt64], sizes: [UInt64], targets: [FunctionInfo]) {
+    /// - `patched`: what patches overwrote. A branch that a patch displaced still goes where it went.
+    init(
+        code current: [CodeRange], patched: [CodeRange] = [], starts: [UInt64], sizes: [UInt64],
+        targets: [FunctionInfo]
+    ) {
+        var code = current
+        for patch in patched {
+            for index in code.indices where patch.address >= code[index].address {
+                let start = patch.address - code[index].address
+                guard start + UInt64(patch.bytes.count) <= UInt64(code[index].bytes.count) else { continue }
+                code[index].bytes.replaceSubrange(Int(start)..<(Int(start) + patch.bytes.count), with: patch.bytes)
+            }
+        }
+        self.current = current
         self.code = code
         self.starts = starts
         self.sizes = sizes
@@ -34,7 +50,9 @@ struct ModuleAnalysis {
         }
     }
 
-    private func bytes(_ range: Range<UInt64>) -> [UInt8] {
+    private func bytes(_ range: Range<UInt64>) -> [UInt8] { Self.bytes(range, of: code) }
+
+    private static func bytes(_ range: Range<UInt64>, of code: [CodeRange]) -> [UInt8] {
         guard let code = code.first(where: {
             $0.address <= range.lowerBound && range.lowerBound < $0.address + UInt64($0.bytes.count)
         }) else { return [] }
@@ -98,7 +116,7 @@ struct ModuleAnalysis {
     /// Where the function's entry jumps to, if it is a `jmp rel32` (behind an `endbr64`).
     func jumpTarget(at address: UInt64) -> UInt64? {
         var start = address
-        var head = bytes(start..<(start + 9))
+        var head = Self.bytes(start..<(start + 9), of: current)
         if head.starts(with: [0xf3, 0x0f, 0x1e, 0xfa]) {
             start += 4
             head.removeFirst(4)

@@ -92,6 +92,8 @@ private struct EntryAnalysis {
             throw .callOfNextInstruction(at: instruction.address)
         case .call where !isLast, .indirectCall where !isLast:
             throw .callAmongDisplaced(at: instruction.address)
+        case .indirectCall where instruction.readsStackPointer(bytes, at: Int(instruction.address - address)):
+            throw .immovable(at: instruction.address, name: instruction.name)
         case .trap, .transactionBegin:
             throw .immovable(at: instruction.address, name: instruction.name)
         default:
@@ -127,7 +129,9 @@ private struct EntryAnalysis {
             let distance =
                 neighbour.address > address
                 ? neighbour.address - address : address &- neighbour.address &- UInt64(neighbour.bytes.count)
-            guard distance < UInt64(Self.shortReach + 32) || distance > UInt64(Int64.max) else { continue }
+            guard distance < UInt64(Self.shortReach + 32) || distance > UInt64(Int64.max),
+                ModuleBranchScan.mayBranch(neighbour.bytes, base: neighbour.address, into: interior)
+            else { continue }
             try checkDecoded(neighbour, decoder, isOwn: false)
         }
     }
@@ -154,6 +158,19 @@ private struct EntryAnalysis {
     ) throws(DisplacementError) {
         if interior.contains(target) { throw .branchIntoEntry(from: from, to: target) }
         if isOwn, !isCall, target == address || target == patchAddress { throw .loopAtEntry(from: from) }
+    }
+}
+
+extension X86_64DecodedInstruction {
+    /// Whether an indirect call finds its target through the stack pointer.
+    fileprivate func readsStackPointer(_ bytes: [UInt8], at offset: Int) -> Bool {
+        let code = bytes[offset...].prefix(size)
+        guard let opcode = code.firstIndex(of: 0xFF), opcode + 1 < code.endIndex else { return true }
+        let isExtended = opcode > code.startIndex && code[opcode - 1] & 0xF1 == 0x41
+        let form = code[opcode + 1]
+        guard form & 7 == 4, !isExtended else { return false }
+        if form >> 6 == 3 { return true }  // rsp itself
+        return opcode + 2 < code.endIndex ? code[opcode + 2] & 7 == 4 : true
     }
 }
 
@@ -196,7 +213,7 @@ private struct EntryMover {
             try move(instruction, bytes)
             tracker.track(instruction, bytes, end: assembler.offset)
         }
-        if instructions.last?.endsFlow != true {
+        if instructions.last?.endsFlow != true, !endsWithCall {
             extraPlaces.append(.init(original: rest, moved: here))
             assembler.jmp(address: rest)
         }
@@ -215,9 +232,36 @@ private struct EntryMover {
         return result
     }
 
+    private var endsWithCall: Bool {
+        switch instructions.last?.kind {
+        case .call, .indirectCall: true
+        default: false
+        }
+    }
+
+    /// A moved call gives its callee the address behind the original call. An exception that comes out of it
+    /// finds the function's own landing pads there, and nobody stays in the copy for as long as the callee runs.
+    private mutating func pushReturnAddress(_ address: UInt64) {
+        assembler.emit([0x68])  // push imm32
+        emit(UInt32(truncatingIfNeeded: address))
+        tracker.pushed(end: assembler.offset)
+        assembler.emit([0xC7, 0x44, 0x24, 0x04])  // mov dword [rsp + 4], imm32
+        emit(UInt32(truncatingIfNeeded: address >> 32))
+    }
+
+    private mutating func emit(_ word: UInt32) {
+        assembler.emit((0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) })
+    }
+
     private mutating func move(
-        _ instruction: X86_64DecodedInstruction, _ bytes: [UInt8]
+        _ instruction: X86_64DecodedInstruction, _ original: [UInt8]
     ) throws(DisplacementError) {
+        var bytes = original
+        if case .indirectCall = instruction.kind {
+            pushReturnAddress(instruction.end)
+            // FF /2 (call) becomes FF /4 (jmp).
+            if let opcode = bytes.firstIndex(of: 0xFF), opcode + 1 < bytes.count { bytes[opcode + 1] ^= 0x30 }
+        }
         switch (instruction.kind, instruction.target) {
         case (.nop, _):
             break
@@ -236,7 +280,8 @@ private struct EntryMover {
             extraPlaces.append(.init(original: target, moved: here))
             assembler.jmp(address: target)
         case (.call, let target?):
-            assembler.call(address: target)
+            pushReturnAddress(instruction.end)
+            assembler.jmp(address: target)
         default:
             guard let field = instruction.ripDisplacementOffset else {
                 assembler.emit(bytes)
@@ -321,6 +366,11 @@ private struct StackTracker {
             }
             self.depth = nil
         }
+    }
+
+    /// Eight more bytes are on the stack.
+    mutating func pushed(end: Int) {
+        if let depth { change(to: depth + 8, end) }
     }
 
     private mutating func change(to depth: Int, _ end: Int) {

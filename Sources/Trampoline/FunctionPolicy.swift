@@ -115,7 +115,8 @@ package enum FunctionPolicy: Sendable, Hashable {
             .unwinds,
             """
             _Unwind_RaiseException _Unwind_Resume _Unwind_Resume_or_Rethrow _Unwind_ForcedUnwind _Unwind_Backtrace
-            backtrace __backtrace
+            backtrace __backtrace uw_init_context_1
+            unw_getcontext __unw_getcontext _Ux86_64_getcontext _Ux86_64_getcontext_trace
             """
         ),
         (

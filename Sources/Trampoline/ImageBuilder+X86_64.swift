@@ -41,7 +41,7 @@ struct X86_64ImageBuilder {
     private var assembler = X86_64Assembler()
     private var frame = CallFrameBuilder()
     /// What the words that differ between programs hold now; nil: not known.
-    private var metadata: UInt32?
+    private var metadata: UInt64?
     private var attachCookie: UInt64?
     private var tailCallsAreZero = true
 
@@ -114,7 +114,7 @@ struct X86_64ImageBuilder {
         // Nothing below counts on its words when there is no program.
         guard let first = lists.entry.first ?? lists.fmodRet.first ?? lists.exit.first else { return }
         let firstMetadata = metadata(for: first)
-        assembler.push(immediate: Int32(bitPattern: firstMetadata))
+        assembler.push(immediate: Int32(firstMetadata))
         metadata = firstMetadata
         push(function.address)
         push(first.attachCookie)
@@ -148,24 +148,30 @@ struct X86_64ImageBuilder {
 
     // MARK: Programs
 
-    private func metadata(for link: TrampolineLink) -> UInt32 {
-        UInt32(convention.arguments.count) | UInt32(layout.cookieIndex[link.id] ?? 0) << 8
+    private func metadata(for link: TrampolineLink, isReturn: Bool = false) -> UInt64 {
+        UInt64(convention.arguments.count) | UInt64(layout.cookieIndex[link.id] ?? 0) << 8 | (isReturn ? 1 << 63 : 0)
+    }
+
+    /// Writes a whole word: programs load it whole, and a load cannot be served from two stores that are
+    /// still on their way, which costs as much as the rest of a trampoline.
+    private mutating func store(_ value: UInt64, at offset: Int32) {
+        if let short = Int32(exactly: Int64(bitPattern: value)) {
+            assembler.mov(.at(.rbp, offset), immediate: short)
+        } else {
+            assembler.mov64(.rax, value)
+            assembler.mov(.at(.rbp, offset), .rax)
+        }
     }
 
     /// Calls a program, after making those words right that may still be another program's.
-    private mutating func run(_ link: TrampolineLink) {
-        let wanted = metadata(for: link)
+    private mutating func run(_ link: TrampolineLink, isReturn: Bool = false) {
+        let wanted = metadata(for: link, isReturn: isReturn)
         if metadata != wanted {
-            assembler.mov(.at(.rbp, layout.metadata), immediate: Int32(bitPattern: wanted), .dword)
+            store(wanted, at: layout.metadata)
             metadata = wanted
         }
         if attachCookie != link.attachCookie {
-            if let short = Int32(exactly: Int64(bitPattern: link.attachCookie)) {
-                assembler.mov(.at(.rbp, layout.attachCookie), immediate: short)
-            } else {
-                assembler.mov64(.rax, link.attachCookie)
-                assembler.mov(.at(.rbp, layout.attachCookie), .rax)
-            }
+            store(link.attachCookie, at: layout.attachCookie)
             attachCookie = link.attachCookie
         }
         if link.usesTailCalls {
@@ -245,14 +251,10 @@ struct X86_64ImageBuilder {
         case .none:
             break
         }
-        assembler.mov(.at(.rbp, layout.metadata + 4), immediate: Int32.min, .dword)
         // A skip may have come from after any of the fmod_ret programs.
-        if !lists.fmodRet.isEmpty {
-            metadata = nil
-            attachCookie = nil
-        }
+        if !lists.fmodRet.isEmpty { attachCookie = nil }
         assembler.alu(.and, .rsp, immediate: -16)
-        for link in lists.exit { run(link) }
+        for link in lists.exit { run(link, isReturn: true) }
         assembler.lea(.rsp, .at(.rbp, layout.returnedBottom))
     }
 

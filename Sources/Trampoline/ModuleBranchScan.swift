@@ -44,7 +44,29 @@ package enum ModuleBranchScan {
     package static func shortBranches(
         in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>, except known: [Range<UInt64>]
     ) -> [Branch] {
-        guard interior.lowerBound >= base, let end = Int(exactly: interior.upperBound - base) else { return [] }
+        let hits = possibleShortBranches(in: text, base: base, into: interior).filter { hit in
+            !known.contains { $0.contains(hit.address) }
+        }
+        if hits.isEmpty { return [] }
+        guard let decoder = X86_64Decoder() else { return hits }
+        return hits.filter { mayStartInstruction(at: Int($0.address - base), of: text, decoder) }
+    }
+
+    /// Whether any bytes of `text` could be a branch into `interior`. If not, it need not be decoded.
+    static func mayBranch(_ text: [UInt8], base: UInt64, into interior: Range<UInt64>) -> Bool {
+        text.withUnsafeBytes { text in
+            if !possibleShortBranches(in: text, base: base, into: interior).isEmpty { return true }
+            var found = false
+            scan(text, base: base, from: 0) { found = found || interior.contains($0.target) }
+            return found
+        }
+    }
+
+    private static func possibleShortBranches(
+        in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>
+    ) -> [Branch] {
+        let end = Int(truncatingIfNeeded: interior.upperBound &- base)
+        guard abs(end) < 1 << 40 else { return [] }
         let first = max(0, end - 4 - 130)
         let last = min(text.count - 2, end + 130)
         guard first <= last else { return [] }
@@ -56,13 +78,9 @@ package enum ModuleBranchScan {
             let address = base + UInt64(offset)
             let distance = Int64(Int8(bitPattern: text[offset + 1]))
             let target = address &+ 2 &+ UInt64(bitPattern: distance)
-            if interior.contains(target), !known.contains(where: { $0.contains(address) }) {
-                hits.append(Branch(address: address, target: target, isCall: false))
-            }
+            if interior.contains(target) { hits.append(Branch(address: address, target: target, isCall: false)) }
         }
-        if hits.isEmpty { return [] }
-        guard let decoder = X86_64Decoder() else { return hits }
-        return hits.filter { mayStartInstruction(at: Int($0.address - base), of: text, decoder) }
+        return hits
     }
 
     /// Whether an instruction may start at an offset. Decoding falls into step with the real instructions
