@@ -262,7 +262,7 @@ extension ProcessEngine {
                 }
             }
             let isNew = function.image == nil
-            if let old = function.image, old.callsFunction { retiredImages.append(old) }
+            if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
             let image = try makeImage(of: function, isNew: isNew)
             function.image = image
             batch.functions[address] = function
@@ -400,6 +400,7 @@ extension ProcessEngine {
         function.lists.unlink(id: id)
         if function.lists.isEmpty {
             let displaced = function.displaced
+            if let unwind = displaced.unwind { retiredUnwinding.append(unwind) }
             try withStopped { engine, process throws(EngineError) in
                 try engine.restore([displaced], jumps: [displaced.patchAddress: before ?? []], in: &process)
             }
@@ -407,23 +408,24 @@ extension ProcessEngine {
             traced[address] = nil
             return
         }
-        if let old = function.image, old.callsFunction { retiredImages.append(old) }
+        if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
         let image = try makeImage(of: function, isNew: false)
         function.image = image
+        // The unwinder knows the new image before any call can enter it; until then the old one counts as retired.
+        traced[address] = function
+        try updateUnwinding()
         let jump = function.jump ?? []
         try withStopped { engine, _ throws(EngineError) in
             if try engine.read(jump.count, at: function.patchAddress) == before {
                 try engine.write(jump, at: function.patchAddress)
             }
         }
-        traced[address] = function
         try publishHeads()
-        try updateUnwinding()
     }
 
     /// Keeps what must be known of a function that is no longer traced.
     func retire(_ function: TracedFunction) {
-        if let image = function.image, image.callsFunction { retiredImages.append(image) }
+        if let image = function.image, image.callsFunction { retiredUnwinding.append(image.unwind) }
         retiredCounters.append((function.counters, function.image?.callsFunction ?? false))
         if let count = function.count, count.entered > 0 { retiredCounts.append(count) }
     }

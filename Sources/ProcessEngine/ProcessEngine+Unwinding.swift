@@ -38,7 +38,7 @@ extension ProcessEngine {
             if let image = function.image, image.callsFunction { entries.append(image.unwind) }
             if let displaced = function.displaced.unwind { entries.append(displaced) }
         }
-        entries += retiredImages.map(\.unwind)
+        entries += retiredUnwinding
         guard !entries.isEmpty else { return }
         entries.sort { $0.start < $1.start }
 

@@ -49,7 +49,7 @@ package actor ProcessEngine {
     var functions: FunctionTable
     var traced: [UInt64: TracedFunction] = [:]
     /// Images that were replaced while calls may be inside: they must stay known to unwinders.
-    var retiredImages: [TrampolineImage] = []
+    var retiredUnwinding: [UnwindEntry] = []
     var loadedPrograms = 0
     var nextLink = 0
     /// What was asked for by pattern, for libraries that come later.

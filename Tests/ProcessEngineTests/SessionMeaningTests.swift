@@ -76,6 +76,25 @@ struct SessionMeaningTests {
         #expect(try target.ask("throw 7") == "caught 7")
     }
 
+    @Test("Exceptions pass images that were rebuilt because a program was attached or detached")
+    func exceptionsAfterRelinking() async throws {
+        let target = try DrivenProcess(try Fixtures.target("throws.cpp"))
+        let session = try await Session(.process(target.pid))
+        try await session.load(try Fixtures.object("throws"))
+        let first = try #require(try await session.attach("around_thrower").links.first)
+        let second = try #require(try await session.attach("around_middle", to: "exe:thrower").links.first)
+        #expect(try target.ask("throw 5") == "caught 5")
+        #expect(try session.number("entries") == 2)
+        try await session.detach(first)
+        #expect(try target.ask("throw 6") == "caught 6")
+        #expect(try session.number("entries") == 3)
+        try await session.detach(second)
+        #expect(try target.ask("throw 7") == "caught 7")
+        #expect(try session.number("entries") == 3)
+        try await session.detach()
+        #expect(try target.ask("throw 8") == "caught 8")
+    }
+
     /// A verifier refuses such programs; until there is one, what they return has no effect.
     @Test("What fentry, fexit and session programs return changes nothing")
     func answers() async throws {
