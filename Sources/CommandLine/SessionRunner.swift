@@ -32,7 +32,8 @@ struct SessionRunner {
         try await session.resume()
         var status: ExitStatus?
         var executed: [String] = []
-        for try await event in session.events {
+        var events = session.events.makeAsyncIterator()
+        while let event = try await events.next() {
             switch event {
             case .exited(let exit):
                 status = exit
@@ -51,7 +52,8 @@ struct SessionRunner {
                 if try !handle(event) { _ = try await session.detach() }
             }
             if output.isBroken { _ = try await session.detach() }
-            if output.isTerminal { output.flush() }
+            // Nothing more is there at the moment: whoever reads a pipe gets what there is.
+            if !events.hasMore { output.flush() }
         }
         let summary = try await session.detach()
         atEnd(summary)
@@ -85,27 +87,34 @@ struct SessionRunner {
 
     /// What attaching did, on a terminal or where something was refused.
     func announce(_ attachment: Attachment) {
-        guard !options.quiet, !options.json else { return }
+        guard !options.quiet else { return }
+        if options.json {
+            output.line(
+                "{\"type\": \"attached\", \"pid\": \(session.processID), \"functions\": \(attachment.links.count), "
+                    + "\"refused\": \(attachment.refused.count)}")
+            output.flush()
+            return
+        }
         var byReason: [String: Int] = [:]
         for refusal in attachment.refused { byReason[refusal.reason, default: 0] += 1 }
         if output.isTerminal || !byReason.isEmpty {
-            output.remark("\(attachment.links.count) functions attached\(byReason.isEmpty ? "" : ", \(attachment.refused.count) refused")")
+            output.remark("\(counted(UInt64(attachment.links.count), "function")) attached\(byReason.isEmpty ? "" : ", \(attachment.refused.count) refused")")
         }
         output.flush()
     }
 
     /// The numbers at the end: calls, drops, refused functions with reasons.
     func summarize(_ summary: Summary, _ attachment: Attachment, printed: String? = nil) {
+        guard !options.quiet else { return }
         if options.json {
             output.line(JSONText.summary(summary, attachment))
             return
         }
-        guard !options.quiet else { return }
         let functions = summary.counts.filter { $0.entered > 0 }.count
-        output.remark("\(summary.calls) calls of \(functions) functions\(printed.map { ", \($0)" } ?? "")")
+        output.remark("\(counted(summary.calls, "call")) of \(counted(UInt64(functions), "function"))\(printed.map { ", \($0)" } ?? "")")
         let open = summary.counts.reduce(UInt64(0)) { $0 + $1.unreturned }
         if open > 0, open < 1 << 62 {
-            output.remark("\(open) calls did not return: still inside, or left by an exception, longjmp or the end")
+            output.remark("\(counted(open, "call")) did not return: still inside, or left by an exception, longjmp or the end")
         }
         for drop in summary.drops {
             output.line(output.styled("fsession: \(drop.count) records of '\(drop.map)' found no room and were dropped", .red))
@@ -125,6 +134,9 @@ struct SessionRunner {
         }
     }
 }
+
+/// `1 call`, `2 calls`.
+func counted(_ count: UInt64, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 
 /// Whether a signal came before.
 private final class Interrupted: Sendable {

@@ -99,6 +99,9 @@ public struct Events: AsyncSequence, Sendable {
             }
         }
 
+        /// Whether more events are at hand: the next one comes without waiting.
+        public var hasMore: Bool { position < batch.count }
+
         /// The next event, from no actor in particular.
         public mutating func next() async throws(SessionError) -> Event? { try await next(isolation: nil) }
 
