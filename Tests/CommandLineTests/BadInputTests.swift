@@ -60,7 +60,7 @@ import Testing
     @Test("no function matches: the nearest are named, and the command does not run")
     func noFunction() async throws {
         try await fails(["trace", "libc:wriite", "--", "echo", "hi"], "'libc:wriite'", "did you mean", "'write'")
-        try await fails(["trace", "libq:write", "--", "echo", "hi"], "did you mean 'libc:write'")
+        try await fails(["trace", "libq:write", "--", "echo", "hi"], "'libq'", "did you mean 'libc'?")
         try await fails(["trace", "libc:*xyzzy*", "--", "echo", "hi"], "fsession list")
         try await fails(["trace", ":", "--", "echo", "hi"], "MODULE:FUNCTION")
         try await fails(["list", "libc:wriite", "--", "echo", "hi"], "did you mean")
@@ -127,13 +127,14 @@ import Testing
             #include <stdio.h>
             #include <unistd.h>
             __attribute__((used, section(".gopclntab"))) char table[64] = { 1 };
-            int main(void) { sleep(1); puts("went on"); return 0; }
+            int main(void) { getchar(); puts("went on"); return 0; }
             """, in: folder)
         try await fails(["trace", "libc:write", "--", go], "Go program")
         try await fails(["list", "main", go], "Go program")
-        let target = try Running([go])
+        let target = try Running([go], input: nil)
         try await waitUntil("the target runs") { (try? String(contentsOfFile: "/proc/\(target.pid)/comm", encoding: .utf8)) == "program\n" }
         try await fails(["trace", "libc:write", "-p", "\(target.pid)"], "Go program")
+        target.closeInput()
         #expect(try await target.finish().output == "went on\n")
     }
 

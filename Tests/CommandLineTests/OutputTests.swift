@@ -80,6 +80,16 @@ import Testing
         #expect((1...4).contains(count))
     }
 
+    @Test("a command that becomes another program by exec: the output says that that one is not traced")
+    func exec() async throws {
+        let trace = try await Trace.of(["libc:write"], ["env", "sh", "-c", "echo undisturbed; sleep 1; exit 6"])
+        #expect(trace.finished.status == 6)
+        #expect(trace.finished.output == "undisturbed\n")
+        let executed = try #require(trace.lines.first { $0.type == "executed" })
+        #expect((executed.fields["path"] as? String)?.hasSuffix("sh") == true)
+        #expect(trace.calls.isEmpty)
+    }
+
     @Test("run prints what programs print, and --maps and --globals at the end")
     func runOutput() async throws {
         let folder = try Folder()
@@ -102,7 +112,7 @@ import Testing
         #expect(plain.status == 0)
         #expect(plain.output == "four\n")
         #expect(plain.errorLines.first == "fd 1: 5")
-        #expect(plain.errorLines.contains("map sizes (2 of 2)"))
+        #expect(plain.errorLines.contains("map sizes (1 of 2)"))
         #expect(plain.errorLines.contains { $0.hasPrefix("  ") && $0.hasSuffix("5") })
         #expect(plain.errorLines.contains("calls = 1"))
         #expect(plain.errorLines.last == "fsession: 1 call of 1 function")
