@@ -18,11 +18,7 @@ struct SessionRunner {
     func run(_ handle: (Event) throws -> Bool, atEnd: (Summary) -> Void) async throws {
         let session = self.session
         // A first signal ends the session; another one ends fsession.
-        let interrupted = Interrupted()
-        Interrupts.onEach { signal in
-            if interrupted.isSecond { Foundation.exit(128 + signal) }
-            Task { _ = try? await session.detach() }
-        }
+        Interrupts.onFirst { Task { _ = try? await session.detach() } }
         if let duration = options.duration {
             Task {
                 try await Task.sleep(nanoseconds: UInt64(duration * 1e9))
@@ -137,19 +133,6 @@ struct SessionRunner {
 
 /// `1 call`, `2 calls`.
 func counted(_ count: UInt64, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
-
-/// Whether a signal came before.
-private final class Interrupted: Sendable {
-    private let lock = NSLock()
-    private nonisolated(unsafe) var count = 0  // guarded by the lock
-
-    var isSecond: Bool {
-        lock.withLock {
-            count += 1
-            return count > 1
-        }
-    }
-}
 
 /// The status to end with.
 struct ExitWith: Error {

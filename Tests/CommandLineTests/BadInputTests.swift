@@ -85,7 +85,6 @@ import Testing
         ("SEC(\"fentry/libc:write\") int p(void *ctx) { *bpf_session_cookie(ctx) = 1; return 0; }", ["session"]),
         ("SEC(\"fexit/libc:vfork\") int p(void *ctx) { return 0; }", ["vfork"]),
         ("SEC(\"fsession/libc:wriite\") int p(void *ctx) { return 0; }", ["did you mean"]),
-        ("SEC(\"fsession/libc:write\") int p(void *ctx) { bpf_probe_write_user((void *)8, \"x\", 1); return 0; }", ["--allow-write"]),
     ] as [(String, [String])])
     func objects(source: String, words: [String]) async throws {
         let folder = try Folder()
