@@ -44,16 +44,24 @@ enum Main {
             fail(error.description)
         } catch {
             let status = FSessionCommand.exitCode(for: error)
+            if !status.isSuccess { fail(usage(error), status: 2) }
             let message = FSessionCommand.fullMessage(for: error)
-            let stream = status.isSuccess ? FileHandle.standardOutput : FileHandle.standardError
-            if !message.isEmpty { stream.write(Data((message + "\n").utf8)) }
-            exit(status.isSuccess ? 0 : 2)
+            if !message.isEmpty { FileHandle.standardOutput.write(Data((message + "\n").utf8)) }
+            exit(0)
         }
     }
 
-    private static func fail(_ text: String) -> Never {
+    /// Wrong usage in one line: what is wrong, and where help is.
+    private static func usage(_ error: any Error) -> String {
+        let text = FSessionCommand.message(for: error).split(separator: "\n").map(String.init).joined(separator: " ")
+        let names = FSessionCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
+        let command = CommandLine.arguments.dropFirst().first.flatMap { names.contains($0) ? " " + $0 : nil } ?? ""
+        return "\(text.hasSuffix(".") ? String(text.dropLast()) : text); see 'fsession\(command) --help'"
+    }
+
+    private static func fail(_ text: String, status: Int32 = 1) -> Never {
         FileHandle.standardError.write(Data("fsession: \(text)\n".utf8))
-        exit(1)
+        exit(status)
     }
 }
 

@@ -5,18 +5,44 @@ import Foundation
 ///
 /// They are caught, not blocked or ignored: a launched command starts with the dispositions that fsession had.
 enum Interrupts {
-    /// Starts catching. Must come before threads are started that are to be interrupted.
+    private static let state = State()
+
+    /// Starts catching. A signal that comes before there is a session to end waits for it. Only a third Ctrl-C ends
+    /// fsession whatever it is doing: its code may stay in the process then, until the next fsession takes it out.
     static func catchAll() {
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { fs_signal_catch(signal) }
-    }
-
-    /// Calls `action` for each signal caught, on a thread of its own.
-    static func onEach(_ action: @escaping @Sendable (Int32) -> Void) {
         Thread.detachNewThread {
             while true {
                 let signal = fs_signal_next()
-                if signal > 0, signal != SIGPIPE { action(signal) }
+                if signal > 0, signal != SIGPIPE { state.take(signal) }
             }
+        }
+    }
+
+    /// Calls `action` at the first signal, on a thread of its own; at once if it came before.
+    static func onFirst(_ action: @escaping @Sendable () -> Void) { state.set(action) }
+
+    private final class State: Sendable {
+        private let lock = NSLock()
+        // Both guarded by the lock.
+        private nonisolated(unsafe) var action: (@Sendable () -> Void)?
+        private nonisolated(unsafe) var count = 0
+
+        func take(_ signal: Int32) {
+            let (count, action) = lock.withLock {
+                count += 1
+                return (count, self.action)
+            }
+            if count > 2, signal == SIGINT { exit(128 + signal) }
+            action?()
+        }
+
+        func set(_ action: @escaping @Sendable () -> Void) {
+            let came = lock.withLock {
+                self.action = action
+                return count > 0
+            }
+            if came { action() }
         }
     }
 }

@@ -49,7 +49,7 @@ struct ListCommand: AsyncParsableCommand {
             if function.refusal == nil { traceable += 1 }
             output.line(json ? Self.json(function) : Self.text(function, output))
         }
-        if !json { output.line(output.styled("\(traceable) of \(functions.count) functions can be traced", .faint)) }
+        if !json { output.line(output.styled("\(traceable) of \(counted(UInt64(functions.count), "function")) can be traced", .faint)) }
         output.flush()
     }
 

@@ -70,7 +70,7 @@ struct RunCommand: AsyncParsableCommand {
         } atEnd: { summary in
             if maps { showMaps(session, output) }
             if globals { showGlobals(session, output) }
-            runner.summarize(summary, attachment, printed: recordCount > 0 ? "\(recordCount) records" : nil)
+            runner.summarize(summary, attachment, printed: recordCount > 0 ? counted(UInt64(recordCount), "record") : nil)
         }
     }
 

@@ -17,8 +17,8 @@ struct SessionRunner {
     /// - Parameter handle: prints an event; false ends the session.
     func run(_ handle: (Event) throws -> Bool, atEnd: (Summary) -> Void) async throws {
         let session = self.session
-        // Detaching ends the events; a signal never ends fsession while its code is in the process.
-        Interrupts.onEach { _ in Task { _ = try? await session.detach() } }
+        // Detaching ends the events.
+        Interrupts.onFirst { Task { _ = try? await session.detach() } }
         if let duration = options.duration {
             Task {
                 try await Task.sleep(nanoseconds: UInt64(duration * 1e9))
@@ -56,7 +56,8 @@ struct SessionRunner {
                 isOver = true
                 _ = try await session.detach()
             }
-            if output.isTerminal || !events.hasBufferedEvents { output.flush() }
+            // Nothing more is there at the moment: whoever reads a pipe gets what there is.
+            if !events.hasMore { output.flush() }
         }
         let summary = try await session.detach()
         atEnd(summary)
@@ -91,27 +92,34 @@ struct SessionRunner {
 
     /// What attaching did, on a terminal or where something was refused.
     func announce(_ attachment: Attachment) {
-        guard !options.quiet, !options.json else { return }
+        guard !options.quiet else { return }
+        if options.json {
+            output.line(
+                "{\"type\": \"attached\", \"pid\": \(session.processID), \"functions\": \(attachment.links.count), "
+                    + "\"refused\": \(attachment.refused.count)}")
+            output.flush()
+            return
+        }
         var byReason: [String: Int] = [:]
         for refusal in attachment.refused { byReason[refusal.reason, default: 0] += 1 }
         if output.isTerminal || !byReason.isEmpty {
-            output.remark("\(attachment.links.count) functions attached\(byReason.isEmpty ? "" : ", \(attachment.refused.count) refused")")
+            output.remark("\(counted(UInt64(attachment.links.count), "function")) attached\(byReason.isEmpty ? "" : ", \(attachment.refused.count) refused")")
         }
         output.flush()
     }
 
     /// The numbers at the end: calls, drops, refused functions with reasons.
     func summarize(_ summary: Summary, _ attachment: Attachment, printed: String? = nil) {
+        guard !options.quiet else { return }
         if options.json {
             output.line(JSONText.summary(summary, attachment))
             return
         }
-        guard !options.quiet else { return }
         let functions = summary.counts.filter { $0.entered > 0 }.count
-        output.remark("\(summary.calls) calls of \(functions) functions\(printed.map { ", \($0)" } ?? "")")
+        output.remark("\(counted(summary.calls, "call")) of \(counted(UInt64(functions), "function"))\(printed.map { ", \($0)" } ?? "")")
         let open = summary.counts.reduce(UInt64(0)) { $0 + $1.unreturned }
         if open > 0, open < 1 << 62 {
-            output.remark("\(open) calls did not return: still inside, or left by an exception, longjmp or the end")
+            output.remark("\(counted(open, "call")) did not return: still inside, or left by an exception, longjmp or the end")
         }
         for drop in summary.drops {
             output.line(output.styled("fsession: \(drop.count) records of '\(drop.map)' found no room and were dropped", .red))
@@ -131,6 +139,9 @@ struct SessionRunner {
         }
     }
 }
+
+/// `1 call`, `2 calls`.
+func counted(_ count: UInt64, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 
 /// The status to end with.
 struct ExitWith: Error {

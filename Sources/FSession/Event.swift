@@ -99,8 +99,8 @@ public struct Events: AsyncSequence, Sendable {
             }
         }
 
-        /// Whether an event is at hand, so that `next` will not wait.
-        public var hasBufferedEvents: Bool { position < batch.count }
+        /// Whether more events are at hand: the next one comes without waiting.
+        public var hasMore: Bool { position < batch.count }
 
         /// The next event, from no actor in particular.
         public mutating func next() async throws(SessionError) -> Event? { try await next(isolation: nil) }

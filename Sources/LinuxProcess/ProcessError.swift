@@ -58,7 +58,7 @@ extension ProcessError: CustomStringConvertible {
         case .endedBeforeEntry(let path, let status):
             "\(path) ended before its first instruction (\(status)); nothing was traced"
         case .noSuchProcess(let pid):
-            "no process \(pid)"
+            "no process \(pid): it has ended, or the number is wrong; 'pgrep -l NAME' shows what runs"
         case .notAProcess(let thread, let process):
             "\(thread) is a thread of process \(process); use \(process)"
         case .ownProcess:

@@ -53,7 +53,7 @@ package final class EventReader: Sendable {
         try BlockingThread.start("fsession-reader") { self.run(everyTenth) }
     }
 
-    /// Reads what is still there, then ends the thread.
+    /// Reads what is still there, then ends the thread. Who detaches and the target's end may both ask for it.
     func stop() async {
         await withCheckedContinuation { continuation in
             let now = state.withLock { state -> Bool in

@@ -59,7 +59,7 @@ import Testing
     func notBPF() throws {
         let native = try [UInt8](Data(contentsOf: URL(fileURLWithPath: "/usr/bin/env")))
         #expect(complaint(native).hasPrefix("x.o is not a BPF object (machine "))
-        #expect(complaint(Array("hello".utf8)) == "x.o is not an ELF file")
+        #expect(complaint(Array("hello".utf8)) == "x.o is not an ELF file; an object is made with clang -target bpf -O2 -g -c")
         let good = try compileBPF(Self.program)
         #expect(complaint(Array(good[..<200])).hasPrefix("x.o is truncated: the section header table ends at"))
     }

@@ -16,6 +16,7 @@ package enum ObjectError: Error, Hashable, Sendable, CustomStringConvertible {
 
     private var text: String {
         switch self {
+        case .elf(.notELF(let name)): "\(name) is not an ELF file; an object is made with clang -target bpf -O2 -g -c"
         case .elf(let error): error.description
         case .btf(let name, let error): "\(name): \(error)"
         case .notBPF(let name, let found):
