@@ -11,7 +11,7 @@ struct HardTests {
             compiler == "static"
             ? try HardProgram.cxx(HardProgram.exceptions, compiler: "g++", ["-O1", "-static"])
             : try HardProgram.cxx(HardProgram.exceptions, compiler: compiler, ["-O1"])
-        guard let program else { return }
+        guard let program else { throw HardProgram.Failure(text: "there is no \(compiler)") }
         for pattern in ["exe:middle", "exe:*"] {
             let result = try program.traced(pattern)
             #expect(result.output == "caught 200 destroyed 1500\n", "\(pattern)")
