@@ -125,12 +125,22 @@ import TrampolineFunctions
         #expect(entry.code == [0xE9] + rel32(0x48_0000, Self.far + 5))
         entry = try displace([0x0F, 0x8F] + rel32(0x48_0000, Self.base + 6) + rest)
         #expect(Array(entry.code.prefix(6)) == [0x0F, 0x8F] + rel32(0x48_0000, Self.far + 6))
+        // A call returns to where it would have: push, the upper half by mov, jmp.
+        func pushed(_ address: UInt64) -> [UInt8] {
+            let bytes = (0..<8).map { UInt8(truncatingIfNeeded: address >> (8 * UInt64($0))) }
+            return [0x68] + bytes[..<4] + [0xC7, 0x44, 0x24, 0x04] + bytes[4...]
+        }
         entry = try displace([0xE8] + rel32(0x48_0000, Self.base + 5) + rest)
-        #expect(
-            entry.code == [0xE8] + rel32(0x48_0000, Self.far + 5) + [0xE9] + rel32(Self.base + 5, Self.far + 10))
+        #expect(entry.code == pushed(Self.base + 5) + [0xE9] + rel32(0x48_0000, Self.far + 18))
+        // call *rax; call *8(rbx); through the stack pointer there is no way.
+        entry = try displace([0x50, 0x50, 0x50, 0xFF, 0xD0] + rest)
+        #expect(entry.code == [0x50, 0x50, 0x50] + pushed(Self.base + 5) + [0xFF, 0xE0])
+        entry = try displace([0x50, 0x50, 0xFF, 0x53, 0x08] + rest)
+        #expect(entry.code == [0x50, 0x50] + pushed(Self.base + 5) + [0xFF, 0x63, 0x08])
+        #expect(throws: DisplacementError.self) { try displace([0x50, 0xFF, 0x54, 0x24, 0x08] + rest) }
         // A call of padding prefixes, as of __tls_get_addr.
         entry = try displace([0x66, 0x66, 0x48, 0xE8] + rel32(0x48_0000, Self.base + 8) + rest)
-        #expect(Array(entry.code.prefix(5)) == [0xE8] + rel32(0x48_0000, Self.far + 5))
+        #expect(entry.code == pushed(Self.base + 8) + [0xE9] + rel32(0x48_0000, Self.far + 18))
         // jrcxz and loop have no long form.
         entry = try displace([0xE3, 0x30, 0x50, 0x50, 0x50] + rest)
         #expect(Array(entry.code.prefix(9)) == [0xE3, 0x02, 0xEB, 0x05, 0xE9] + rel32(target, Self.far + 9))
