@@ -29,11 +29,11 @@ enum Interrupts {
         private nonisolated(unsafe) var count = 0
 
         func take(_ signal: Int32) {
-            let (count, action) = lock.withLock {
+            let (number, action) = lock.withLock {
                 count += 1
                 return (count, self.action)
             }
-            if count > 2, signal == SIGINT { exit(128 + signal) }
+            if number > 2, signal == SIGINT { exit(128 + signal) }
             action?()
         }
 
