@@ -28,7 +28,15 @@ final class HardProgram {
         return try HardProgram(source, suffix: "cpp", compiler: compiler, options)
     }
 
-    func start() throws -> Running { try Running(path, []) }
+    /// Starts the program and waits until its libraries are there.
+    func start() throws -> Running {
+        let running = try Running(path, [])
+        let maps = "/proc/\(running.pid)/maps"
+        _ = HardProgram.wait {
+            (try? String(contentsOfFile: maps, encoding: .utf8)).map { $0.contains(path) && $0.contains("libc.so") } ?? false
+        }
+        return running
+    }
 
     func traced(_ pattern: String) throws -> (output: String, status: Int32, trace: String) {
         let trace = folder + "/trace"

@@ -1,3 +1,4 @@
+import FSession
 import Foundation
 import Testing
 
@@ -28,31 +29,37 @@ struct HardTests {
         #expect(result.trace.contains("main("))
     }
 
-    @Test("A function that another one enters by a branch stays whole after that one has been patched")
-    func secondSession() throws {
+    @Test("A function that another one enters by a branch is refused, also after that one has been patched")
+    func enteredByBranch() async throws {
         let program = try #require(try HardProgram.c(HardProgram.entered, ["-O1"]))
         let target = try program.start()
         defer { target.end() }
-        let first = try HardProgram.fsession(["trace", "-q", "-o", program.folder + "/first", "-p", "\(target.pid)", "exe:front"])
-        defer { first.end() }
-        try #require(HardProgram.wait { (try? String(contentsOfFile: program.folder + "/first", encoding: .utf8))?.contains("front(") == true })
+        let session = try await Session(.process(target.pid))
+        try await session.trace(["exe:front"])
         // Its jump into `back` is in the moved entry now.
-        let second = try HardProgram.fsession(["trace", "-o", program.folder + "/second", "-p", "\(target.pid)", "--limit", "1", "exe:back"])
-        #expect(second.finish() == 1)
-        #expect(second.errors.contains("a branch"), "\(second.errors)")
+        await #expect(throws: SessionError.self) { try await session.trace(["exe:back"]) }
         #expect(target.isRunning)
-        first.interrupt()
-        #expect(first.finish() == 0)
-        let maps = try String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8)
-        let lines = maps.split(separator: "\n")
-        #expect(!lines.contains { $0.contains("memfd:") }, "\(maps)")
-        // Code of no file: five fields, no path.
-        #expect(!lines.contains { $0.contains(" r-xp ") && $0.split(separator: " ").count < 6 }, "\(maps)")
+        try await session.detach()
+        try Self.expectNothingLeft(in: target.pid)
         #expect(target.isRunning)
     }
 
-    @Test("The target runs on when fsession is killed")
-    func killedController() throws {
+    @Test("A second session in one process is refused while the first one lives")
+    func secondSession() async throws {
+        let program = try #require(try HardProgram.c(HardProgram.entered, ["-O1"]))
+        let target = try program.start()
+        defer { target.end() }
+        let first = try await Session(.process(target.pid))
+        try await first.trace(["exe:front"])
+        let second = try HardProgram.fsession(["trace", "-p", "\(target.pid)", "exe:front"])
+        #expect(second.finish() == 1)
+        #expect(second.errors.contains("is traced by another fsession"), "\(second.errors)")
+        try await first.detach()
+        #expect(target.isRunning)
+    }
+
+    @Test("The target runs on when fsession is killed, and the next fsession takes out what it left")
+    func killedController() async throws {
         let program = try #require(try HardProgram.c(HardProgram.entered, ["-O1"]))
         let target = try program.start()
         defer { target.end() }
@@ -60,9 +67,19 @@ struct HardTests {
         let first = try HardProgram.fsession(["trace", "-q", "-o", file, "-p", "\(target.pid)", "exe:front"])
         try #require(HardProgram.wait { (try? String(contentsOfFile: file, encoding: .utf8))?.contains("front(") == true })
         first.end()
-        let second = try HardProgram.fsession(["trace", "-o", program.folder + "/again", "-p", "\(target.pid)", "--limit", "1", "exe:front"])
-        #expect(second.finish() == 1)
-        #expect(second.errors.contains("another fsession"), "\(second.errors)")
+        let again = program.folder + "/again"
+        let second = try HardProgram.fsession(["trace", "-o", again, "-p", "\(target.pid)", "--limit", "3", "exe:front"])
+        #expect(second.finish() == 0)
+        let text = try String(contentsOfFile: again, encoding: .utf8)
+        #expect(text.contains("an earlier fsession") && text.contains("front("), "\(text)")
         #expect(target.isRunning)
+    }
+
+    private static func expectNothingLeft(in pid: Int32) throws {
+        let maps = try String(contentsOfFile: "/proc/\(pid)/maps", encoding: .utf8)
+        let lines = maps.split(separator: "\n")
+        #expect(!lines.contains { $0.contains("memfd:") }, "\(maps)")
+        // Code of no file: five fields, no path.
+        #expect(!lines.contains { $0.contains(" r-xp ") && $0.split(separator: " ").count < 6 }, "\(maps)")
     }
 }
