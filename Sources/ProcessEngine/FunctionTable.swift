@@ -65,6 +65,9 @@ struct FunctionTable {
         return ModuleName.matches(glob, path: module.path, soname: module.soname)
     }
 
+    /// Whether a module of that name is loaded.
+    func hasModule(_ glob: Glob) -> Bool { entries.values.contains { matches($0.module, glob) } }
+
     // MARK: - Functions
 
     private mutating func symbols(of path: String) -> ModuleSymbols? {

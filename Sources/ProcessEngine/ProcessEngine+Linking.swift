@@ -48,6 +48,13 @@ extension ProcessEngine {
         batch.noExits = try reasonAgainstExits()
         for request in requests {
             let matches = functions.matching(request.pattern, onlyIn: modules)
+            if matches.isEmpty, modules == nil, isAwaited(request.pattern) {
+                batch.waits = true
+                queue.append([
+                    .warning("\(request.pattern.module?.text ?? "") is not loaded; its functions are traced when it is")
+                ])
+                continue
+            }
             if matches.isEmpty, modules == nil {
                 throw functions.nothingMatches(request.pattern)
             }
@@ -78,6 +85,14 @@ extension ProcessEngine {
         return LinkReport(linked: batch.linked, refused: batch.refused)
     }
 
+    /// Whether a pattern names a library that is not loaded, but may be later.
+    private func isAwaited(_ pattern: FunctionPattern) -> Bool {
+        guard let module = pattern.module, !functions.hasModule(module), functions.libraryNotification != nil else {
+            return false
+        }
+        return InstalledLibraries.contains(module)
+    }
+
     /// The most frequent reasons, with their counts.
     static func summarize(_ reasons: [String]) -> [String] {
         Dictionary(grouping: reasons) { $0 }.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.prefix(3)
@@ -93,6 +108,8 @@ extension ProcessEngine {
             var program: String
         }
 
+        /// Some of what was asked for is in a library that is not loaded yet.
+        var waits = false
         /// Why no function's exit can be seen in this process.
         var noExits: String?
         /// Functions with links to add, by address.
@@ -241,7 +258,7 @@ extension ProcessEngine {
     private func checkSomethingIsLeft(
         _ requests: [StandingRequest], _ batch: LinkBatch, _ modules: Set<String>?
     ) throws(EngineError) {
-        guard modules == nil, batch.linked.isEmpty else { return }
+        guard modules == nil, batch.linked.isEmpty, !batch.waits else { return }
         throw .allRefused(
             pattern: requests.map(\.pattern.description).joined(separator: " "),
             reasons: Self.summarize(batch.refused.map(\.reason)))
@@ -327,6 +344,7 @@ extension ProcessEngine {
 
     /// Stops the target for a moment and lets the functions' entries jump to their new images.
     func publish(_ batch: inout LinkBatch, updatesUnwinding: Bool = true) throws(EngineError) {
+        if batch.order.isEmpty { return }
         let busy = try withStopped { [batch] engine, process throws(EngineError) -> [UInt64: String] in
             guard engine.isOurs else {
                 throw .target(

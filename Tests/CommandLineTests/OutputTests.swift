@@ -127,7 +127,7 @@ import Testing
     /// A process that writes a number to its stdout again and again.
     private static func counter() throws -> Running {
         try Running(
-            ["/usr/bin/python3", "-u", "-c", "import os, time\nfor i in range(3000):\n os.write(1, b'%d\\n' % i)\n time.sleep(0.01)"])
+            ["/usr/bin/python3", "-u", "-c", "import os, time\nfor i in range(60000):\n os.write(1, b'%d\\n' % i)\n time.sleep(0.01)"])
     }
 
     /// It goes on: its count gets larger, and nothing of us is left in it.
