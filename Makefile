@@ -2,11 +2,10 @@
 SWIFT ?= swift
 BUILD = .build/release
 FSESSION = $(BUILD)/fsession
-SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What the build needs, and the programs that the demo and the tests trace.
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
-TRACED_PACKAGES = openssl sqlite3 python3-minimal git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql
+TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql
 
 # Tests that wait for processes have the machine for themselves; the others keep its cores busy.
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests

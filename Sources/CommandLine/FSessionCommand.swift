@@ -12,7 +12,7 @@ struct FSessionCommand: AsyncParsableCommand {
             A FUNCTION is named as FUNCTION or MODULE:FUNCTION, with shell patterns in both. MODULE is a path, a \
             file name (libz.so.1), its stem (libz), or exe for the executable itself. Examples:
 
-              fsession trace 'libz:deflate*' -- gzip -k file
+              fsession trace libc:write -- gzip -k file
               fsession trace malloc --limit 20 -p 4711
               fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
               fsession list 'libcrypto:EVP_*' /usr/bin/openssl

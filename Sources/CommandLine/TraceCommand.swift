@@ -10,7 +10,7 @@ struct TraceCommand: AsyncParsableCommand {
             and results have their types and names where the module has debug information; else the first words \
             are shown as numbers.
 
-              fsession trace 'libz:deflate*' -- gzip -k file
+              fsession trace libc:write -- gzip -k file
               fsession trace --limit 10 malloc free -p 4711
             """)
 

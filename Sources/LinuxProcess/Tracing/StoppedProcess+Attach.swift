@@ -4,7 +4,9 @@ import Glibc
 extension StoppedProcess {
     /// Stops a running process: PTRACE_SEIZE and PTRACE_INTERRUPT for every thread, until there is no new one.
     package static func attach(_ pid: pid_t) throws(ProcessError) -> StoppedProcess {
-        LateThreads.release()
+        // Threads of an earlier stop that are still to be let go would look like another tracer's.
+        let deadline = clinux_monotonic() + 10_000_000_000
+        while LateThreads.release(of: pid), clinux_monotonic() < deadline { usleep(1000) }
         try checkTraceable(pid)
         let tracees = try seizeAll(of: pid, seized: [])
         do {

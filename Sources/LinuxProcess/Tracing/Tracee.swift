@@ -140,8 +140,10 @@ struct Tracee {
         try waitUntilInterrupted(milliseconds: milliseconds)
     }
 
-    /// Waits for the PTRACE_EVENT_STOP of an interrupt; delivers the signals that come before it.
+    /// Waits for the PTRACE_EVENT_STOP of an interrupt; delivers the signals that come before it. A thread that
+    /// waits uninterruptibly is given so much time, one that only finds no processor more of it.
     func waitUntilInterrupted(milliseconds: UInt64) throws(ProcessError) {
+        var extensions = 4
         while true {
             switch wait(milliseconds: milliseconds) {
             case .interrupted: return
@@ -151,10 +153,16 @@ struct Tracee {
                 try interrupt()
                 try resume()
             case .ended: throw .ended(pid: process)
-            case .late: throw .threadDoesNotStop(pid: process, thread: id, detail: waitDetail)
+            case .late:
+                extensions -= 1
+                if extensions > 0, isRunnable { continue }
+                throw .threadDoesNotStop(pid: process, thread: id, detail: waitDetail)
             }
         }
     }
+
+    /// Whether it would run if it had a processor.
+    private var isRunnable: Bool { (try? ProcessStatus(thread: id, of: process))?.state == .running }
 
     /// Where in the kernel the thread waits.
     var waitDetail: String {

@@ -101,6 +101,13 @@ enum LateThreads {
         late.withLock { $0[tracer, default: [:]][thread.id] = thread }
     }
 
+    /// Lets go what has stopped by now; true while some of that process are left.
+    static func release(of process: pid_t) -> Bool {
+        guard release() else { return false }
+        let tracer = clinux_thread_id()
+        return late.withLock { $0[tracer]?.values.contains { $0.process == process } ?? false }
+    }
+
     /// Lets go those of the calling thread that have stopped by now; true while some are left.
     @discardableResult
     static func release() -> Bool {
