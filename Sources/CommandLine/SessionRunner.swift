@@ -117,7 +117,7 @@ struct SessionRunner {
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count
         output.remark("\(counted(summary.calls, "call")) of \(counted(UInt64(functions), "function"))\(printed.map { ", \($0)" } ?? "")")
-        let open = summary.counts.reduce(UInt64(0)) { $0 + $1.unreturned }
+        let open = summary.counts.reduce(UInt64(0)) { $0 &+ $1.unreturned }
         if open > 0, open < 1 << 62 {
             output.remark("\(counted(open, "call")) did not return: still inside, or left by an exception, longjmp or the end")
         }

@@ -16,8 +16,8 @@ import Synchronization
 /// let summary = try await session.detach()
 /// ```
 ///
-/// A session that goes away without ``detach()`` is detached when the process that holds it ends; the
-/// target is unharmed either way, but only ``detach()`` gives its memory back.
+/// Detach in the end. A session that goes away without ``detach()`` leaves its programs in the target: they run
+/// on, unheard, until the target ends or the next session on it takes them out.
 public final class Session: Sendable {
     private let engine: ProcessEngine
     private let loaded = Mutex<[LoadedObject]>([])
@@ -209,7 +209,7 @@ public struct Summary: Sendable {
     public let keptCode: Bool
 
     /// Calls of all functions.
-    public var calls: UInt64 { counts.reduce(0) { $0 + $1.entered } }
+    public var calls: UInt64 { counts.reduce(0) { $0 &+ $1.entered } }
 
     init(_ summary: EngineSummary) {
         counts = summary.counts.map {

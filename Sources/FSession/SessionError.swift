@@ -32,7 +32,7 @@ public struct SessionError: Error, Sendable, CustomStringConvertible {
     init(_ error: EngineError) {
         let code: Code =
             switch error {
-            case .controller, .target: .target
+            case .controller, .target, .unopened: .target
             case .program, .map: .program
             case .noFunction, .noModule: .noFunction
             case .allRefused: .refused

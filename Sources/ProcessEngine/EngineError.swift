@@ -17,6 +17,8 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
     case noModule(name: String, nearest: [String], loaded: [String])
     /// Functions match, but none of them can be traced.
     case allRefused(pattern: String, reasons: [String])
+    /// The target cannot be opened at all; the text says why.
+    case unopened(String)
     /// A request that makes no sense as it stands.
     case request(String)
 
@@ -44,7 +46,7 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
             }
         case .allRefused(let pattern, let reasons):
             "no function that matches '\(pattern)' can be traced: \(reasons.joined(separator: "; "))"
-        case .request(let text):
+        case .unopened(let text), .request(let text):
             text
         }
     }

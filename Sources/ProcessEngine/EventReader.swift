@@ -82,7 +82,8 @@ package final class EventReader: Sendable {
                 rings.append(ring)
             }
             var found = 0
-            if stopping || queue.backlog < EventReader.backlogLimit {
+            let isBehind = queue.backlog >= EventReader.backlogLimit
+            if stopping || !isBehind {
                 for index in rings.indices { found += drain(&rings[index]) }
                 lost.store(rings.reduce(0) { $0 + $1.reader.abandoned + $1.reader.corrupt }, ordering: .relaxed)
             }
@@ -92,7 +93,11 @@ package final class EventReader: Sendable {
                 lastTick = now
                 everyTenth()
             }
-            if found == 0 { wait(&rings) }
+            if isBehind {
+                usleep(1000)
+            } else if found == 0 {
+                wait(&rings)
+            }
         }
         let waiters = state.withLock { state in
             state.stopped = true

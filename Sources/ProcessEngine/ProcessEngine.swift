@@ -226,7 +226,7 @@ package actor ProcessEngine {
 
 extension EngineError {
     static func opening(_ pid: Int32, _ error: ProcessError) -> EngineError {
-        .request("\(error)")
+        .unopened("\(error)")
     }
 }
 
@@ -246,7 +246,7 @@ private actor Launcher {
             held.put(process)
             return pid
         } catch {
-            throw .request("\(error)")
+            throw .unopened("\(error)")
         }
     }
 }
