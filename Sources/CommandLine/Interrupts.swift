@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import Synchronization
 
 /// SIGINT, SIGTERM and SIGHUP end a session cleanly; SIGPIPE does nothing, the write says it.
 ///
@@ -23,24 +24,21 @@ enum Interrupts {
     static func onFirst(_ action: @escaping @Sendable () -> Void) { state.set(action) }
 
     private final class State: Sendable {
-        private let lock = NSLock()
-        // Both guarded by the lock.
-        private nonisolated(unsafe) var action: (@Sendable () -> Void)?
-        private nonisolated(unsafe) var count = 0
+        private let state = Mutex<(action: (@Sendable () -> Void)?, count: Int)>((nil, 0))
 
         func take(_ signal: Int32) {
-            let (number, action) = lock.withLock {
-                count += 1
-                return (count, self.action)
+            let (action, number) = state.withLock { state -> ((@Sendable () -> Void)?, Int) in
+                state.count += 1
+                return (state.action, state.count)
             }
             if number > 2, signal == SIGINT { exit(128 + signal) }
             action?()
         }
 
         func set(_ action: @escaping @Sendable () -> Void) {
-            let came = lock.withLock {
-                self.action = action
-                return count > 0
+            let came = state.withLock { state -> Bool in
+                state.action = action
+                return state.count > 0
             }
             if came { action() }
         }

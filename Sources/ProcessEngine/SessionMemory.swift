@@ -94,7 +94,9 @@ extension MapDefinition {
         var why: UnsafePointer<CChar>?
         let size = fs_map_size(&specification, &why)
         guard size > 0 else {
-            throw .map(name: name, because: why.map { String(cString: $0) } ?? "its type is not supported in a process")
+            throw .map(
+                name: name,
+                because: "\(type.kernelName): \(why.map { String(cString: $0) } ?? "unsupported"); docs/helpers.md lists the map types of a process")
         }
         guard size <= 16 << 30 else {
             throw .map(name: name, because: "it takes \(size >> 20) MiB; use fewer or smaller entries")
