@@ -13,7 +13,11 @@ FS_INLINE u32 current_process(struct fs_state *state) {
     u32 process = cache ? __atomic_load_n(cache, __ATOMIC_RELAXED) : 0;
     if (FS_LIKELY(process != 0)) return process;
     process = (u32)system_call(SYSTEM_CALL_GETPID, 0, 0, 0, 0, 0, 0);
-    if (cache) __atomic_store_n(cache, process, __ATOMIC_RELAXED);
+    // The child of a vfork runs in its parent's memory, with its parent's thread block: what it is must not be
+    // remembered for the parent. It is told by its thread id, which is not the one in the block.
+    if (cache && state->thread_id_offset != 0
+        && (u32)system_call(SYSTEM_CALL_GETTID, 0, 0, 0, 0, 0, 0) == current_thread(state))
+        __atomic_store_n(cache, process, __ATOMIC_RELAXED);
     return process;
 }
 
