@@ -3,7 +3,7 @@ import Foundation
 /// A program compiled for a test, in a folder of its own.
 final class HardProgram {
     let folder: String
-    private var path: String { folder + "/program" }
+    var path: String { folder + "/program" }
 
     private init(_ source: String, suffix: String, compiler: String, _ options: [String]) throws {
         folder = NSTemporaryDirectory() + "fsession-hard-\(UUID().uuidString)"
@@ -160,6 +160,27 @@ final class HardProgram {
         """
 
     /// `front` begins with a branch to the second instruction of `back`, as mempcpy does with memcpy.
+    /// Spawns three children, which share its memory until they execute, and prints its process id.
+    static let spawns = #"""
+        #include <spawn.h>
+        #include <stdio.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        extern char **environ;
+        __attribute__((noinline)) int after(int x) { __asm__ volatile(""); return x + 1; }
+        int main(void) {
+            char *arguments[] = { "/bin/true", NULL };
+            int sum = 0;
+            for (int i = 0; i < 3; i++) {
+                pid_t child;
+                if (posix_spawn(&child, "/bin/true", NULL, NULL, arguments, environ) == 0) waitpid(child, NULL, 0);
+                sum += after(i);
+            }
+            printf("%d\n", getpid());
+            return sum == 6 ? 0 : 1;
+        }
+        """#
+
     static let entered = """
         #include <unistd.h>
         #include <stdlib.h>

@@ -75,6 +75,18 @@ struct HardTests {
         #expect(target.isRunning)
     }
 
+    @Test("Children of posix_spawn leave no trace in their parent's records, and each program they execute is named")
+    func spawnedChildren() throws {
+        let program = try #require(try HardProgram.c(HardProgram.spawns, ["-O1"]))
+        let file = program.folder + "/spawns"
+        let run = try HardProgram.fsession(["trace", "-o", file, "--json", "exe:after", "--", program.path])
+        #expect(run.finish() == 0)
+        let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+        let own = "\"pid\": \(run.output.split(separator: "\n").first ?? "?"),"
+        #expect(lines.filter { $0.contains("\"call\"") && $0.contains(own) }.count == 3, "\(lines)")
+        #expect(lines.filter { $0.contains("\"executing\"") && $0.contains("/bin/true") }.count == 3, "\(lines)")
+    }
+
     private static func expectNothingLeft(in pid: Int32) throws {
         let maps = try String(contentsOfFile: "/proc/\(pid)/maps", encoding: .utf8)
         let lines = maps.split(separator: "\n")
