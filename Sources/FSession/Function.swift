@@ -2,37 +2,39 @@ import ProcessEngine
 
 /// A function of the target.
 public struct Function: Sendable, Hashable {
+    private let info: FunctionInfo
+
+    init(_ info: FunctionInfo) { self.info = info }
+
     /// Its symbol's name, as the symbol table has it.
-    public let name: String
+    public var name: String { info.name }
     /// Other symbols with the same address.
-    public let aliases: [String]
+    public var aliases: [String] { info.aliases }
     /// The readable form of a C++, Rust or Swift name; nil where the name is readable as it is.
-    public let demangledName: String?
+    public var demangledName: String? { info.demangled }
     /// The file name of the executable or library that holds it.
-    public let module: String
+    public var module: String { info.module }
     /// The path of that file.
-    public let modulePath: String
+    public var modulePath: String { info.modulePath }
     /// Its address in the target.
-    public let address: UInt64
+    public var address: UInt64 { info.address }
     /// Its size in bytes.
-    public let size: UInt64
+    public var size: UInt64 { info.size }
     /// Why it cannot be traced; nil if it can.
-    public let refusal: String?
+    public var refusal: String? { info.refusal }
     /// Why only its entry can be traced, never its exit; nil if both can.
-    public let entryOnlyReason: String?
+    public var entryOnlyReason: String? { info.entryOnly }
 
     /// The readable name.
     public var displayName: String { demangledName ?? name }
 
-    init(_ info: FunctionInfo) {
-        name = info.name
-        aliases = info.aliases
-        demangledName = info.demangled
-        module = info.module
-        modulePath = info.modulePath
-        address = info.address
-        size = info.size
-        refusal = info.refusal
-        entryOnlyReason = info.entryOnly
+    public static func == (a: Function, b: Function) -> Bool {
+        a.address == b.address && a.name == b.name && a.modulePath == b.modulePath && a.size == b.size
+            && a.refusal == b.refusal && a.entryOnlyReason == b.entryOnlyReason
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(address)
+        hasher.combine(name)
     }
 }

@@ -41,6 +41,41 @@ struct CodeRegion: Sendable {
         return base + UInt64(start)
     }
 
+    // MARK: Staging
+
+    /// Code that is not in the target yet, so that many small pieces are written as one. From `stagedStart` on.
+    private(set) var staged: [UInt8] = []
+    private var stagedStart: UInt64 = 0
+    /// Nothing at or behind this address has been written yet.
+    private var writtenEnd: UInt64 = 0
+
+    /// Between pieces; a thread that gets there by mistake stops.
+    private static let filler: UInt8 = 0xCC
+
+    /// Whether a piece at `address` can be staged behind what is staged: what lies between must not have been
+    /// written before.
+    func canStage(at address: UInt64) -> Bool {
+        if staged.isEmpty { return true }
+        let end = stagedStart + UInt64(staged.count)
+        return staged.count < 1 << 20 && address >= end
+            && (address == end || end >= writtenEnd && address - end < 4096)
+    }
+
+    mutating func stage(_ bytes: [UInt8], at address: UInt64) {
+        if staged.isEmpty { stagedStart = address }
+        let gap = Int(address - stagedStart) - staged.count
+        if gap > 0 { staged += repeatElement(CodeRegion.filler, count: gap) }
+        staged += bytes
+    }
+
+    /// What is to be written, and where; nothing is staged then.
+    mutating func takeStaged() -> (address: UInt64, bytes: [UInt8])? {
+        if staged.isEmpty { return nil }
+        writtenEnd = max(writtenEnd, stagedStart + UInt64(staged.count))
+        defer { staged.removeAll(keepingCapacity: false) }
+        return (stagedStart, staged)
+    }
+
     /// The head as it stands in the target.
     func head(controller: Int32, startTime: UInt64) -> [UInt8] {
         var bytes = ByteWriter()

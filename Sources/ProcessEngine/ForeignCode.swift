@@ -18,7 +18,11 @@ package enum ForeignCode {
     static func head(
         of address: UInt64, in pid: Int32, _ memory: borrowing ProcessMemory
     ) -> Head? {
-        guard let region = (try? MemoryMap(pid: pid))?.region(at: address), !region.permissions.contains(.write),
+        (try? MemoryMap(pid: pid))?.region(at: address).flatMap { head(in: $0, memory) }
+    }
+
+    private static func head(in region: MemoryMap.Region, _ memory: borrowing ProcessMemory) -> Head? {
+        guard !region.permissions.contains(.write),
             let bytes = try? memory.read(at: region.range.lowerBound, count: CodeRegion.headSize)
         else { return nil }
         var reader = ByteReader(bytes[...])
@@ -30,9 +34,15 @@ package enum ForeignCode {
             used: min(used, UInt64(region.range.count)))
     }
 
-    /// The process id of the fsession whose code `address` is in.
-    static func controller(of address: UInt64, in pid: Int32, _ memory: borrowing ProcessMemory) -> Int32? {
-        head(of: address, in: pid, memory)?.controller
+    /// Where the code of fsessions lies in a process, and whose it is: ours as well.
+    static func regions(in pid: Int32, _ memory: borrowing ProcessMemory) -> [(range: Range<UInt64>, controller: Int32)] {
+        guard let map = try? MemoryMap(pid: pid) else { return [] }
+        return map.regions.compactMap { region in
+            guard region.permissions.contains(.execute), !region.permissions.contains(.write), region.inode == 0 else {
+                return nil
+            }
+            return head(in: region, memory).map { (region.range, $0.controller) }
+        }
     }
 
     /// The records of the region that holds `address`, each with its own address.

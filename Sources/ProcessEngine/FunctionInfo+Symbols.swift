@@ -32,28 +32,32 @@ extension FunctionInfo {
     }
 
     init?(_ symbol: FunctionSymbol, moduleName: String, modulePath: String, loadBias: UInt64, if glob: Glob) {
-        var matched = symbol.names.first { glob.matches($0) }
-        var readable: String?
-        // A plain name that is no C++ or Rust path is not looked for in readable names.
-        let mayBeReadable = glob.isPattern || glob.text.contains(where: { ":.( <".contains($0) })
-        for name in symbol.names where Self.isMangled(name) && (mayBeReadable || matched != nil || glob.isShort) {
-            guard let text = Demangler.demangle(name) else { continue }
-            if matched == nil, glob.matches(text) || glob.matches(Self.withoutParameters(text)) { matched = name }
-            if readable == nil || name == matched { readable = text }
-        }
-        guard let name = matched else { return nil }
+        guard let match = Self.match(symbol, glob) else { return nil }
         self.init(
-            name: name, aliases: symbol.names.filter { $0 != name }, demangled: readable, module: moduleName,
-            modulePath: modulePath, address: (symbol.resolvedAddress ?? symbol.address) &+ loadBias,
-            size: symbol.kind == .indirect ? symbol.resolvedSize ?? 64 : symbol.size)
+            name: match.name, aliases: match.name == symbol.name ? symbol.aliases : symbol.names.filter { $0 != match.name },
+            module: moduleName, modulePath: modulePath,
+            address: (symbol.resolvedAddress ?? symbol.address) &+ loadBias,
+            size: symbol.kind == .indirect ? symbol.resolvedSize ?? 64 : symbol.size, demangled: match.demangled)
         if symbol.kind == .indirect, symbol.resolvedAddress == nil {
             refusal = "an indirect function (IFUNC) whose implementation nothing in the process refers to yet"
         }
-        switch FunctionPolicy.of(names: symbol.names) {
+        switch symbol.aliases.isEmpty ? FunctionPolicy.of(name: symbol.name) : FunctionPolicy.of(names: symbol.names) {
         case .any: break
         case .entryOnly(let reason): entryOnly = reason
         case .never(let reason): refusal = reason
         }
+    }
+
+    /// The name of the symbol that matches: as it is, else in its readable form, with parameters or without.
+    private static func match(_ symbol: FunctionSymbol, _ glob: Glob) -> (name: String, demangled: String?)? {
+        if glob.matches(symbol.name) { return (symbol.name, nil) }
+        if let name = symbol.aliases.first(where: { glob.matches($0) }) { return (name, nil) }
+        guard glob.mayBeReadable else { return nil }
+        for name in symbol.names where isMangled(name) {
+            guard let text = Demangler.demangle(name) else { continue }
+            if glob.matches(text) || glob.matches(withoutParameters(text)) { return (name, text) }
+        }
+        return nil
     }
 
     private static func isMangled(_ name: String) -> Bool {
@@ -103,7 +107,8 @@ package enum FileFunctions {
             (try? file.bytes(of: section)).map { CodeRange(address: section.address, bytes: $0.bytes) }
         }
         let analysis = ModuleAnalysis(
-            code: code, starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size), targets: found)
+            code: code,
+            layout: .init(starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size)))
         for index in found.indices where found[index].refusal == nil {
             found[index].refusal = analysis.refusal(of: found[index])
         }

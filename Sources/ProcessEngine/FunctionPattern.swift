@@ -49,14 +49,15 @@ package struct Glob: Sendable, Hashable {
     /// Whether the text holds a pattern at all; a plain name is looked up instead.
     package let isPattern: Bool
     package let matchesEverything: Bool
-    /// Could be all of a readable name: not the mangled form of one, nor a C name with an underscore in front.
-    let isShort: Bool
+    /// Whether it may stand for a readable C++, Rust or Swift name: not the mangled form of one, nor a C name
+    /// with an underscore in front.
+    let mayBeReadable: Bool
 
     package init(_ text: String) {
         self.text = text
         isPattern = text.utf8.contains { $0 == UInt8(ascii: "*") || $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "[") }
         matchesEverything = text == "*"
-        isShort = !text.hasPrefix("_")
+        mayBeReadable = isPattern || !text.hasPrefix("_") || text.contains { ":.( <".contains($0) }
     }
 
     package func matches(_ name: String) -> Bool {

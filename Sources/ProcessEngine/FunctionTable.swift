@@ -10,6 +10,8 @@ struct FunctionTable {
         var module: Module
         var symbols: ModuleSymbols?
         var prototypes: Prototypes?
+        /// What an analysis of its code found, and which functions it looked at.
+        var branches: (layout: ModuleAnalysis.Layout, found: EntryBranches)?
     }
 
     private let processID: Int32
@@ -101,9 +103,14 @@ struct FunctionTable {
         return found
     }
 
-    /// The functions with that symbol's name in any module.
+    /// The functions with exactly that symbol's name in any module.
     mutating func named(_ name: String) -> [FunctionInfo] {
-        matching(FunctionPattern(module: nil, function: name))
+        let glob = Glob(name)
+        return order.flatMap { path -> [FunctionInfo] in
+            guard let module = entries[path]?.module, let symbols = symbols(of: path) else { return [] }
+            return symbols.functions.lazy.filter { $0.name == name || $0.aliases.contains(name) }
+                .compactMap { FunctionInfo($0, in: module, loadBias: module.loadBias, if: glob) }
+        }
     }
 
     /// What the dynamic linker calls when its list of libraries has changed.
@@ -193,14 +200,22 @@ struct FunctionTable {
             do throws(ProcessError) {
                 code.append(
                     CodeRange(
-                        address: range.lowerBound, bytes: try memory.read(at: range.lowerBound, count: range.count)))
+                        address: range.lowerBound, bytes: try memory.readBulk(at: range.lowerBound, count: range.count)))
             } catch {
                 throw .target(pid: processID, doing: "read the code of \(path)", because: "\(error)")
             }
         }
-        return ModuleAnalysis(
-            code: code, patched: patched.filter { module.range.contains($0.address) },
-            starts: symbols.functions.map { $0.address &+ module.loadBias },
-            sizes: symbols.functions.map(\.size), targets: infos)
+        let known = entries[path]?.branches
+        let layout = (known?.layout
+            ?? .init(
+                starts: symbols.functions.map { $0.address &+ module.loadBias }, sizes: symbols.functions.map(\.size)))
+            .adding(infos.map { ($0.address, $0.size) })
+        let isKnown = known?.layout.starts.count == layout.starts.count
+        let range = module.range
+        let analysis = ModuleAnalysis(
+            code: code, patched: patched.filter { range.contains($0.address) }, layout: layout,
+            branches: isKnown ? known?.found : nil)
+        entries[path]?.branches = (layout, analysis.branches)
+        return analysis
     }
 }

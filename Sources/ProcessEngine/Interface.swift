@@ -1,25 +1,6 @@
 import BPF
 import Trampoline
 
-/// A function of the target that a pattern matched.
-package struct FunctionInfo: Sendable {
-    package var name: String
-    /// The other names of the same address.
-    package var aliases: [String]
-    /// The readable form of a C++, Rust or Swift name, where it differs.
-    package var demangled: String?
-    package var module: String
-    package var modulePath: String
-    package var address: UInt64
-    package var size: UInt64
-    /// Why it cannot be traced; nil if it can.
-    package var refusal: String?
-    /// Why only its entry can be traced; nil if its exit can be, too.
-    package var entryOnly: String?
-
-    package var displayName: String { demangled ?? name }
-}
-
 /// What `link` did.
 package struct LinkReport: Sendable {
     /// The functions that are traced now, numbered as `TracedCall.function` names them.

@@ -3,22 +3,61 @@ import Trampoline
 /// The code of a module, as displacing some of its functions needs it: their bytes, what lies behind and
 /// around them, and which branches of the whole module go into their first bytes.
 struct ModuleAnalysis {
-    /// As it was before anybody patched it.
-    private let code: [CodeRange]
+    /// The module's functions as displacing sees them.
+    struct Layout: Sendable {
+        /// Starts of all functions, ascending, and their sizes.
+        var starts: [UInt64]
+        var sizes: [UInt64]
+
+        /// The index of the first function that starts at or behind an address.
+        func firstIndex(notBelow address: UInt64) -> Int {
+            var low = 0
+            var high = starts.count
+            while low < high {
+                let middle = (low + high) / 2
+                if starts[middle] < address { low = middle + 1 } else { high = middle }
+            }
+            return low
+        }
+
+        func contains(_ address: UInt64) -> Bool {
+            let index = firstIndex(notBelow: address)
+            return index < starts.count && starts[index] == address
+        }
+
+        /// With functions that no symbol names: implementations of indirect ones.
+        func adding(_ functions: [(start: UInt64, size: UInt64)]) -> Layout {
+            let new = functions.filter { !contains($0.start) }
+            if new.isEmpty { return self }
+            var all = Array(zip(starts, sizes))
+            for function in new where !all.contains(where: { $0.0 == function.start }) {
+                all.append((function.start, function.size))
+            }
+            all.sort { $0.0 < $1.0 }
+            return Layout(starts: all.map(\.0), sizes: all.map(\.1))
+        }
+    }
+
     /// As it is.
-    private let current: [CodeRange]
-    /// Starts of all functions of the module, ascending, and their sizes.
-    private let starts: [UInt64]
-    private let sizes: [UInt64]
-    /// Addresses that long branches enter, by function.
-    private var entered: [UInt64: [UInt64]] = [:]
+    private let code: [CodeRange]
+    /// What patches overwrote, by ascending address.
+    private let patched: [CodeRange]
+    private let layout: Layout
+    /// The long branches to entries: of use as long as the module is loaded.
+    let branches: EntryBranches
 
     /// - `patched`: what patches overwrote. A branch that a patch displaced still goes where it went.
-    init(
-        code current: [CodeRange], patched: [CodeRange] = [], starts: [UInt64], sizes: [UInt64],
-        targets: [FunctionInfo]
-    ) {
-        var code = current
+    /// - `branches`: as an earlier analysis of this module with this layout found them.
+    init(code: [CodeRange], patched: [CodeRange] = [], layout: Layout, branches known: EntryBranches? = nil) {
+        self.code = code
+        self.patched = patched.sorted { $0.address < $1.address }
+        self.layout = layout
+        branches = known ?? Self.branches(Self.unpatched(code, patched), layout)
+    }
+
+    /// The code as it was before anybody patched it.
+    private static func unpatched(_ code: [CodeRange], _ patched: [CodeRange]) -> [CodeRange] {
+        var code = code
         for patch in patched {
             for index in code.indices where patch.address >= code[index].address {
                 let start = patch.address - code[index].address
@@ -26,31 +65,53 @@ struct ModuleAnalysis {
                 code[index].bytes.replaceSubrange(Int(start)..<(Int(start) + patch.bytes.count), with: patch.bytes)
             }
         }
-        self.current = current
-        self.code = code
-        self.starts = starts
-        self.sizes = sizes
-        let addresses = targets.map(\.address).sorted()
-        var interiors: [Range<UInt64>] = []
-        var owners: [UInt64] = []
-        for (index, address) in addresses.enumerated() {
-            let interior = Architecture.patchedInterior(
-                of: CodeRange(address: address, bytes: bytes(address..<(address + 8))))
-            var end = interior.upperBound
-            if index + 1 < addresses.count { end = min(end, addresses[index + 1]) }
-            guard end > interior.lowerBound else { continue }
-            interiors.append(interior.lowerBound..<end)
-            owners.append(address)
-        }
-        for range in code {
-            range.bytes.withUnsafeBytes { bytes in
-                let hits = ModuleBranchScan.branches(in: bytes, base: range.address, into: interiors)
-                for (index, branch) in hits { entered[owners[index], default: []].append(branch.target) }
-            }
-        }
+        return code
     }
 
-    private func bytes(_ range: Range<UInt64>) -> [UInt8] { Self.bytes(range, of: code) }
+    private static func branches(_ code: [CodeRange], _ layout: Layout) -> EntryBranches {
+        var entries: [EntryBranches.Entry] = []
+        entries.reserveCapacity(layout.starts.count)
+        for (index, start) in layout.starts.enumerated() {
+            let interior = Architecture.patchedInterior(
+                of: CodeRange(address: start, bytes: bytes(start..<(start &+ 8), of: code)))
+            let next = index + 1 < layout.starts.count ? layout.starts[index + 1] : .max
+            let end = max(interior.lowerBound, min(interior.upperBound, next))
+            entries.append(.init(
+                address: start, interior: interior.lowerBound..<end, end: start &+ min(layout.sizes[index], 1 << 30)))
+        }
+        var branches = EntryBranches()
+        for range in code {
+            range.bytes.withUnsafeBytes { branches.add($0, base: range.address, entries: entries) }
+        }
+        return branches
+    }
+
+    /// Bytes of the code as it was before anybody patched it.
+    private func bytes(_ range: Range<UInt64>) -> [UInt8] {
+        var bytes = Self.bytes(range, of: code)
+        if patched.isEmpty { return bytes }
+        var index = firstPatch(endingBehind: range.lowerBound)
+        while index < patched.count, patched[index].address < range.lowerBound + UInt64(bytes.count) {
+            for (offset, byte) in patched[index].bytes.enumerated() {
+                let address = patched[index].address + UInt64(offset)
+                if address >= range.lowerBound, address - range.lowerBound < UInt64(bytes.count) {
+                    bytes[Int(address - range.lowerBound)] = byte
+                }
+            }
+            index += 1
+        }
+        return bytes
+    }
+
+    private func firstPatch(endingBehind address: UInt64) -> Int {
+        var low = 0
+        var high = patched.count
+        while low < high {
+            let middle = (low + high) / 2
+            if patched[middle].address + UInt64(patched[middle].bytes.count) <= address { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
 
     private static func bytes(_ range: Range<UInt64>, of code: [CodeRange]) -> [UInt8] {
         guard let code = code.first(where: {
@@ -62,33 +123,55 @@ struct ModuleAnalysis {
     }
 
     func request(for info: FunctionInfo) -> DisplacementRequest {
-        let position = firstIndex(notBelow: info.address + 1)
-        let next = position < starts.count ? starts[position] : UInt64.max
-        let size = min(info.size, 1 << 20)
-        let end = info.address + size
+        let position = layout.firstIndex(notBelow: info.address + 1)
+        let next = position < layout.starts.count ? layout.starts[position] : UInt64.max
+        let end = info.address + min(info.size, 1 << 30)
+        let start = bytes(info.address..<min(max(end, info.address + 1), info.address + UInt64(Architecture.entryWindow)))
+        let function = CodeRange(address: info.address, bytes: start)
+        let short = shortBranches(into: function, end: end, next: position)
+        let following = next > end ? bytes(end..<min(next, end + 32)) : []
+        return DisplacementRequest(
+            function: function, following: end - info.address <= UInt64(start.count) ? following : [],
+            enteredAt: (branches.entered[info.address] ?? []) + short.targets + otherEntries(info.address, end),
+            loopsFrom: branches.loops[info.address], neighbours: short.neighbours)
+    }
+
+    /// The short branches into a function's first bytes: those of functions beside it are found when these are
+    /// decoded from their starts, others by their bytes.
+    private func shortBranches(
+        into function: CodeRange, end: UInt64, next position: Int
+    ) -> (targets: [UInt64], neighbours: [CodeRange]) {
+        let interior = Architecture.patchedInterior(of: function)
+        let start = function.address - min(function.address, Self.shortWindow)
+        let around = CodeRange(
+            address: max(start, codeStart(of: function.address)),
+            bytes: bytes(max(start, codeStart(of: function.address))..<(interior.upperBound + Self.shortWindow)))
+        let isPossible = around.bytes.withUnsafeBytes {
+            ModuleBranchScan.mayBranchShort($0, base: around.address, into: interior)
+        }
+        // In most functions no byte nearby looks like one.
+        guard isPossible else { return ([], []) }
         var neighbours: [CodeRange] = []
-        let own = firstIndex(notBelow: info.address)
-        for index in [own - 1, position] where starts.indices.contains(index) && starts[index] != info.address {
-            let start = starts[index]
-            let stop = start + min(sizes[index], 1 << 16)
-            if stop + 160 > info.address, start < end + 160 {
+        let own = layout.firstIndex(notBelow: function.address)
+        for index in [own - 1, position] where layout.starts.indices.contains(index) && layout.starts[index] != function.address {
+            let start = layout.starts[index]
+            let stop = start + min(layout.sizes[index], 1 << 16)
+            if stop + 160 > function.address, start < end + 160 {
                 neighbours.append(CodeRange(address: start, bytes: bytes(start..<stop)))
             }
         }
-        let function = CodeRange(address: info.address, bytes: bytes(info.address..<max(end, info.address + 1)))
-        let known = ([function] + neighbours).map { $0.address..<($0.address + UInt64($0.bytes.count)) }
-        let interior = Architecture.patchedInterior(of: function)
-        let short = code.first { $0.address <= info.address && info.address < $0.address + UInt64($0.bytes.count) }
-            .map { range in
-                range.bytes.withUnsafeBytes {
-                    ModuleBranchScan.shortBranches(in: $0, base: range.address, into: interior, except: known)
-                }
-            } ?? []
-        let following = next > end ? bytes(end..<min(next, end + 32)) : []
-        return DisplacementRequest(
-            function: function, following: following,
-            enteredAt: (entered[info.address] ?? []) + short.map(\.target) + otherEntries(info.address, end),
-            neighbours: neighbours)
+        let known = [function.address..<end] + neighbours.map { $0.address..<($0.address + UInt64($0.bytes.count)) }
+        let branches = around.bytes.withUnsafeBytes {
+            ModuleBranchScan.shortBranches(in: $0, base: around.address, into: interior, except: known)
+        }
+        return (branches.map(\.target), neighbours)
+    }
+
+    /// A short branch reaches 128 bytes; what comes before it tells whether it is an instruction.
+    private static let shortWindow: UInt64 = 256
+
+    private func codeStart(of address: UInt64) -> UInt64 {
+        code.first { $0.address <= address && address < $0.address + UInt64($0.bytes.count) }?.address ?? address
     }
 
     /// Why the function's entry cannot become a jump; nil if it can.
@@ -104,10 +187,10 @@ struct ModuleAnalysis {
 
     /// Symbols inside the function.
     private func otherEntries(_ start: UInt64, _ end: UInt64) -> [UInt64] {
-        var index = firstIndex(notBelow: start + 1)
+        var index = layout.firstIndex(notBelow: start + 1)
         var found: [UInt64] = []
-        while index < starts.count, starts[index] < min(end, start + 64) {
-            found.append(starts[index])
+        while index < layout.starts.count, layout.starts[index] < min(end, start + 64) {
+            found.append(layout.starts[index])
             index += 1
         }
         return found
@@ -116,7 +199,7 @@ struct ModuleAnalysis {
     /// Where the function's entry jumps to, if it is a `jmp rel32` (behind an `endbr64`).
     func jumpTarget(at address: UInt64) -> UInt64? {
         var start = address
-        var head = Self.bytes(start..<(start + 9), of: current)
+        var head = Self.bytes(start..<(start + 9), of: code)
         if head.starts(with: [0xf3, 0x0f, 0x1e, 0xfa]) {
             start += 4
             head.removeFirst(4)
@@ -124,15 +207,5 @@ struct ModuleAnalysis {
         guard head.count >= 5, head[0] == 0xe9 else { return nil }
         let distance = head[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         return start &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
-    }
-
-    private func firstIndex(notBelow address: UInt64) -> Int {
-        var low = 0
-        var high = starts.count
-        while low < high {
-            let middle = (low + high) / 2
-            if starts[middle] < address { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 }

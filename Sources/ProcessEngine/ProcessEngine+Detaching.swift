@@ -156,14 +156,14 @@ extension ProcessEngine {
         _ functions: [DisplacedEntry], jumps: [UInt64: [UInt8]], in process: inout StoppedProcess
     ) throws(EngineError) {
         do throws(ProcessError) {
-            for displaced in functions {
-                let jump = jumps[displaced.patchAddress] ?? []
-                // Not there: a library that this process has unloaded, or a child never loaded.
-                guard !jump.isEmpty,
-                    let now = try? process.memory.read(at: displaced.patchAddress, count: jump.count), now == jump
-                else { continue }
-                try process.memory.write(displaced.originalBytes, at: displaced.patchAddress)
-            }
+            // Where something else stands: a library that this process has unloaded, or a child never loaded.
+            _ = try CodePatches(
+                functions.compactMap { displaced in
+                    let jump = jumps[displaced.patchAddress] ?? []
+                    return jump.isEmpty
+                        ? nil : .init(address: displaced.patchAddress, expected: jump, new: displaced.originalBytes)
+                }
+            ).apply(to: process.memory)
             for thread in process.threads {
                 guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
                 for displaced in functions {

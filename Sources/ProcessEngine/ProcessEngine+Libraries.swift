@@ -111,7 +111,11 @@ extension ProcessEngine {
         batch.order = [function.address]
         batch.infos[function.address] = function
         if traced[function.address] == nil { batch.displacing = [function.address] }
-        traced[function.address]?.lists.unlink(id: id)
+        if let known = traced[function.address] {
+            var lists = known.lists
+            lists.unlink(id: id)
+            traced[function.address] = known.with(lists)
+        }
         batch.additions[function.address] = [.init(link: link, program: function.name)]
         try displace(&batch)
         if let refusal = batch.refused.first {

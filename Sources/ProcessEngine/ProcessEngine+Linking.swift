@@ -61,6 +61,7 @@ extension ProcessEngine {
             let linkedBefore = batch.linked.count
             let refusedBefore = batch.refused.count
             functions.readPrototypes(of: matches)
+            batch.reserve(matches.count)
             for match in matches { try add(match, request, to: &batch) }
             if modules == nil, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.displacing.isEmpty {
                 throw .allRefused(
@@ -122,8 +123,16 @@ extension ProcessEngine {
         var functions: [UInt64: TracedFunction] = [:]
         var linked: [LinkedFunction] = []
         var refused: [RefusedFunction] = []
-        /// New images, by function.
-        var images: [UInt64: TrampolineImage] = [:]
+        /// Moved entries that are to be written.
+        var moved: [(address: UInt64, code: [UInt8])] = []
+
+        mutating func reserve(_ count: Int) {
+            additions.reserveCapacity(additions.count + count)
+            infos.reserveCapacity(infos.count + count)
+            order.reserveCapacity(order.count + count)
+            displacing.reserveCapacity(displacing.count + count)
+            linked.reserveCapacity(linked.count + count)
+        }
 
         /// Functions that were refused on the way have no additions any more.
         mutating func dropRefused() {
@@ -199,62 +208,6 @@ extension ProcessEngine {
         return lists
     }
 
-    // MARK: - Displacing
-
-    /// What our jumps overwrote.
-    var overwritten: [CodeRange] {
-        traced.values.map { CodeRange(address: $0.patchAddress, bytes: $0.displaced.originalBytes) }
-    }
-
-    /// Room for a function's moved entry and its first image, in bytes; images ask again for what they need.
-    private static let roomPerFunction = 1536
-
-    /// Moves the entries of functions that are not patched yet; those that cannot be moved leave the batch.
-    func displace(_ batch: inout LinkBatch) throws(EngineError) {
-        let byModule = Dictionary(grouping: batch.displacing.compactMap { batch.infos[$0] }, by: \.modulePath)
-        for (path, infos) in byModule.sorted(by: { $0.key < $1.key }) {
-            guard let range = functions.executableRange(of: path) else { continue }
-            try ensureRoom(infos.count * ProcessEngine.roomPerFunction, near: range)
-            let analysis = try functions.analysis(of: path, for: infos, memory: memory, patched: overwritten)
-            for info in infos {
-                if let owner = foreignPatch(at: info.address, analysis) {
-                    refuse(info, owner, in: &batch)
-                    continue
-                }
-                do throws(DisplacementError) {
-                    let request = analysis.request(for: info)
-                    // The moved code needs a place before its distances are known: at most this much.
-                    let place = try? allocateCode(256, near: info.address)
-                    guard let place else { throw .outOfReach(from: info.address, to: range.lowerBound) }
-                    let displaced = try Architecture.displace(request, at: place)
-                    let convention = functions.convention(of: info)
-                    batch.functions[info.address] = TracedFunction(
-                        info: info, convention: convention.calling, displaced: displaced,
-                        lists: TrampolineLists(
-                            functionReturns: (info.entryOnly ?? convention.entryOnly ?? batch.noExits) == nil))
-                } catch {
-                    refuse(info, "\(error)", category: error.reason, in: &batch)
-                }
-            }
-        }
-    }
-
-    private func refuse(
-        _ info: FunctionInfo, _ reason: String, category: String? = nil, in batch: inout LinkBatch
-    ) {
-        batch.additions[info.address] = nil
-        batch.functions[info.address] = nil
-        batch.refused.append(RefusedFunction(function: info, reason: reason, category: category))
-    }
-
-    /// Whether another fsession patched this function already.
-    private func foreignPatch(at address: UInt64, _ analysis: ModuleAnalysis) -> String? {
-        guard let target = analysis.jumpTarget(at: address), !isOurCode(target),
-            let controller = ForeignCode.controller(of: target, in: processID, memory)
-        else { return nil }
-        return "it is traced by another fsession (process \(controller)); end that one first"
-    }
-
     private func checkSomethingIsLeft(
         _ requests: [StandingRequest], _ batch: LinkBatch, _ modules: Set<String>?
     ) throws(EngineError) {
@@ -262,189 +215,5 @@ extension ProcessEngine {
         throw .allRefused(
             pattern: requests.map(\.pattern.description).joined(separator: " "),
             reasons: Self.summarize(batch.refused.map(\.reason)))
-    }
-
-    // MARK: - Images
-
-    /// Makes the images of the batch's functions and writes them into the target. Nothing jumps to them yet.
-    func build(_ batch: inout LinkBatch, counted: Bool = true) throws(EngineError) {
-        if counted { try makeCounters(&batch) }
-        for address in batch.order {
-            guard var function = batch.functions[address] ?? traced[address] else { continue }
-            for addition in batch.additions[address] ?? [] {
-                do throws(TrampolineError) {
-                    try function.lists.link(addition.link)
-                } catch {
-                    throw .request("\(function.info.displayName): \(error)")
-                }
-            }
-            let isNew = function.image == nil
-            if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
-            let image = try makeImage(of: function, isNew: isNew)
-            function.image = image
-            batch.functions[address] = function
-            batch.images[address] = image
-        }
-        try publishHeads()
-    }
-
-    /// Writes a function's image, behind its moved entry when that is new.
-    func makeImage(of function: TracedFunction, isNew: Bool) throws(EngineError) -> TrampolineImage {
-        let near = function.info.address
-        var record = CodeRecord(kind: .trampoline, name: function.info.name, code: [])
-        record.function = function.patchAddress
-        record.originalBytes = function.displaced.originalBytes
-        let draft = try image(of: function, at: function.displaced.codeAddress)
-        let room = record.codeOffset + draft.code.count + 64
-        if !codeRegions.contains(where: { $0.free >= room + 64 && $0.reaches(near) }) {
-            try ensureRoom(room, near: functions.executableRange(of: function.info.modulePath) ?? near..<(near + 1))
-        }
-        let place = try allocateCode(room, near: near)
-        let image = try image(of: function, at: place + UInt64(record.codeOffset))
-        guard image.code.count + record.codeOffset <= room else {
-            throw .request("the trampoline of \(function.info.displayName) has another size at another address")
-        }
-        record.code = image.code
-        try write(record.encoded, at: place)
-        if isNew, !function.displaced.code.isEmpty {
-            try write(function.displaced.code, at: function.displaced.codeAddress)
-        }
-        return image
-    }
-
-    private func image(of function: TracedFunction, at address: UInt64) throws(EngineError) -> TrampolineImage {
-        do throws(TrampolineError) {
-            return try Architecture.image(
-                function.lists,
-                function: FunctionEntry(address: function.info.address, relocatedEntry: function.displaced.bodyEntry),
-                convention: function.convention, counters: function.counters?.address,
-                safeCopy: safeCopyAddress, at: address)
-        } catch {
-            throw .request("cannot make the trampoline of \(function.info.displayName): \(error)")
-        }
-    }
-
-    /// A pair of counters for each function that has none.
-    private func makeCounters(_ batch: inout LinkBatch) throws(EngineError) {
-        let new = batch.order.filter { address in
-            batch.functions[address]?.counters == nil && traced[address]?.counters == nil
-        }
-        guard !new.isEmpty else { return }
-        var layout = SharedLayout()
-        // A cache line each: two functions' counters in one would slow both down.
-        let offsets = layout.placePlain(new.map { _ in 64 })
-        let region = try makeSharedRegion(layout)
-        for (address, offset) in zip(new, offsets) {
-            if batch.functions[address] == nil { batch.functions[address] = traced[address] }
-            batch.functions[address]?.counters = TracedFunction.Counters(region: region, offset: offset)
-        }
-    }
-
-    // MARK: - Patching
-
-    /// Stops the target for a moment and lets the functions' entries jump to their new images.
-    func publish(_ batch: inout LinkBatch, updatesUnwinding: Bool = true) throws(EngineError) {
-        if batch.order.isEmpty { return }
-        let busy = try withStopped { [batch] engine, process throws(EngineError) -> [UInt64: String] in
-            guard engine.isOurs else {
-                throw .target(
-                    pid: engine.processID, doing: "patch its functions", because: "it executes another program now")
-            }
-            return try engine.patch(batch, in: &process)
-        }
-        for (address, reason) in busy {
-            if let info = batch.infos[address] { refuse(info, reason, in: &batch) }
-        }
-        batch.dropRefused()
-        for address in batch.order { traced[address] = batch.functions[address] }
-        guard updatesUnwinding else { return }
-        do throws(EngineError) {
-            try updateUnwinding()
-        } catch {
-            queue.append([.warning("C++ exceptions that cross traced functions may end the process: \(error)")])
-        }
-    }
-
-    /// Returns the functions that could not be patched now, with the reason.
-    private func patch(
-        _ batch: LinkBatch, in process: inout StoppedProcess
-    ) throws(EngineError) -> [UInt64: String] {
-        var busy: [UInt64: String] = [:]
-        let new = batch.order.filter { traced[$0] == nil }.compactMap { batch.functions[$0] }
-        // What is behind the first byte of each jump: nobody may go on there.
-        let interiors = RangeIndex(new.map { ($0.patchAddress + 1)..<($0.patchAddress + 5) })
-        var moves: [(thread: Int, to: UInt64)] = []
-        StackScan.words(of: &process) { thread, isInstructionPointer, word in
-            guard let index = interiors.index(of: word) else { return }
-            if isInstructionPointer, let moved = new[index].displaced.moved(word) {
-                moves.append((thread, moved))
-            } else {
-                busy[new[index].info.address] = "a thread was interrupted in its first instructions; try again"
-            }
-        }
-        var patches: [(address: UInt64, bytes: [UInt8])] = []
-        for address in batch.order where busy[address] == nil {
-            guard let function = batch.functions[address], let jump = function.jump else { continue }
-            let expected = traced[address]?.jump ?? function.displaced.originalBytes
-            if try read(expected.count, at: function.patchAddress) != expected {
-                busy[address] = "its code has changed meanwhile"
-                continue
-            }
-            patches.append((function.patchAddress, jump))
-        }
-        for move in moves {
-            do throws(ProcessError) {
-                var registers = try process.threads[move.thread].registers()
-                registers.instructionPointer = move.to
-                try process.threads[move.thread].setRegisters(registers)
-            } catch {
-                throw .target(pid: processID, doing: "move a thread", because: "\(error)")
-            }
-        }
-        for patch in patches { try write(patch.bytes, at: patch.address) }
-        return busy
-    }
-
-    // MARK: - Unlinking
-
-    /// Takes one link off its function; the function gets its own bytes back with the last of them.
-    package func unlink(_ id: Int) throws(EngineError) {
-        guard let address = traced.first(where: { $0.value.lists.links.contains { $0.id == id } })?.key,
-            var function = traced[address]
-        else {
-            throw .request("link \(id) is not attached")
-        }
-        let before = function.jump
-        function.lists.unlink(id: id)
-        if function.lists.isEmpty {
-            let displaced = function.displaced
-            if let unwind = displaced.unwind { retiredUnwinding.append(unwind) }
-            try withStopped { engine, process throws(EngineError) in
-                try engine.restore([displaced], jumps: [displaced.patchAddress: before ?? []], in: &process)
-            }
-            retire(function)
-            traced[address] = nil
-            return
-        }
-        if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
-        let image = try makeImage(of: function, isNew: false)
-        function.image = image
-        // The unwinder knows the new image before any call can enter it; until then the old one counts as retired.
-        traced[address] = function
-        try updateUnwinding()
-        let jump = function.jump ?? []
-        try withStopped { engine, _ throws(EngineError) in
-            if try engine.read(jump.count, at: function.patchAddress) == before {
-                try engine.write(jump, at: function.patchAddress)
-            }
-        }
-        try publishHeads()
-    }
-
-    /// Keeps what must be known of a function that is no longer traced.
-    func retire(_ function: TracedFunction) {
-        if let image = function.image, image.callsFunction { retiredUnwinding.append(image.unwind) }
-        retiredCounters.append((function.counters, function.image?.callsFunction ?? false))
-        if let count = function.count, count.entered > 0 { retiredCounts.append(count) }
     }
 }

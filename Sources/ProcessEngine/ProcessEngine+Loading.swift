@@ -103,8 +103,8 @@ extension ProcessEngine {
         }
         draft.slotOffsets = compiled.slotOffsets.map { UInt32(truncatingIfNeeded: $0) }
         draft.code = compiled.code + Array(repeating: 0xcc, count: room - compiled.code.count)
-        try write(draft.encoded, at: place)
-        try publishHeads()
+        try stageCode(draft.encoded, at: place)
+        try flushCode()
         loadedPrograms += 1
         return LoadedProgram(
             id: loadedPrograms, name: name, section: section, kind: kind,

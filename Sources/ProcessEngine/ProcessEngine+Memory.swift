@@ -110,6 +110,23 @@ extension ProcessEngine {
             region.head(controller: getpid(), startTime: ControllerIdentity.startTime), at: region.base)
     }
 
+    /// Writes code into a region, soon: `flushCode` at the latest.
+    func stageCode(_ bytes: [UInt8], at address: UInt64) throws(EngineError) {
+        guard let index = codeRegions.firstIndex(where: { $0.range.contains(address) }) else {
+            throw .target(pid: processID, doing: "place code", because: "no region holds its address")
+        }
+        if !codeRegions[index].canStage(at: address) { try flushCode() }
+        codeRegions[index].stage(bytes, at: address)
+    }
+
+    /// Writes what is staged, and says in each region's head how much of it is used.
+    func flushCode() throws(EngineError) {
+        for index in codeRegions.indices {
+            if let staged = codeRegions[index].takeStaged() { try write(staged.bytes, at: staged.address) }
+        }
+        try publishHeads()
+    }
+
     /// Room for `count` bytes that reaches `address`; makes a region where there is none.
     func ensureRoom(_ count: Int, near module: Range<UInt64>) throws(EngineError) {
         let needed = count + 4096
@@ -124,7 +141,13 @@ extension ProcessEngine {
 
     /// Takes `count` bytes that reach `address`.
     func allocateCode(_ count: Int, near address: UInt64) throws(EngineError) -> UInt64 {
-        for index in codeRegions.indices where codeRegions[index].reaches(address) {
+        try allocateCode(count, near: address..<(address &+ 1))
+    }
+
+    /// Takes `count` bytes that reach all of `module`.
+    func allocateCode(_ count: Int, near module: Range<UInt64>) throws(EngineError) -> UInt64 {
+        for index in codeRegions.indices
+        where codeRegions[index].reaches(module.lowerBound) && codeRegions[index].reaches(module.upperBound) {
             if let place = codeRegions[index].allocate(count) { return place }
         }
         throw .target(pid: processID, doing: "place code", because: "the room for it is used up")
@@ -134,8 +157,8 @@ extension ProcessEngine {
     func install(_ record: CodeRecord, near address: UInt64) throws(EngineError) -> (address: UInt64, codeAddress: UInt64) {
         let bytes = record.encoded
         let place = try allocateCode(bytes.count, near: address)
-        try write(bytes, at: place)
-        try publishHeads()
+        try stageCode(bytes, at: place)
+        try flushCode()
         return (place, place + UInt64(record.codeOffset))
     }
 

@@ -42,29 +42,34 @@ extension ProcessEngine {
         guard !entries.isEmpty else { return }
         entries.sort { $0.start < $1.start }
 
-        let headSize = 8 + entries.count * 24
-        var descriptions: [UInt8] = []
-        var table = ByteWriter()
-        table.append(UInt64(entries.count))
-        let size = headSize.roundedUp(to: 16) + entries.reduce(0) { $0 + $1.bytes.count.roundedUp(to: 8) } + 64
+        let headSize = (8 + entries.count * 24).roundedUp(to: 16)
+        let size = headSize + entries.reduce(0) { $0 + $1.bytes.count.roundedUp(to: 8) } + 64
         let near = functions.executableRange
-        try ensureRoom(size + 256, near: near)
-        let record = CodeRecord(kind: .data, name: "unwind table", code: Array(repeating: 0, count: size))
-        let place = try allocateCode(record.encoded.count, near: near.lowerBound)
+        let record = CodeRecord(kind: .data, name: "unwind table", code: [])
+        try ensureRoom(record.codeOffset + size, near: near)
+        let place = try allocateCode(record.codeOffset + size, near: near.lowerBound)
         let base = place + UInt64(record.codeOffset)
+        var filled = record
+        filled.code.reserveCapacity(size)
+        var table = ByteWriter()
+        table.bytes.reserveCapacity(headSize)
+        table.append(UInt64(entries.count))
+        var position = headSize
         for entry in entries {
-            let position = headSize.roundedUp(to: 16) + descriptions.count
             table.append(entry.start)
             table.append(entry.end)
             table.append(base + UInt64(position + entry.descriptionOffset))
-            descriptions += entry.bytes
-            descriptions += Array(repeating: 0, count: entry.bytes.count.roundedUp(to: 8) - entry.bytes.count)
+            position += entry.bytes.count.roundedUp(to: 8)
         }
-        table.pad(to: headSize.roundedUp(to: 16))
-        var filled = record
-        filled.code = table.bytes + descriptions
-        filled.code += Array(repeating: 0, count: size - filled.code.count)
-        try write(filled.encoded, at: place)
+        table.pad(to: headSize)
+        filled.code += table.bytes
+        for entry in entries {
+            filled.code += entry.bytes
+            filled.code += repeatElement(0, count: entry.bytes.count.roundedUp(to: 8) - entry.bytes.count)
+        }
+        filled.code += repeatElement(0, count: size - filled.code.count)
+        try stageCode(filled.encoded, at: place)
+        try flushCode()
 
         for finder in finders {
             do throws(EngineError) {

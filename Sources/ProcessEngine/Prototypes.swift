@@ -4,17 +4,27 @@ import Trampoline
 /// The prototypes of a module's functions, as far as its debug information tells, and what follows from
 /// them for a trampoline.
 package struct Prototypes {
-    /// A prototype and where its words are.
-    package struct Convention: Sendable {
-        var calling: CallingConvention
+    /// A prototype and where its words are. One for each function at most: what links to it, shares it.
+    package final class Convention: Sendable {
+        let calling: CallingConvention
         /// Nil: no debug information; the arguments are the six integer registers.
-        package var prototype: FunctionPrototype?
+        package let prototype: FunctionPrototype?
         /// For each parameter the words of the context that hold it, and whether they point to it.
-        package var words: [(range: Range<Int>, isIndirect: Bool)] = []
+        package let words: [(range: Range<Int>, isIndirect: Bool)]
         /// Why the function's exit cannot be seen.
-        var entryOnly: String?
+        let entryOnly: String?
 
-        package static let unknown = Convention(calling: .unknown, prototype: nil)
+        init(
+            calling: CallingConvention, prototype: FunctionPrototype? = nil,
+            words: [(range: Range<Int>, isIndirect: Bool)] = [], entryOnly: String? = nil
+        ) {
+            self.calling = calling
+            self.prototype = prototype
+            self.words = words
+            self.entryOnly = entryOnly
+        }
+
+        package static let unknown = Convention(calling: .unknown)
     }
 
     /// More words of arguments than anybody looks at: large structures by value.
@@ -22,6 +32,7 @@ package struct Prototypes {
 
     private let path: String
     private var known: [UInt64: FunctionPrototype] = [:]
+    private var conventions: [UInt64: Convention] = [:]
     private var asked: Set<UInt64> = []
     private var hasDebugInformation = true
 
@@ -31,8 +42,9 @@ package struct Prototypes {
 
     /// Reads the prototypes of functions at these addresses of the file.
     mutating func read(_ addresses: Set<UInt64>) {
-        let new = addresses.subtracting(asked)
-        guard hasDebugInformation, !new.isEmpty else { return }
+        guard hasDebugInformation else { return }
+        let new = addresses.filter { !asked.contains($0) }
+        guard !new.isEmpty else { return }
         asked.formUnion(new)
         do throws(DebugInfoError) {
             known.merge(try DebugInfo(path: path).prototypes(for: new)) { $1 }
@@ -42,8 +54,12 @@ package struct Prototypes {
     }
 
     mutating func convention(at address: UInt64) -> Convention {
-        read([address])
-        return known[address].map(Self.convention) ?? .unknown
+        if !asked.contains(address) { read([address]) }
+        guard let prototype = known[address] else { return .unknown }
+        if let convention = conventions[address] { return convention }
+        let convention = Self.convention(prototype)
+        conventions[address] = convention
+        return convention
     }
 
     private static func convention(_ prototype: FunctionPrototype) -> Convention {
@@ -74,21 +90,19 @@ package struct Prototypes {
                 default: .register
                 }
             }
-        var convention = Convention(
-            calling: CallingConvention(
-                arguments: locations, returnValue: result,
-                stackWords: layout.stackWords ?? CallingConvention.defaultStackWords,
-                stackWordsAreKnown: layout.stackWords != nil),
-            prototype: prototype, words: words)
-        if layout.stackAlignment > 16 {
-            convention.entryOnly = "takes stack arguments that are aligned to \(layout.stackAlignment) bytes"
-        }
+        var calling = CallingConvention(
+            arguments: locations, returnValue: result,
+            stackWords: layout.stackWords ?? CallingConvention.defaultStackWords,
+            stackWordsAreKnown: layout.stackWords != nil)
         // Locations on the stack beyond what is copied have no meaning without a known count.
         if layout.stackWords == nil {
-            convention.calling.stackWords = max(
+            calling.stackWords = max(
                 CallingConvention.defaultStackWords,
                 (locations.map { if case .stack(let word) = $0 { word + 1 } else { 0 } }.max() ?? 0))
         }
-        return convention
+        return Convention(
+            calling: calling, prototype: prototype, words: words,
+            entryOnly: layout.stackAlignment > 16
+                ? "takes stack arguments that are aligned to \(layout.stackAlignment) bytes" : nil)
     }
 }

@@ -1,17 +1,48 @@
 import LinuxProcess
 import Trampoline
 
-/// A function with programs at it, and what it takes to undo that.
-struct TracedFunction: Sendable {
-    var info: FunctionInfo
-    var convention: CallingConvention
-    var displaced: DisplacedEntry
-    var lists: TrampolineLists
+/// A function with programs at it, and what it takes to undo that. A change makes a new one: the tables that hold
+/// a hundred thousand of them share what they have in common.
+final class TracedFunction: Sendable {
+    let info: FunctionInfo
+    let convention: CallingConvention
+    /// Its first instructions, as they were moved.
+    let displaced: DisplacedEntry
+    let lists: TrampolineLists
     /// The image that the function's entry jumps to.
-    var image: TrampolineImage?
-    /// Two u64, entered and returned, in shared memory; nil for the engine's own links only.
-    var counters: Counters?
+    let image: InstalledImage?
+    /// Nil for the engine's own links only.
+    let counters: Counters?
 
+    init(
+        info: FunctionInfo, convention: CallingConvention, displaced: DisplacedEntry, lists: TrampolineLists,
+        image: InstalledImage? = nil, counters: Counters? = nil
+    ) {
+        self.info = info
+        self.convention = convention
+        self.displaced = displaced
+        self.lists = lists
+        self.image = image
+        self.counters = counters
+    }
+
+    /// The same function with other programs; its image is still the one of before.
+    func with(_ lists: TrampolineLists) -> TracedFunction {
+        TracedFunction(
+            info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
+    }
+
+    func with(_ image: InstalledImage?) -> TracedFunction {
+        TracedFunction(
+            info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
+    }
+
+    func with(_ counters: Counters) -> TracedFunction {
+        TracedFunction(
+            info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
+    }
+
+    /// Two u64, entered and returned, in shared memory.
     struct Counters: Sendable {
         var region: SharedRegion
         var offset: Int
@@ -42,6 +73,20 @@ struct TracedFunction: Sendable {
     }
 }
 
+/// What is kept of an image that stands in the target.
+struct InstalledImage: Sendable {
+    var address: UInt64
+    var unwind: UnwindEntry
+    /// Whether it calls the function and sees it return.
+    var callsFunction: Bool
+
+    init(_ image: TrampolineImage) {
+        address = image.address
+        unwind = image.unwind
+        callsFunction = image.callsFunction
+    }
+}
+
 /// Finds threads that are, or will return, to where they must not be when code changes.
 struct StackScan {
     /// Bytes of each stack that are looked at, from the stack pointer up.
@@ -68,7 +113,7 @@ struct StackScan {
 }
 
 /// Address ranges, sorted, for looking up many addresses.
-struct RangeIndex {
+struct RangeIndex: Sendable {
     private let ranges: [(range: Range<UInt64>, index: Int)]
 
     init(_ ranges: [Range<UInt64>]) {

@@ -4,6 +4,9 @@ extension X86_64Trampoline {
     /// Bytes of the jump.
     package static let jumpSize = 5
 
+    /// So many bytes of a function show every short branch to its entry, and the instructions there.
+    package static let entryWindow = 192
+
     private static let endbr64: [UInt8] = [0xF3, 0x0F, 0x1E, 0xFA]
 
     /// The bytes behind the first of the jump at this function's entry: nothing may branch there.
@@ -113,17 +116,22 @@ private struct EntryAnalysis {
         if let target = request.enteredAt.first(where: interior.contains) {
             throw .branchIntoEntry(from: nil, to: target)
         }
-        // Short branches: what is near is decoded.
+        if let loop = request.loopsFrom { throw .loopAtEntry(from: loop) }
+        // Short branches: what is near is decoded, where some bytes of it could be one.
         let function = request.function
         let near = min(function.bytes.count, patchOffset + X86_64Trampoline.jumpSize + Self.shortReach + 15)
-        try checkDecoded(
-            CodeRange(address: address, bytes: Array(function.bytes[..<near])), decoder, isOwn: true)
-        // Long branches: every byte could start one.
-        let long = function.bytes.withUnsafeBytes {
-            ModuleBranchScan.branches(in: $0, base: address, from: near)
+        let start = CodeRange(address: address, bytes: Array(function.bytes[..<near]))
+        if ModuleBranchScan.mayBranch(start.bytes, base: address, into: address..<interior.upperBound) {
+            try checkDecoded(start, decoder, isOwn: true)
         }
-        for branch in long {
-            try check(branch.target, from: branch.address, isCall: branch.isCall, isOwn: true)
+        // Long branches: every byte could start one.
+        if near < function.bytes.count {
+            let long = function.bytes.withUnsafeBytes {
+                ModuleBranchScan.branches(in: $0, base: address, from: near)
+            }
+            for branch in long {
+                try check(branch.target, from: branch.address, isCall: branch.isCall, isOwn: true)
+            }
         }
         for neighbour in request.neighbours {
             let distance =
@@ -269,7 +277,7 @@ private struct EntryMover {
             assembler.jmp(address: target)
         case (.conditionalJump(let code), let target?):
             guard let condition = X86_64Condition(rawValue: code) else {
-                throw .immovable(at: instruction.address, name: instruction.name)
+                throw .immovable(at: instruction.address, name: "jcc")
             }
             assembler.jcc(condition, address: target)
         case (.countedJump, let target?):

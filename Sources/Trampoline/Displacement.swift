@@ -11,22 +11,27 @@ package struct CodeRange: Sendable, Hashable {
 
 /// A function whose entry is to become a jump.
 package struct DisplacementRequest: Sendable {
-    /// The whole function, as far as its symbol says.
+    /// The function, as far as its symbol says; of a long one the start is enough, where `loopsFrom` and
+    /// `enteredAt` tell of the long branches in the rest.
     package var function: CodeRange
     /// What lies behind it, up to the next symbol; padding there may be overwritten.
     package var following: [UInt8]
     /// Addresses in the function that are entered from elsewhere: other symbols, and what
     /// `ModuleBranchScan` found.
     package var enteredAt: [UInt64]
+    /// Where the function jumps back to its own entry by a long branch that `function` does not show.
+    package var loopsFrom: UInt64?
     /// Functions close by, whose short branches may reach this one's entry.
     package var neighbours: [CodeRange]
 
     package init(
-        function: CodeRange, following: [UInt8] = [], enteredAt: [UInt64] = [], neighbours: [CodeRange] = []
+        function: CodeRange, following: [UInt8] = [], enteredAt: [UInt64] = [], loopsFrom: UInt64? = nil,
+        neighbours: [CodeRange] = []
     ) {
         self.function = function
         self.following = following
         self.enteredAt = enteredAt
+        self.loopsFrom = loopsFrom
         self.neighbours = neighbours
     }
 }

@@ -9,9 +9,12 @@ package enum FunctionPolicy: Sendable, Hashable {
 
     /// The policy for a symbol's raw (mangled) name; a version behind `@` does not matter.
     package static func of(name symbol: String) -> FunctionPolicy {
-        let name = symbol.prefix { $0 != "@" }
-        if let reason = byName[String(name)] { return reason.policy }
-        if let reason = byPrefix.first(where: { name.hasPrefix($0.prefix) })?.reason { return reason.policy }
+        let version = symbol.utf8.firstIndex(of: UInt8(ascii: "@"))
+        let name = symbol[..<(version ?? symbol.endIndex)]
+        if name.utf8.count <= longestName, let reason = byName[String(name)] { return reason.policy }
+        // All that follows is about such names; most C names have been passed by now.
+        guard let first = name.utf8.first, first == UInt8(ascii: "_") || first == UInt8(ascii: "$") else { return .any }
+        if let reason = byPrefix.first(where: { name.utf8.starts(with: $0.prefix.utf8) })?.reason { return reason.policy }
         if let reason = standardLibraryReason(name) ?? swiftReason(name) { return reason.policy }
         return .any
     }
@@ -80,6 +83,8 @@ package enum FunctionPolicy: Sendable, Hashable {
         }
         return all
     }()
+
+    private static let longestName = byName.keys.map(\.utf8.count).max() ?? 0
 
     private static let lists: [(Reason, String)] = [
         (
@@ -154,7 +159,7 @@ package enum FunctionPolicy: Sendable, Hashable {
 
     /// `std::__throw_…`: `_ZSt`, a length, the name.
     private static func standardLibraryReason(_ name: Substring) -> Reason? {
-        guard name.hasPrefix("_ZSt") else { return nil }
+        guard name.utf8.starts(with: "_ZSt".utf8) else { return nil }
         return name.dropFirst(4).drop(while: \.isNumber).hasPrefix("__throw_") ? .neverReturns : nil
     }
 
@@ -162,7 +167,7 @@ package enum FunctionPolicy: Sendable, Hashable {
     /// `Ya` (async), `TY<n>_`, `TQ<n>_` (the part after a suspension) or an `H` in a thunk's `I…_`. A function
     /// that only takes an async closure looks the same and is treated the same.
     private static func swiftReason(_ name: Substring) -> Reason? {
-        guard name.hasPrefix("$s") || name.hasPrefix("$S") || name.hasPrefix("_$s") else { return nil }
+        guard ["$s", "$S", "_$s"].contains(where: { name.utf8.starts(with: $0.utf8) }) else { return nil }
         let operators = withoutIdentifiers(name)
         var previous: UInt8 = 0
         var isInThunkType = false

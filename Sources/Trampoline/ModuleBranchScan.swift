@@ -47,30 +47,45 @@ package enum ModuleBranchScan {
         let hits = possibleShortBranches(in: text, base: base, into: interior).filter { hit in
             !known.contains { $0.contains(hit.address) }
         }
-        if hits.isEmpty { return [] }
-        guard let decoder = X86_64Decoder() else { return hits }
-        return hits.filter { mayStartInstruction(at: Int($0.address - base), of: text, decoder) }
+        return plausible(hits, in: text, base: base)
     }
 
-    /// Whether any bytes of `text` could be a branch into `interior`. If not, it need not be decoded.
-    static func mayBranch(_ text: [UInt8], base: UInt64, into interior: Range<UInt64>) -> Bool {
+    /// Whether any bytes of `text` could be a branch into `targets`. If not, it need not be decoded.
+    static func mayBranch(_ text: [UInt8], base: UInt64, into targets: Range<UInt64>) -> Bool {
         text.withUnsafeBytes { text in
-            if !possibleShortBranches(in: text, base: base, into: interior).isEmpty { return true }
+            if mayBranchShort(text, base: base, into: targets) { return true }
             var found = false
-            scan(text, base: base, from: 0) { found = found || interior.contains($0.target) }
+            scan(text, base: base, from: 0) { found = found || targets.contains($0.target) }
             return found
         }
+    }
+
+    /// Whether any bytes of `text` could be a branch with an 8-bit distance into `targets`.
+    package static func mayBranchShort(
+        _ text: UnsafeRawBufferPointer, base: UInt64, into targets: Range<UInt64>
+    ) -> Bool {
+        var found = false
+        scanShort(text, base: base, into: targets) { _ in found = true }
+        return found
     }
 
     private static func possibleShortBranches(
         in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>
     ) -> [Branch] {
-        let end = Int(truncatingIfNeeded: interior.upperBound &- base)
-        guard abs(end) < 1 << 40 else { return [] }
-        let first = max(0, end - 4 - 130)
-        let last = min(text.count - 2, end + 130)
-        guard first <= last else { return [] }
         var hits: [Branch] = []
+        scanShort(text, base: base, into: interior) { hits.append($0) }
+        return hits
+    }
+
+    @inline(__always)
+    private static func scanShort(
+        _ text: UnsafeRawBufferPointer, base: UInt64, into targets: Range<UInt64>, _ visit: (Branch) -> Void
+    ) {
+        let end = Int(truncatingIfNeeded: targets.upperBound &- base)
+        guard abs(end) < 1 << 40 else { return }
+        let first = max(0, end - targets.count - 130)
+        let last = min(text.count - 2, end + 130)
+        guard first <= last else { return }
         for offset in first...last {
             let byte = text[offset]
             // jcc, jmp, loop and jrcxz
@@ -78,9 +93,15 @@ package enum ModuleBranchScan {
             let address = base + UInt64(offset)
             let distance = Int64(Int8(bitPattern: text[offset + 1]))
             let target = address &+ 2 &+ UInt64(bitPattern: distance)
-            if interior.contains(target) { hits.append(Branch(address: address, target: target, isCall: false)) }
+            if targets.contains(target) { visit(Branch(address: address, target: target, isCall: false)) }
         }
-        return hits
+    }
+
+    /// The branches of `hits` that may be instructions.
+    static func plausible(_ hits: [Branch], in text: UnsafeRawBufferPointer, base: UInt64) -> [Branch] {
+        if hits.isEmpty { return [] }
+        guard let decoder = X86_64Decoder() else { return hits }
+        return hits.filter { mayStartInstruction(at: Int($0.address - base), of: text, decoder) }
     }
 
     /// Whether an instruction may start at an offset. Decoding falls into step with the real instructions
@@ -110,7 +131,8 @@ package enum ModuleBranchScan {
         return found
     }
 
-    private static func scan(
+    @inline(__always)
+    static func scan(
         _ text: UnsafeRawBufferPointer, base: UInt64, from start: Int, _ visit: (Branch) -> Void
     ) {
         var offset = max(0, start)

@@ -21,9 +21,9 @@ package enum X86_64Trampoline: TrampolineArchitecture {
 
     /// `jmp rel32`
     package static func jump(from: UInt64, to: UInt64) -> [UInt8]? {
-        var assembler = X86_64Assembler()
-        assembler.jmp(address: to)
-        return try? assembler.finish(at: from)
+        guard let distance = Int32(exactly: Int64(bitPattern: to &- from &- UInt64(jumpSize))) else { return nil }
+        let word = UInt32(bitPattern: distance)
+        return [0xE9] + (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
     }
 
     private static func check(

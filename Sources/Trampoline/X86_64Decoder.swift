@@ -1,4 +1,5 @@
 import CCapstone
+import Synchronization
 
 /// What displacing must know of one instruction.
 struct X86_64DecodedInstruction {
@@ -32,9 +33,18 @@ struct X86_64DecodedInstruction {
     var writesStackPointer = false
     /// Bytes before the opcode.
     var prefixCount = 0
+    /// Of an instruction that may be refused by its name.
     var name = ""
 
     var end: UInt64 { address &+ UInt64(size) }
+
+    /// Whether an error may have to name it.
+    var mayBeNamed: Bool {
+        switch kind {
+        case .trap, .transactionBegin, .indirectCall: true
+        default: isPositionBound
+        }
+    }
 
     /// Whether execution never goes on behind it.
     var endsFlow: Bool {
@@ -47,26 +57,48 @@ struct X86_64DecodedInstruction {
 
 /// Decodes instructions with Capstone; one handle for as many instructions as needed.
 struct X86_64Decoder: ~Copyable {
-    private var handle: csh = 0
-    private let buffer: UnsafeMutablePointer<cs_insn>
+    private let capstone: Capstone
+    private var handle: csh { capstone.handle }
+    private var buffer: UnsafeMutablePointer<cs_insn> { capstone.buffer }
 
     init?() {
-        var handle: csh = 0
-        guard cs_open(CS_ARCH_X86, CS_MODE_64, &handle) == CS_ERR_OK else { return nil }
-        guard cs_option(handle, CS_OPT_DETAIL, Int(CS_OPT_ON.rawValue)) == CS_ERR_OK,
-            let buffer = cs_malloc(handle)
-        else {
-            cs_close(&handle)
-            return nil
-        }
-        self.handle = handle
-        self.buffer = buffer
+        guard let capstone = Capstone.take() else { return nil }
+        self.capstone = capstone
     }
 
-    deinit {
-        cs_free(buffer, 1)
-        var handle = handle
-        cs_close(&handle)
+    deinit { capstone.giveBack() }
+
+    /// An open handle and room for one instruction. Each builds an index of all instructions at its first use, which
+    /// takes longer than decoding an entry: those that are not in use are kept for the next decoder.
+    // @unchecked: whoever took it out of `idle` has it alone.
+    private final class Capstone: @unchecked Sendable {
+        let handle: csh
+        let buffer: UnsafeMutablePointer<cs_insn>
+
+        private static let idle = Mutex<[Capstone]>([])
+
+        static func take() -> Capstone? { idle.withLock { $0.popLast() } ?? Capstone() }
+
+        func giveBack() { Self.idle.withLock { $0.append(self) } }
+
+        private init?() {
+            var handle: csh = 0
+            guard cs_open(CS_ARCH_X86, CS_MODE_64, &handle) == CS_ERR_OK else { return nil }
+            guard cs_option(handle, CS_OPT_DETAIL, Int(CS_OPT_ON.rawValue)) == CS_ERR_OK,
+                let buffer = cs_malloc(handle)
+            else {
+                cs_close(&handle)
+                return nil
+            }
+            self.handle = handle
+            self.buffer = buffer
+        }
+
+        deinit {
+            cs_free(buffer, 1)
+            var handle = handle
+            cs_close(&handle)
+        }
     }
 
     /// The instruction at `offset` of `bytes`, nil when there is none that is known.
@@ -84,7 +116,9 @@ struct X86_64Decoder: ~Copyable {
             guard cs_disasm_iter(handle, &code, &rest, &next, buffer) else { return nil }
             let size = Int(buffer.pointee.size)
             guard size > 0, size <= pointer.count else { return nil }
-            return describe(Array(pointer.prefix(size)), address: address)
+            var result = describe(Array(pointer.prefix(size)), address: address)
+            if result.mayBeNamed { result.name = mnemonic }
+            return result
         }
     }
 
@@ -101,9 +135,6 @@ struct X86_64Decoder: ~Copyable {
 
     private func describe(_ bytes: [UInt8], address: UInt64) -> X86_64DecodedInstruction {
         var result = X86_64DecodedInstruction(address: address, size: bytes.count, kind: .plain)
-        result.name = withUnsafeBytes(of: buffer.pointee.mnemonic) {
-            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-        }
         result.prefixCount = Self.prefixCount(of: bytes)
         classify(&result, bytes)
         guard let detail = buffer.pointee.detail else {
@@ -115,6 +146,10 @@ struct X86_64Decoder: ~Copyable {
             cs_reg_write(handle, buffer, UInt32(X86_REG_RSP.rawValue))
             || Self.writesStackPointerExplicitly(detail.pointee.x86)
         return result
+    }
+
+    private var mnemonic: String {
+        withUnsafeBytes(of: buffer.pointee.mnemonic) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
     /// Legacy prefixes and REX in front of a one- or two-byte opcode.

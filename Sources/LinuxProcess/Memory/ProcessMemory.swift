@@ -88,6 +88,21 @@ package struct ProcessMemory: ~Copyable, Sendable {
         try read(at: address &+ UInt64(done), into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...]))
     }
 
+    /// Reads `count` bytes at once; the count must come from the memory map, as all of it is made room for first.
+    package borrowing func readBulk(at address: UInt64, count: Int) throws(ProcessError) -> [UInt8] {
+        var failure: ProcessError?
+        let bytes = [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, initialized in
+            do throws(ProcessError) {
+                try readBulk(at: address, into: UnsafeMutableRawBufferPointer(buffer))
+                initialized = max(0, count)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
     /// Writes, through read-only pages too: a private page is copied first, as a debugger's breakpoint is.
     package borrowing func write(_ bytes: [UInt8], at address: UInt64) throws(ProcessError) {
         var done = 0

@@ -15,6 +15,8 @@ package struct Module: Sendable, Identifiable {
     package let id: ID
     /// The path as the process sees it; "[vdso]" for the vdso.
     package let path: String
+    /// The last part of the path.
+    package let name: String
     /// Where this process can open it: through /proc/PID, for containers and deleted files. Empty for the vdso.
     package let filePath: String
     /// The folder / of the process, seen from here.
@@ -32,9 +34,6 @@ package struct Module: Sendable, Identifiable {
     package let regions: [MemoryMap.Region]
     /// The file's own headers, symbols and relocations.
     package let file: ELFFile
-
-    /// The last part of the path.
-    package var name: String { path.split(separator: "/").last.map(String.init) ?? path }
 
     /// From the first to the last mapped byte.
     package var range: Range<UInt64> {
@@ -175,7 +174,8 @@ package struct ModuleList: Sendable {
             return Module(
                 id: .init(
                     deviceMajor: begin.deviceMajor, deviceMinor: begin.deviceMinor, inode: begin.inode, loadBias: bias),
-                path: first.path, filePath: opened.path, root: root, soname: soname, isExecutable: isExecutable,
+                path: first.path, name: first.path.split(separator: "/").last.map(String.init) ?? first.path,
+                filePath: opened.path, root: root, soname: soname, isExecutable: isExecutable,
                 isVDSO: isVDSO, isDeleted: opened.isDeleted, loadBias: bias, regions: own, file: file)
         }
     }

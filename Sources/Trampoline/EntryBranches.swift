@@ -1,0 +1,101 @@
+/// The long branches of a module that matter to the entries of its functions, found in one pass over its text.
+///
+/// Every byte of the text has a bit in two bitmaps: whether it lies among those that some function's jump would
+/// overwrite, and whether a function starts there. So the pass costs the same for one function and for all.
+package struct EntryBranches: Sendable {
+    /// A function: where it starts, the bytes behind the first of its jump, and where it ends.
+    package struct Entry: Sendable {
+        package var address: UInt64
+        package var interior: Range<UInt64>
+        package var end: UInt64
+
+        package init(address: UInt64, interior: Range<UInt64>, end: UInt64) {
+            self.address = address
+            self.interior = interior
+            self.end = end
+        }
+    }
+
+    /// Addresses among the bytes that a function's jump would overwrite which are branched to, by function.
+    package private(set) var entered: [UInt64: [UInt64]] = [:]
+    /// Where a function jumps back to its own entry, by function.
+    package private(set) var loops: [UInt64: UInt64] = [:]
+
+    package init() {}
+
+    /// Adds the branches of `text`, which starts at `base`.
+    /// - `entries`: all functions of the module, by ascending address.
+    package mutating func add(_ text: UnsafeRawBufferPointer, base: UInt64, entries: [Entry]) {
+        guard let first = entries.first, let last = entries.last else { return }
+        // Targets may lie in another range of the module's code.
+        let low = first.address
+        guard last.interior.upperBound > low, last.interior.upperBound - low < 1 << 34 else { return }
+        let count = Int(last.interior.upperBound - low)
+        var interiors = Bitmap(count: count)
+        var starts = Bitmap(count: count)
+        for entry in entries {
+            starts.insert(Int(entry.address - low))
+            if entry.interior.lowerBound - 1 > entry.address { starts.insert(Int(entry.interior.lowerBound - 1 - low)) }
+            for address in entry.interior { interiors.insert(Int(address - low)) }
+        }
+        var hits: [ModuleBranchScan.Branch] = []
+        var jumps: [ModuleBranchScan.Branch] = []
+        interiors.withUnsafeBits { interiors in
+            starts.withUnsafeBits { starts in
+                ModuleBranchScan.scan(text, base: base, from: 0) { branch in
+                    let offset = branch.target &- low
+                    guard offset < UInt64(count) else { return }
+                    if interiors.contains(Int(offset)) {
+                        hits.append(branch)
+                    } else if !branch.isCall, starts.contains(Int(offset)) {
+                        jumps.append(branch)
+                    }
+                }
+            }
+        }
+        for branch in ModuleBranchScan.plausible(hits, in: text, base: base) {
+            if let owner = Self.owner(of: branch.target, in: entries) {
+                entered[owner.address, default: []].append(branch.target)
+            }
+        }
+        // Most are calls at the end of another function.
+        let own = jumps.filter { jump in
+            guard let owner = Self.owner(of: jump.target, in: entries) else { return false }
+            return jump.address >= owner.address && jump.address < owner.end
+        }
+        for jump in ModuleBranchScan.plausible(own, in: text, base: base) {
+            if let owner = Self.owner(of: jump.target, in: entries) { loops[owner.address] = jump.address }
+        }
+    }
+
+    /// The last function that starts at or before an address.
+    private static func owner(of address: UInt64, in entries: [Entry]) -> Entry? {
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].address <= address { low = middle + 1 } else { high = middle }
+        }
+        return low > 0 ? entries[low - 1] : nil
+    }
+}
+
+/// A bit for each of `count` numbers.
+private struct Bitmap {
+    private var words: [UInt64]
+
+    init(count: Int) { words = Array(repeating: 0, count: count / 64 + 1) }
+
+    mutating func insert(_ number: Int) { words[number >> 6] |= 1 << UInt64(number & 63) }
+
+    /// The bits, for tests without a bounds check; numbers must be below `count`.
+    func withUnsafeBits<Result>(_ body: (Bits) -> Result) -> Result {
+        words.withUnsafeBufferPointer { body(Bits(words: $0)) }
+    }
+
+    struct Bits {
+        let words: UnsafeBufferPointer<UInt64>
+        @inline(__always)
+        func contains(_ number: Int) -> Bool { words[number >> 6] & 1 << UInt64(number & 63) != 0 }
+    }
+}
