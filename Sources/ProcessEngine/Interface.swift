@@ -1,4 +1,5 @@
 import BPF
+import MachineCode
 import Trampoline
 
 /// A function of the target that a pattern matched.
@@ -82,6 +83,7 @@ package struct LoadedProgram: Sendable {
     var address: UInt64
     var usesCookie: Bool
     var usesTailCalls: Bool
+    var clobbers: RegisterSet
     package var codeSize: Int
 }
 

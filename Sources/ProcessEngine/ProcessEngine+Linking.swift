@@ -168,7 +168,8 @@ extension ProcessEngine {
             }
         let link = TrampolineLink(
             id: nextLink, programID: program.id, kind: program.kind, programAddress: program.address,
-            attachCookie: cookie, usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls)
+            attachCookie: cookie, usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls,
+            clobbers: program.clobbers, needsAlignedStack: false)
         // Refusals by the lists (E2BIG, EBUSY) are of this function only.
         var lists = listsSoFar(of: function, returns: entryOnly == nil, in: batch)
         do throws(TrampolineError) {
@@ -317,7 +318,7 @@ extension ProcessEngine {
             return try Architecture.image(
                 function.lists,
                 function: FunctionEntry(address: function.info.address, relocatedEntry: function.displaced.bodyEntry),
-                convention: function.convention, counters: function.counters?.address,
+                convention: function.convention, counters: function.counters.map { CallCounters(address: $0.address, lanes: counterLanes) },
                 safeCopy: safeCopyAddress, at: address)
         } catch {
             throw .request("cannot make the trampoline of \(function.info.displayName): \(error)")
@@ -330,13 +331,13 @@ extension ProcessEngine {
             batch.functions[address]?.counters == nil && traced[address]?.counters == nil
         }
         guard !new.isEmpty else { return }
-        var layout = SharedLayout()
-        // A cache line each: two functions' counters in one would slow both down.
-        let offsets = layout.placePlain(new.map { _ in 64 })
-        let region = try makeSharedRegion(layout)
-        for (address, offset) in zip(new, offsets) {
+        guard let shared else { return }
+        let counters = try counterMemory.take(new.count, session: shared) { layout throws(EngineError) in
+            try makeSharedRegion(layout)
+        }
+        for (address, counters) in zip(new, counters) {
             if batch.functions[address] == nil { batch.functions[address] = traced[address] }
-            batch.functions[address]?.counters = TracedFunction.Counters(region: region, offset: offset)
+            batch.functions[address]?.counters = counters
         }
     }
 

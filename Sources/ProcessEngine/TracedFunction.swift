@@ -9,20 +9,8 @@ struct TracedFunction: Sendable {
     var lists: TrampolineLists
     /// The image that the function's entry jumps to.
     var image: TrampolineImage?
-    /// Two u64, entered and returned, in shared memory; nil for the engine's own links only.
-    var counters: Counters?
-
-    struct Counters: Sendable {
-        var region: SharedRegion
-        var offset: Int
-        var address: UInt64 { region.address(at: offset) }
-        var values: (entered: UInt64, returned: UInt64) {
-            let pointer = region.pointer(at: offset, count: 16)
-            return (
-                pointer.loadUnaligned(as: UInt64.self), pointer.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-            )
-        }
-    }
+    /// Nil for the engine's own links only.
+    var counters: CallCounts?
 
     var patchAddress: UInt64 { displaced.patchAddress }
 
