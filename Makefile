@@ -23,7 +23,9 @@ test: packages traced-packages
 	$(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)'
 	$(SWIFT) test -c release --skip-build --filter '$(ON_PROCESSES)'
 
-bench: build
+bench: packages
+	$(SWIFT) build -c release --product fsession
+	$(SWIFT) build -c release --product event-rate
 	scripts/bench $(FSESSION)
 
 # Installs what is missing; does nothing, and needs no root, when all is there.

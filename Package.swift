@@ -31,7 +31,7 @@ let package = Package(
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["LinuxProcess", "Trampoline", "JIT", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
+            dependencies: ["LinuxProcess", "Trampoline", "JIT", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
         // A Linux process from outside.
         .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
 
@@ -39,6 +39,9 @@ let package = Package(
         .executableTarget(
             name: "slow-calls", dependencies: ["FSession"], path: "Examples/SlowCalls",
             exclude: ["slow_calls.bpf.c", "work.c"]),
+
+        // What `make bench` measures the reading of events with.
+        .executableTarget(name: "event-rate", dependencies: ["FSession", "ProcessEngine"], path: "Benchmarks/EventRate"),
 
         // Programs to machine code.
         .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),

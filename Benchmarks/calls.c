@@ -1,6 +1,6 @@
 // Measures what a call costs while something traces it, beside the same call untraced, in one process.
 //
-//     calls [-t THREADS] [-n CALLS] [-r ROUNDS] [-p PAUSE] plain
+//     calls [-t THREADS] [-n CALLS] [-r ROUNDS] [-p PAUSE] [-R RATE] plain
 //     calls [...] uprobe                 the kernel's uprobe and uretprobe on the function
 //     calls [...] with COMMAND ARGS…     COMMAND ARGS… -p PID, until terminated
 //     calls [...] parts                  no call: two rdtsc, and two lock inc, in loops of their own
@@ -9,7 +9,8 @@
 // time is taken, so that neither other programs nor threads waiting for a processor count. A round is the
 // mean of the threads. The result is the least of all rounds with one thread; with several it is the median,
 // as rounds in which the threads happened to run one after the other would show no contention. PAUSE is a
-// sleep between rounds, in milliseconds, for a reader of events to catch up. Prints "UNTRACED TRACED" in
+// sleep between rounds, in milliseconds, for a reader of events to catch up. RATE is how many calls a second all
+// threads together make at most; 0: as many as they can. Prints "UNTRACED TRACED" in
 // nanoseconds per call, only the first with `plain`, and "TWO-RDTSC TWO-LOCK-INC" with `parts`.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -39,6 +40,7 @@ __attribute__((noinline)) long work(long a, long b)
 
 static int threads = 1, rounds = 8, pause_ms;
 static long calls = 1000000;
+static double rate;
 static volatile int finished;
 static pthread_barrier_t barrier;
 static double results[most_threads];
@@ -64,8 +66,18 @@ __attribute__((noinline)) static void make_calls(int index)
 {
     double start = seconds(CLOCK_THREAD_CPUTIME_ID);
     long value = index;
-    for (long i = 0; i < calls; i++)
-        value = work(value, i);
+    if (rate > 0) {
+        // A thousand calls, then a wait for their time to be over.
+        double begin = seconds(CLOCK_MONOTONIC), step = 1000.0 * threads / rate;
+        for (long done = 0; done < calls; done += 1000) {
+            while (seconds(CLOCK_MONOTONIC) < begin + (double)(done / 1000) * step) {}
+            for (long i = 0; i < 1000; i++)
+                value = work(value, i);
+        }
+    } else {
+        for (long i = 0; i < calls; i++)
+            value = work(value, i);
+    }
     results[index] = (seconds(CLOCK_THREAD_CPUTIME_ID) - start) * 1e9 / (double)calls;
     __asm__ volatile("" : : "r"(value));
 }
@@ -231,12 +243,13 @@ static int open_uprobe(int is_return)
 int main(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "+t:n:r:p:")) != -1) {
+    while ((option = getopt(argc, argv, "+t:n:r:p:R:")) != -1) {
         switch (option) {
         case 't': threads = atoi(optarg); break;
         case 'n': calls = atol(optarg); break;
         case 'r': rounds = atoi(optarg); break;
         case 'p': pause_ms = atoi(optarg); break;
+        case 'R': rate = atof(optarg); break;
         default: return 2;
         }
     }

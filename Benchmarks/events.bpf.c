@@ -3,13 +3,17 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+#ifndef RING_BYTES
+#define RING_BYTES (1 << 20)
+#endif
+
 struct event {
     u64 start, duration, result;
 };
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 1 << 20);
+    __uint(max_entries, RING_BYTES);
 } events SEC(".maps");
 
 SEC("fsession/exe:work")

@@ -49,8 +49,10 @@ public struct Print: Sendable {
 /// A record of a ring buffer.
 public struct Record: Sendable {
     /// The map's name.
-    public let map: String
-    public let bytes: [UInt8]
+    public var map: String { batch.map }
+    public var bytes: [UInt8] { Array(batch.bytes[batch.range(of: index)]) }
+    let batch: RecordBatch
+    let index: Int
 }
 
 /// How a process ended.
@@ -75,7 +77,7 @@ public enum ExitStatus: Sendable, Hashable {
 /// The events of a session, in the order in which they were read; calls of different threads may overtake
 /// each other. Made for one iteration.
 public struct Events: AsyncSequence, Sendable {
-    let queue: EventQueue
+    package let queue: EventQueue
     let functions: FunctionRegistry
 
     public struct AsyncIterator: AsyncIteratorProtocol {
@@ -83,11 +85,17 @@ public struct Events: AsyncSequence, Sendable {
         let functions: FunctionRegistry
         var batch: [EngineEvent] = []
         var position = 0
+        var records = RecordBatch()
+        var recordPosition = 0
         var known: [LinkedDescription] = []
 
         /// The next event; nil when the process has ended or the session is detached and all is read.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(SessionError) -> Event? {
             while true {
+                if recordPosition < records.count {
+                    defer { recordPosition += 1 }
+                    return .record(Record(batch: records, index: recordPosition))
+                }
                 if position == batch.count {
                     guard let next = await queue.next() else { return nil }
                     batch = next
@@ -95,12 +103,17 @@ public struct Events: AsyncSequence, Sendable {
                     continue
                 }
                 defer { position += 1 }
+                if case .records(let next) = batch[position] {
+                    records = next
+                    recordPosition = 0
+                    continue
+                }
                 if let event = event(batch[position]) { return event }
             }
         }
 
         /// Whether more events are at hand: the next one comes without waiting.
-        public var hasMore: Bool { position < batch.count }
+        public var hasMore: Bool { recordPosition < records.count || position < batch.count }
 
         /// The next event, from no actor in particular.
         public mutating func next() async throws(SessionError) -> Event? { try await next(isolation: nil) }
@@ -123,8 +136,8 @@ public struct Events: AsyncSequence, Sendable {
                         convention: linked.convention))
             case .print(let time, let processID, let threadID, let text):
                 return .print(Print(time: time, processID: processID, threadID: threadID, text: text))
-            case .record(let map, let bytes):
-                return .record(Record(map: map, bytes: bytes))
+            case .records:
+                return nil
             case .library(let path, let attached):
                 return .libraryLoaded(path: path, attached: attached)
             case .executed(let processID, let path, let byLibrary):

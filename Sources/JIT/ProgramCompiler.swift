@@ -33,14 +33,29 @@ package struct CompileContext {
     package var state: UInt64
     /// The processor has BMI2 (`shlx` and its kin). Off unless asked for: code may be made for another machine.
     package var hasBMI2: Bool
+    /// Where the conversion of the time stamp counter lies; nil: `bpf_ktime_get_ns` is called.
+    package var clock: Clock?
+
+    /// `clock` and `clock_index` of `struct fs_state`, in the target.
+    package struct Clock: Sendable {
+        package var parameters: UInt64
+        package var index: UInt64
+
+        package init(parameters: UInt64, index: UInt64) {
+            self.parameters = parameters
+            self.index = index
+        }
+    }
 
     package init(
-        address: UInt64, state: UInt64 = 0, hasBMI2: Bool = false, helperAddress: @escaping (UInt32) -> UInt64? = { _ in nil }
+        address: UInt64, state: UInt64 = 0, hasBMI2: Bool = false, clock: Clock? = nil,
+        helperAddress: @escaping (UInt32) -> UInt64? = { _ in nil }
     ) {
         self.address = address
         self.helperAddress = helperAddress
         self.state = state
         self.hasBMI2 = hasBMI2
+        self.clock = clock
     }
 }
 
@@ -54,6 +69,8 @@ package struct CompiledProgram: Sendable {
     package let slotOffsets: [Int]
     /// The program calls `bpf_tail_call`, so `ctx[-4]` must be zeroed before it runs.
     package let usesTailCalls: Bool
+    /// The caller-saved registers that it may change.
+    package let clobbers: RegisterSet
 }
 
 /// Why a program could not be compiled.

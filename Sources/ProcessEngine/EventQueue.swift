@@ -6,8 +6,8 @@ package enum EngineEvent: Sendable {
     case call(TracedCall)
     /// A line of `bpf_trace_printk` or `bpf_trace_vprintk`.
     case print(time: UInt64, processID: Int32, threadID: Int32, text: String)
-    /// A record of a ring buffer or perf event array of an object.
-    case record(map: String, bytes: [UInt8])
+    /// Records of a ring buffer or perf event array of an object.
+    case records(RecordBatch)
     /// A library that came later; `attached` functions of it are now traced.
     case library(path: String, attached: Int)
     /// A process executes another program, which is not traced. `byLibrary`: it is about to, by a call of the C
@@ -32,6 +32,7 @@ package enum EngineExit: Sendable, Hashable {
 package final class EventQueue: Sendable {
     private struct State {
         var batch: [EngineEvent] = []
+        var backlog = 0
         var finished = false
         var waiter: CheckedContinuation<Void, Never>?
     }
@@ -40,17 +41,19 @@ package final class EventQueue: Sendable {
 
     package init() {}
 
-    package func append(_ events: [EngineEvent]) {
+    /// `records`: how many records of rings these events are.
+    package func append(_ events: [EngineEvent], records: Int = 0) {
         guard !events.isEmpty else { return }
         let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.backlog += records
             if state.batch.isEmpty { state.batch = events } else { state.batch += events }
             return state.waiter.take()
         }
         waiter?.resume()
     }
 
-    /// Events that nobody has taken yet: the reader stops reading when there are too many, and the ring drops.
-    package var backlog: Int { state.withLock { $0.batch.count } }
+    /// Records that nobody has taken yet: the reader stops reading when there are too many, and the ring drops.
+    package var backlog: Int { state.withLock { $0.backlog } }
 
     /// No event will follow.
     package func finish() {
@@ -67,6 +70,7 @@ package final class EventQueue: Sendable {
             let (events, finished) = state.withLock { state in
                 let batch = state.batch
                 state.batch = []
+                state.backlog = 0
                 return (batch, state.finished)
             }
             if !events.isEmpty { return events }

@@ -1,4 +1,5 @@
 import BPF
+import MachineCode
 import Trampoline
 
 /// What `link` did.
@@ -63,6 +64,7 @@ package struct LoadedProgram: Sendable {
     var address: UInt64
     var usesCookie: Bool
     var usesTailCalls: Bool
+    var clobbers: RegisterSet
     package var codeSize: Int
 }
 

@@ -132,10 +132,16 @@ extension ProcessEngine {
 
     private static let imagesAtOnce = 4096
 
+    /// What an image refers to in the runtime.
+    private struct RuntimePlaces: Sendable {
+        var safeCopy: UInt64?
+        var lanes: CallCounters.Lanes?
+    }
+
     /// Writes the images of functions into the target.
     func makeImages(of changed: [TracedFunction]) throws(EngineError) -> [InstalledImage] {
         // How long an image is can be told only of one that is made; one of each shape is.
-        let safeCopy = safeCopyAddress
+        let places = RuntimePlaces(safeCopy: safeCopyAddress, lanes: counterLanes)
         var sizes: [Shape: Int] = [:]
         var works: [(function: TracedFunction, place: UInt64, room: Int)] = []
         works.reserveCapacity(changed.count)
@@ -148,7 +154,7 @@ extension ProcessEngine {
             if let known = sizes[shape] {
                 size = known
             } else {
-                size = try Self.image(of: function, safeCopy: safeCopy, at: function.displaced.codeAddress).code.count
+                size = try Self.image(of: function, places: places, at: function.displaced.codeAddress).code.count
                 sizes[shape] = size
             }
             let room = record(of: function).codeOffset + size + 64
@@ -169,7 +175,7 @@ extension ProcessEngine {
             let part = Array(works[start..<min(works.count, start + ProcessEngine.imagesAtOnce)])
             let results = Parallel.map(part) { work -> Result<(InstalledImage, [UInt8]), EngineError> in
                 do throws(EngineError) {
-                    return .success(try Self.encodedImage(of: work.function, safeCopy: safeCopy, at: work.place))
+                    return .success(try Self.encodedImage(of: work.function, places: places, at: work.place))
                 } catch {
                     return .failure(error)
                 }
@@ -184,7 +190,7 @@ extension ProcessEngine {
                         try ensureRoom(room, near: range)
                     }
                     place = try allocateCode(room, near: work.function.info.address)
-                    (image, bytes) = try Self.encodedImage(of: work.function, safeCopy: safeCopy, at: place)
+                    (image, bytes) = try Self.encodedImage(of: work.function, places: places, at: place)
                 }
                 try stageCode(bytes, at: place)
                 images.append(image)
@@ -205,23 +211,24 @@ extension ProcessEngine {
 
     /// A function's image for the record at `place`, and the record's bytes.
     private static func encodedImage(
-        of function: TracedFunction, safeCopy: UInt64?, at place: UInt64
+        of function: TracedFunction, places: RuntimePlaces, at place: UInt64
     ) throws(EngineError) -> (InstalledImage, [UInt8]) {
         var record = record(of: function)
-        let image = try image(of: function, safeCopy: safeCopy, at: place + UInt64(record.codeOffset))
+        let image = try image(of: function, places: places, at: place + UInt64(record.codeOffset))
         record.code = image.code
         return (InstalledImage(image), record.encoded)
     }
 
     private static func image(
-        of function: TracedFunction, safeCopy: UInt64?, at address: UInt64
+        of function: TracedFunction, places: RuntimePlaces, at address: UInt64
     ) throws(EngineError) -> TrampolineImage {
         do throws(TrampolineError) {
             return try Architecture.image(
                 function.lists,
                 function: FunctionEntry(address: function.info.address, relocatedEntry: function.displaced.bodyEntry),
-                convention: function.convention, counters: function.counters?.address,
-                safeCopy: safeCopy, at: address)
+                convention: function.convention,
+                counters: function.counters.map { CallCounters(address: $0.address, lanes: places.lanes) },
+                safeCopy: places.safeCopy, at: address)
         } catch {
             throw .request("cannot make the trampoline of \(function.info.displayName): \(error)")
         }
@@ -233,13 +240,13 @@ extension ProcessEngine {
             batch.functions[address]?.counters == nil && traced[address]?.counters == nil
         }
         guard !new.isEmpty else { return }
-        var layout = SharedLayout()
-        // A cache line each: two functions' counters in one would slow both down.
-        let offsets = layout.placePlain(new.map { _ in 64 })
-        let region = try makeSharedRegion(layout)
-        for (address, offset) in zip(new, offsets) {
+        guard let shared else { return }
+        let counters = try counterMemory.take(new.count, session: shared) { layout throws(EngineError) in
+            try makeSharedRegion(layout)
+        }
+        for (address, counters) in zip(new, counters) {
             let function = batch.functions[address] ?? traced[address]
-            batch.functions[address] = function?.with(TracedFunction.Counters(region: region, offset: offset))
+            batch.functions[address] = function?.with(counters)
         }
     }
 }

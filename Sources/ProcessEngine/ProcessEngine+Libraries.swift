@@ -107,7 +107,8 @@ extension ProcessEngine {
         _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int
     ) throws(EngineError) {
         var batch = LinkBatch()
-        let link = TrampolineLink(id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie)
+        let link = TrampolineLink(
+            id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: false)
         batch.order = [function.address]
         batch.infos[function.address] = function
         if traced[function.address] == nil { batch.displacing = [function.address] }

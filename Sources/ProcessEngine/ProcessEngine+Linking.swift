@@ -177,7 +177,8 @@ extension ProcessEngine {
             }
         let link = TrampolineLink(
             id: nextLink, programID: program.id, kind: program.kind, programAddress: program.address,
-            attachCookie: cookie, usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls)
+            attachCookie: cookie, usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls,
+            clobbers: program.clobbers, needsAlignedStack: false)
         // Refusals by the lists (E2BIG, EBUSY) are of this function only.
         var lists = listsSoFar(of: function, returns: entryOnly == nil, in: batch)
         do throws(TrampolineError) {

@@ -79,6 +79,7 @@ extension ProcessEngine {
         func compile(at address: UInt64) throws(EngineError) -> CompiledProgram {
             let context = CompileContext(
                 address: address, state: shared.stateAddress, hasBMI2: X86_64Processor.hasBMI2,
+                clock: shared.inlineClock,
                 helperAddress: { id in
                     let offset = fs_runtime_helper_offset(id)
                     return offset < 0 ? nil : runtime + UInt64(offset)
@@ -109,7 +110,7 @@ extension ProcessEngine {
         return LoadedProgram(
             id: loadedPrograms, name: name, section: section, kind: kind,
             address: place + UInt64(draft.codeOffset), usesCookie: linked.usesCookie,
-            usesTailCalls: linked.usesTailCalls, codeSize: compiled.code.count)
+            usesTailCalls: linked.usesTailCalls, clobbers: compiled.clobbers, codeSize: compiled.code.count)
     }
 
     /// Program arrays hold addresses of code in the target.

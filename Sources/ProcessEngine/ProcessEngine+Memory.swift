@@ -13,9 +13,9 @@ extension ProcessEngine {
     /// What every session puts into its target: a private page, shared state, the runtime's code.
     func prepareMemory(in process: inout StoppedProcess) throws(EngineError) {
         let injected = InjectedCalls(pid: processID)
-        scratchPage = try injected.check("make a page of memory") { () throws(ProcessError) in
+        scratchPage = try injected.check("make pages of memory") { () throws(ProcessError) in
             try process.systemCall(
-                SystemCall.mmap, 0, 4096, UInt64(PROT_READ | PROT_WRITE),
+                SystemCall.mmap, 0, ProcessEngine.privateSize, UInt64(PROT_READ | PROT_WRITE),
                 UInt64(MAP_PRIVATE | MAP_ANONYMOUS), UInt64.max, 0)
         }
         // The page first lends its bytes as the name of the shared memory, then caches the process's id.
@@ -23,9 +23,12 @@ extension ProcessEngine {
         let memory = try SessionMemory.make(in: &process, scratch: scratchPage)
         try write(Array(repeating: 0, count: 16), at: scratchPage)
         _ = try injected.check("prepare for fork") { () throws(ProcessError) in
-            try process.systemCall(SystemCall.madvise, scratchPage, 4096, 18 /* MADV_WIPEONFORK */)
+            try process.systemCall(SystemCall.madvise, scratchPage, ProcessEngine.privateSize, 18 /* MADV_WIPEONFORK */)
         }
         memory.state.pointee.thread_id_offset = threadIDOffset(in: &process)
+        if threadBlocksNameThemselves(in: &process) {
+            memory.state.pointee.lane_owners_address = scratchPage + 4096
+        }
         shared = memory
         sharedRegions.append(memory.region)
         reader.add(EventReader.Source(map: memory.printRing, content: .prints))
@@ -35,6 +38,17 @@ extension ProcessEngine {
         runtimeAddress = try install(
             CodeRecord(kind: .runtime, name: "runtime", code: code), near: functions.executableRange.lowerBound
         ).codeAddress
+    }
+
+    /// Bytes at `scratchPage`.
+    static let privateSize = UInt64((4096 + MemoryLayout<fs_lane_owners>.size).roundedUp(to: 4096))
+
+    /// How trampolines find the lane to count in; nil where threads have no thread block.
+    var counterLanes: CallCounters.Lanes? {
+        let slowPath = fs_runtime_function_offset("count")
+        guard let shared, shared.state.pointee.lane_owners_address != 0, slowPath >= 0 else { return nil }
+        return CallCounters.Lanes(
+            owners: scratchPage + 4096, state: shared.stateAddress, slowPath: runtimeAddress + UInt64(slowPath))
     }
 
     func write(_ bytes: [UInt8], at address: UInt64) throws(EngineError) {
@@ -69,6 +83,17 @@ extension ProcessEngine {
             offset = offset ?? Int32(first)
         }
         return offset ?? 0
+    }
+
+    /// Whether each thread has a thread block with its own address at its start, as the ABI of x86-64 has it. A
+    /// static program has none before its start.
+    private func threadBlocksNameThemselves(in process: inout StoppedProcess) -> Bool {
+        process.threads.allSatisfy { thread in
+            guard let base = try? thread.registers().threadPointer, base != 0,
+                let block = try? memory.read(at: base, count: 8)
+            else { return false }
+            return block == withUnsafeBytes(of: base.littleEndian) { Array($0) }
+        }
     }
 
     // MARK: - Code

@@ -40,10 +40,12 @@ package actor ProcessEngine {
     var memory: ProcessMemory
     var codeRegions: [CodeRegion] = []
     var sharedRegions: [SharedRegion] = []
-    /// A private page: the process's id as helpers cache it, wiped on fork.
+    /// Private pages, wiped on fork: the process's id as helpers cache it, and behind it who owns which lane of
+    /// the counters.
     var scratchPage: UInt64 = 0
     var shared: SessionMemory?
     var runtimeAddress: UInt64 = 0
+    var counterMemory = CounterMemory()
 
     // What is traced.
     var functions: FunctionTable
@@ -59,7 +61,7 @@ package actor ProcessEngine {
     var watchesExecutions = false
     /// Functions that are no longer traced: their counts, and whether calls may still be inside.
     var retiredCounts: [CallCount] = []
-    var retiredCounters: [(TracedFunction.Counters?, Bool)] = []
+    var retiredCounters: [(CallCounts?, Bool)] = []
     var finished: EngineSummary?
 
     private init(

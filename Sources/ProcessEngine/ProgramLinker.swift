@@ -44,6 +44,8 @@ struct ProgramLinker {
                         // As in the kernel, the kind decides, not the moment: all others have a return value,
                         // which reads 0 before the function has run.
                         patcher.replace(at: slot, with: [.move(.r0, -EOPNOTSUPP)])
+                    } else if let inlined = InlinedHelper.instructions(UInt32(bitPattern: instruction.immediate)) {
+                        patcher.replace(at: slot, with: inlined)
                     }
                 } else if instruction.source == .r2 {
                     let kfunc = try kfunc(program, slot, instruction)

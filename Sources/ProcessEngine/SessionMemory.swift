@@ -1,6 +1,7 @@
 import BPF
 import CLinux
 import Glibc
+import JIT
 import LinuxProcess
 import Synchronization
 import TargetRuntime
@@ -53,6 +54,15 @@ struct SessionMemory: Sendable {
             var generator = SystemRandomNumberGenerator()
             for index in bytes.indices { bytes[index] = UInt8.random(in: .min ... .max, using: &generator) }
         }
+    }
+
+    /// What programs read the time by themselves with; nil where the kernel is asked.
+    var inlineClock: CompileContext.Clock? {
+        guard Clock.isSteady, let clock = MemoryLayout<fs_state>.offset(of: \.clock),
+            let index = MemoryLayout<fs_state>.offset(of: \.clock_index)
+        else { return nil }
+        return CompileContext.Clock(
+            parameters: stateAddress + UInt64(clock), index: stateAddress + UInt64(index))
     }
 
     /// Writes the conversion of the time stamp counter anew: the longer the session, the more exact.

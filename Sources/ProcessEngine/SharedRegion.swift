@@ -68,7 +68,8 @@ package final class SharedRegion: Sendable {
             _ = try injected.check("map the shared memory") { () throws(ProcessError) in
                 try process.systemCall(
                     SystemCall.mmap, base + UInt64(segment.offset), UInt64(segment.size),
-                    UInt64(PROT_READ | PROT_WRITE), UInt64(MAP_SHARED | MAP_FIXED), file,
+                    UInt64(PROT_READ | PROT_WRITE),
+                    UInt64(MAP_SHARED | MAP_FIXED | (segment.isPopulated ? MAP_POPULATE : 0)), file,
                     UInt64(segment.fileOffset))
             }
         }
@@ -116,6 +117,8 @@ struct SharedLayout: Sendable {
         var offset: Int
         var size: Int
         var fileOffset: Int
+        /// Mapped page by page at once: a page fault costs as much as dozens of records.
+        var isPopulated = false
     }
 
     private(set) var segments: [Segment] = []
@@ -123,6 +126,8 @@ struct SharedLayout: Sendable {
     private(set) var fileSize = 0
 
     static let page = 4096
+    /// Rings of more data take their pages when they need them: the target waits meanwhile.
+    private static let populatedLimit = 64 << 20
 
     /// Places `sizes` one after the other, each at a multiple of `alignment`, and gives their offsets.
     /// Must be called before any ring buffer is placed.
@@ -143,8 +148,12 @@ struct SharedLayout: Sendable {
     /// Places a ring buffer of `head` bytes of pages and `data` bytes, and gives its offset.
     mutating func placeRing(head: Int, data: Int) -> Int {
         let offset = size
-        segments.append(Segment(offset: offset, size: head + data, fileOffset: fileSize))
-        segments.append(Segment(offset: offset + head + data, size: data, fileOffset: fileSize + head))
+        let isPopulated = data <= SharedLayout.populatedLimit
+        segments.append(
+            Segment(offset: offset, size: head + data, fileOffset: fileSize, isPopulated: isPopulated))
+        segments.append(
+            Segment(
+                offset: offset + head + data, size: data, fileOffset: fileSize + head, isPopulated: isPopulated))
         size += head + 2 * data
         fileSize += head + data
         return offset

@@ -23,43 +23,40 @@ package struct TracedCall: Sendable {
 /// The record, which is also the order of the stack slots below r10:
 ///
 ///     0 attach cookie (the function's number)   8 start   16 end (0: entry only)   24 pid_tgid
-///     32… the first arguments                  80 return value
+///     32 return value                          40… the first arguments, as many as there are and six at most
 enum TraceProgram {
     static let argumentCount = 6
-    static let recordSize = 32 + argumentCount * 8 + 8
+    private static let headSize = 40
+
+    private static func recordSize(arguments: Int) -> Int { headSize + 8 * min(arguments, argumentCount) }
 
     /// The object's one map, a ring buffer of `bytes` (a power of two).
     static func map(bytes: UInt32) -> MapDefinition {
         MapDefinition(name: "events", type: .ringBuffer, keySize: 0, valueSize: 0, maxEntries: bytes)
     }
 
-    private static func slot(_ offset: Int) -> Int16 { Int16(offset - recordSize) }
-
     /// Fills the record but for start and end, r6 = ctx, and sends it. ctx holds `arguments` words, of which
     /// the first are recorded, then the return value.
     private static func send(arguments: Int) -> [Instruction] {
+        let size = recordSize(arguments: arguments)
+        func slot(_ offset: Int) -> Int16 { Int16(offset - size) }
         var code: [Instruction] = [
-            .move(.r1, .r6),
-            .call(.helper(Helper.getAttachCookie.rawValue)),
+            .load(.u64, into: .r0, from: .r6, offset: -24),  // ctx[-3]: attach cookie
             .store(.u64, .r0, to: .r10, offset: slot(0)),
             .call(.helper(Helper.getCurrentPidTgid.rawValue)),
             .store(.u64, .r0, to: .r10, offset: slot(24)),
         ]
-        for index in 0..<argumentCount {
-            if index < arguments {
-                code.append(.load(.u64, into: .r0, from: .r6, offset: Int16(index * 8)))
-                code.append(.store(.u64, .r0, to: .r10, offset: slot(32 + index * 8)))
-            } else {
-                code.append(.store(.u64, Int32(0), to: .r10, offset: slot(32 + index * 8)))
-            }
+        for index in 0..<min(arguments, argumentCount) {
+            code.append(.load(.u64, into: .r0, from: .r6, offset: Int16(index * 8)))
+            code.append(.store(.u64, .r0, to: .r10, offset: slot(headSize + index * 8)))
         }
         code.append(.load(.u64, into: .r0, from: .r6, offset: Int16(arguments * 8)))
-        code.append(.store(.u64, .r0, to: .r10, offset: slot(32 + argumentCount * 8)))
+        code.append(.store(.u64, .r0, to: .r10, offset: slot(32)))
         code += Instruction.loadMap(.r1, index: 0)
         code += [
             .move(.r2, .r10),
-            .add(.r2, Int32(-recordSize)),
-            .move(.r3, Int32(recordSize)),
+            .add(.r2, Int32(-size)),
+            .move(.r3, Int32(size)),
             .move(.r4, 0),
             .call(.helper(Helper.ringbufOutput.rawValue)),
             .move(.r0, 0),
@@ -70,6 +67,7 @@ enum TraceProgram {
 
     /// The session program for functions of `arguments` argument words.
     static func session(arguments: Int) -> [Instruction] {
+        func slot(_ offset: Int) -> Int16 { Int16(offset - recordSize(arguments: arguments)) }
         let entry: [Instruction] = [
             .move(.r1, .r6),
         ] + SessionKfunc.cookie.inlined + [
@@ -93,7 +91,8 @@ enum TraceProgram {
 
     /// The fentry program for functions that never return.
     static func entry(arguments: Int) -> [Instruction] {
-        [
+        func slot(_ offset: Int) -> Int16 { Int16(offset - recordSize(arguments: arguments)) }
+        return [
             .move(.r6, .r1),
             .call(.helper(Helper.ktimeGetNs.rawValue)),
             .store(.u64, .r0, to: .r10, offset: slot(8)),
@@ -103,7 +102,7 @@ enum TraceProgram {
 
     /// Reads a record; nil if it is not one.
     static func decode(_ record: UnsafeRawBufferPointer) -> TracedCall? {
-        guard record.count >= recordSize else { return nil }
+        guard record.count >= headSize else { return nil }
         func word(_ offset: Int) -> UInt64 { record.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
         let end = word(16)
         let identity = word(24)
@@ -112,7 +111,7 @@ enum TraceProgram {
             duration: end == 0 ? 0 : end &- word(8),
             processID: Int32(truncatingIfNeeded: identity >> 32), threadID: Int32(truncatingIfNeeded: identity),
             hasReturned: end != 0,
-            arguments: InlineArray { word(32 + $0 * 8) },
-            returnValue: word(32 + argumentCount * 8))
+            arguments: InlineArray { headSize + $0 * 8 + 8 <= record.count ? word(headSize + $0 * 8) : 0 },
+            returnValue: word(32))
     }
 }

@@ -12,11 +12,11 @@ final class TracedFunction: Sendable {
     /// The image that the function's entry jumps to.
     let image: InstalledImage?
     /// Nil for the engine's own links only.
-    let counters: Counters?
+    let counters: CallCounts?
 
     init(
         info: FunctionInfo, convention: CallingConvention, displaced: DisplacedEntry, lists: TrampolineLists,
-        image: InstalledImage? = nil, counters: Counters? = nil
+        image: InstalledImage? = nil, counters: CallCounts? = nil
     ) {
         self.info = info
         self.convention = convention
@@ -37,22 +37,9 @@ final class TracedFunction: Sendable {
             info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
     }
 
-    func with(_ counters: Counters) -> TracedFunction {
+    func with(_ counters: CallCounts) -> TracedFunction {
         TracedFunction(
             info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
-    }
-
-    /// Two u64, entered and returned, in shared memory.
-    struct Counters: Sendable {
-        var region: SharedRegion
-        var offset: Int
-        var address: UInt64 { region.address(at: offset) }
-        var values: (entered: UInt64, returned: UInt64) {
-            let pointer = region.pointer(at: offset, count: 16)
-            return (
-                pointer.loadUnaligned(as: UInt64.self), pointer.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-            )
-        }
     }
 
     var patchAddress: UInt64 { displaced.patchAddress }

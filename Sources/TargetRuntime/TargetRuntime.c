@@ -49,6 +49,8 @@
 
 #include "native.h"
 
+#include "lanes.h"
+
 #pragma clang attribute pop
 #pragma clang attribute pop
 #pragma clang attribute pop

@@ -29,6 +29,17 @@ FS_INLINE u64 arch_counter(void) {
     return count;
 }
 
+FS_INLINE u64 arch_thread_pointer(void) {
+    u64 base;
+    __asm__ volatile("mrs %0, tpidr_el0" : "=r"(base));
+    return base;
+}
+
+// There is no trampoline that counts in lanes.
+#define arch_increment(word) add64(word, 1)
+#define ARCH_COUNT(name, function) \
+    static void name(void) {}
+
 FS_INLINE u32 arch_thread_word(i64 offset) {
     u64 base;
     u32 word;
@@ -70,6 +81,8 @@ FS_INLINE int cas64(u64 *word, u64 expected, u64 desired) {
                      : "memory", "cc");
     return seen == expected;
 }
+
+FS_INLINE int swap_here(u64 *word, u64 expected, u64 desired) { return cas64(word, expected, desired); }
 
 // A pair is only read atomically once the store has succeeded, so what differs is stored back.
 FS_INLINE int cas128(u64 *words, u64 low, u64 high, u64 new_low, u64 new_high) {

@@ -158,7 +158,7 @@ HELPER(ringbuf_discard) {
 HELPER(ringbuf_query) {
     struct fs_map *map = map_argument(a1);
     if (!map || map->type != FS_MAP_RINGBUF) return 0;
-    u64 consumer = load64(ring_consumer(map)), producer = load64(ring_producer(map));
+    u64 consumer = load64(ring_consumer(map)), producer = ring_end(map);
     if (is((u32)a2, BPF_RB_AVAIL_DATA)) return producer - consumer;
     if (is((u32)a2, BPF_RB_RING_SIZE)) return map->max_entries;
     if (is((u32)a2, BPF_RB_CONS_POS)) return consumer;

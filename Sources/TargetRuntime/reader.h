@@ -3,13 +3,14 @@
 
 #define BUSY_PATIENCE_NS 10000000u         // a writer needs microseconds
 #define BUSY_PATIENCE_ALIVE_NS 1000000000u // a writer that is stopped, or left by longjmp, may hinder for so long
+#define SLEEP_FIRST_NS 100000u
 #define SLEEP_STEP_NS 50000000u            // a writer may be killed just before it would wake the reader
 
 void fs_ring_reader_init(struct fs_ring_reader *reader, struct fs_map *map, uint64_t limit) {
     memset(reader, 0, sizeof *reader);
     reader->map = map;
     reader->limit = limit;
-    reader->position = reader->released = load64(ring_consumer(map)) & ~7ull;
+    reader->position = reader->released = reader->end = load64(ring_consumer(map)) & ~7ull;
 }
 
 // Whether a thread is there and no zombie.
@@ -68,49 +69,44 @@ static int given_up(struct fs_ring_reader *reader, u64 *head, u64 producer) {
     return give_up;
 }
 
-// The last reservation as writers see it. False: it changed meanwhile.
-static int last_reservation(struct fs_map *map, u64 *position, u64 *record) {
-    *position = load64(&map->reserved[RING_POSITION]);
-    *record = load64(&map->reserved[RING_RECORD]);
-    return load64(&map->reserved[RING_POSITION]) == *position;
-}
-
 // Positions make no sense: go on behind the last reservation that writers know of.
 static void resynchronise(struct fs_ring_reader *reader) {
     struct fs_map *map = reader->map;
     u64 position, record;
     reader->corrupt++;
     reader->busy_since_ns = 0;
-    if (!last_reservation(map, &position, &record)) return;  // the next call sees it again
+    if (ring_headed(map, &position, &record) != position) return;  // the next call sees it again
     u64 end = ((position + (record ? ring_record_bytes(record) : 0)) + 7) & ~7ull;
     ring_fill(map, reader->limit, end, reader->limit);
     // No help for a record before `end`: it is given up.
     if (!cas128(&map->reserved[RING_POSITION], position, record, end, 0)) return;
-    reader->position = reader->released = end;
-    store64(ring_producer(map), end);
+    reader->position = reader->released = reader->end = end;
     store64(ring_consumer(map), end);
 }
 
-// With nothing to read: whether writers are where the reader believes. The producer position lies in or behind
-// the last reservation, however slow a writer is, and the consumer position is the reader's own.
-static int positions_agree(const struct fs_ring_reader *reader) {
-    struct fs_map *map = reader->map;
+// Up to where there are records now, the last one with a head.
+static void look_for_end(struct fs_ring_reader *reader) {
     u64 position, record;
-    if (!last_reservation(map, &position, &record)) return 1;
-    u64 producer = load64(ring_producer(map));
-    if (load64(&map->reserved[RING_POSITION]) != position) return 1;
-    if (producer - position > (record ? ring_record_bytes(record) : 0)) return 0;
-    return load64(ring_consumer(map)) == reader->released;
+    reader->end = ring_headed(reader->map, &position, &record);
+    if (record == 0) return;
+    if ((position & 7) == 0) ring_help(reader->map, reader->limit, position, record);
+    reader->end += ring_record_bytes(record);
 }
 
 const void *fs_ring_next(struct fs_ring_reader *reader, uint32_t *length) {
     struct fs_map *map = reader->map;
     for (;;) {
-        u64 producer = load64(ring_producer(map));
-        if (producer == reader->position) {
-            if (!positions_agree(reader)) resynchronise(reader);
-            return NULL;
+        // Writers change the words that say how far they are with each record: they are left alone while there is
+        // something to read.
+        if (reader->end == reader->position) {
+            look_for_end(reader);
+            if (load64(ring_consumer(map)) != reader->released) {
+                resynchronise(reader);
+                return NULL;
+            }
         }
+        u64 producer = reader->end;
+        if (producer == reader->position) return NULL;
         u64 available = producer - reader->position;
         if ((producer & 7) || available > reader->limit || producer - reader->released > reader->limit) {
             resynchronise(reader);
@@ -122,7 +118,8 @@ const void *fs_ring_next(struct fs_ring_reader *reader, uint32_t *length) {
         int unpublished = (head & RING_FREE_BIT) != 0;
         int nonsense = !unpublished && bytes > available;
         if (unpublished || (head & FS_RING_BUSY)) {
-            if (!nonsense && !given_up(reader, &head, producer)) return NULL;
+            look_for_end(reader);
+            if (!nonsense && !given_up(reader, &head, reader->end)) return NULL;
             unpublished = (head & RING_FREE_BIT) != 0;
             bytes = ring_record_bytes(head);
             nonsense = unpublished || bytes > available;
@@ -157,20 +154,24 @@ void fs_ring_wait(struct fs_ring_reader *reader, uint64_t timeout_ns) {
     u32 *sleeping = ring_sleeping(map);
     fs_ring_consume(reader);
     u64 start = kernel_clock(CLOCK_OF_MONOTONIC);
+    // The first look may miss a record whose writer has looked at `sleeping` already: its words are on their way
+    // for less than a microsecond.
+    u64 longest = SLEEP_FIRST_NS;
     for (;;) {
         exchange32(sleeping, 1);
         int waits_for_writer = 0;
-        if (load64(ring_producer(map)) != reader->position) {
+        if (ring_end(map) != reader->position) {
             u64 head = load64(ring_word(map, reader->position, reader->limit));
             if (!(head & (FS_RING_BUSY | RING_FREE_BIT))) break;
             waits_for_writer = 1;
         }
         u64 waited = kernel_clock(CLOCK_OF_MONOTONIC) - start;
         if (waited >= timeout_ns) break;
-        u64 step = waits_for_writer ? BUSY_PATIENCE_NS : SLEEP_STEP_NS;
+        u64 step = waits_for_writer && longest > BUSY_PATIENCE_NS ? BUSY_PATIENCE_NS : longest;
+        longest = SLEEP_STEP_NS;
         u64 rest = timeout_ns - waited;
         i64 result = futex_wait(sleeping, 1, rest < step ? rest : step);
-        if (load32(sleeping) == 0 || waits_for_writer) break;
+        if (load32(sleeping) == 0 || step == BUSY_PATIENCE_NS) break;
         if (result != 0 && result != -ETIMEDOUT && result != -EINTR && result != -EAGAIN) break;
     }
     exchange32(sleeping, 0);

@@ -1,13 +1,16 @@
 // Ring buffers: many writers, one reader, and no writer that can hinder another.
 //
-// The kernel takes a lock to reserve. Here one 16-byte compare-and-swap reserves: `reserved[0]` holds the
-// position of the last reservation, `reserved[1]` its length and owner. Whoever comes next first
-// makes sure that that record's BUSY head is in place and that the producer position includes it,
-// so a writer that dies right after its reservation leaves a record that the reader can skip.
+// The kernel takes a lock to reserve. Here one 16-byte compare-and-swap reserves, the only locked instruction of a
+// record: `reserved[0]` holds the position of the last reservation, `reserved[1]` its length and owner. Whoever
+// comes next, writer or reader, first makes sure that that record's BUSY head is in place, so a writer that dies
+// right after its reservation leaves a record that the reader can skip. All records before the last have a head.
 //
 // Such a helper may be late by any time; its write of the head must then fail. So free space is
 // filled with a mark that differs from lap to lap, and a head only ever replaces the mark of its
 // own lap. The reader puts the marks of the next lap into what it hands back.
+//
+// A writer's own changes of its head need no lock: only two others write there, a helper the same head, and the
+// reader when it gives the record up, 10 ms and more after it saw it first.
 #ifndef FS_RING_H
 #define FS_RING_H
 
@@ -26,7 +29,6 @@ FS_INLINE u64 ring_mark(u64 position, u64 size_shift) {
 
 FS_INLINE u64 ring_shift(u64 size) { return (u64)__builtin_ctzll(size); }
 FS_INLINE u64 *ring_consumer(struct fs_map *map) { return (u64 *)((u8 *)map + FS_RING_CONSUMER_OFFSET); }
-FS_INLINE u64 *ring_producer(struct fs_map *map) { return (u64 *)((u8 *)map + FS_RING_PRODUCER_OFFSET); }
 FS_INLINE u64 *ring_word(struct fs_map *map, u64 position, u64 size) {
     return (u64 *)((u8 *)map + FS_RING_DATA_OFFSET + (position & (size - 1)));
 }
@@ -37,10 +39,27 @@ FS_INLINE u64 ring_record_bytes(u64 record) {
     return round_up8((record & ~(FS_RING_BUSY | FS_RING_DISCARD) & 0xffffffffu) + FS_RING_HEADER);
 }
 
-FS_INLINE void ring_publish(struct fs_map *map, u64 size, u64 position, u64 record) {
-    u64 *head = ring_word(map, position, size);
-    cas64(head, ring_mark(position, ring_shift(size)), record | FS_RING_BUSY);
-    cas64(ring_producer(map), position, position + ring_record_bytes(record));
+// For the record of somebody else.
+FS_INLINE void ring_help(struct fs_map *map, u64 size, u64 position, u64 record) {
+    u64 *head = ring_word(map, position, size), mark = ring_mark(position, ring_shift(size));
+    if (FS_UNLIKELY(load64(head) == mark)) cas64(head, mark, record | FS_RING_BUSY);
+}
+
+// Up to where all records have a head; *position and *record are the last reservation, which may have none yet,
+// or 0 where writers were quicker than this look at it.
+FS_INLINE u64 ring_headed(struct fs_map *map, u64 *position, u64 *record) {
+    *position = load64(&map->reserved[RING_POSITION]);
+    *record = load64(&map->reserved[RING_RECORD]);
+    u64 again = load64(&map->reserved[RING_POSITION]);
+    // Positions only grow: if this one is still there, both words belong together.
+    if (FS_UNLIKELY(again != *position)) *record = 0;
+    return again;
+}
+
+// Where the next record will be.
+FS_INLINE u64 ring_end(struct fs_map *map) {
+    u64 position, record, end = ring_headed(map, &position, &record);
+    return end + (record ? ring_record_bytes(record) : 0);
 }
 
 FS_INLINE void *ring_reserve(struct fs_map *map, u64 length, u32 owner) {
@@ -59,7 +78,7 @@ FS_INLINE void *ring_reserve(struct fs_map *map, u64 length, u32 owner) {
         u64 next = position;
         if (FS_LIKELY(last != 0)) {
             next += ring_record_bytes(last);
-            if (FS_UNLIKELY(load64(ring_producer(map)) - next > size)) ring_publish(map, size, position, last);
+            ring_help(map, size, position, last);
         }
         if (FS_UNLIKELY(next + bytes - load64(ring_consumer(map)) > size - 1)) {
             // Not full if the position is out of date.
@@ -68,10 +87,8 @@ FS_INLINE void *ring_reserve(struct fs_map *map, u64 length, u32 owner) {
             return 0;
         }
         if (FS_UNLIKELY(!cas128(&map->reserved[RING_POSITION], position, last, next, record))) continue;
-        ring_publish(map, size, next, record);
-        // Damaged space (only a stray write does that) holds no mark to replace.
         u64 *head = ring_word(map, next, size);
-        if (FS_UNLIKELY(load64(head) != (record | FS_RING_BUSY))) store64(head, record | FS_RING_BUSY);
+        store64(head, record | FS_RING_BUSY);  // a helper writes the same
         return head + 1;
     }
 }
@@ -85,13 +102,13 @@ FS_INLINE void ring_wake(struct fs_map *map, u64 flags) {
     }
 }
 
-// By compare-and-swap, both as a barrier before ring_wake's look at the reader and so that a record that
-// was given up meanwhile is left alone.
+// By compare-and-swap, so that a record that was given up meanwhile is left alone. It is no barrier before
+// ring_wake's look at the reader, which therefore looks again soon after it has said that it sleeps.
 FS_INLINE void ring_commit(void *sample, u32 discard) {
     u64 *head = (u64 *)sample - 1;
     u64 busy = load64(head);
     if (!(busy & FS_RING_BUSY) || (busy & RING_FREE_BIT)) return;
-    cas64(head, busy, (busy & ~(u64)FS_RING_BUSY) | discard);
+    swap_here(head, busy, (busy & ~(u64)FS_RING_BUSY) | discard);
 }
 
 FS_INLINE int ring_output(struct fs_map *map, const void *data, u64 length, u64 flags, u32 owner) {

@@ -8,7 +8,8 @@ import MachineCode
 ///     rbp + 16 + 8i   callerStackWord(i): the i-th stack argument, in the caller's frame
 ///     rbp + 8         return address
 ///     rbp             the caller's rbp                                                       <- rbp
-///                     saved: rax, r10, r11, integer registers that no ctx word holds
+///                     saved: rax, r10, r11, and those integer registers that no ctx word holds and a program
+///                     may change
 ///     returnValue     ctx[n]
 ///     argument(i)     ctx[n - 1] … ctx[0]                               programs get &ctx[0]
 ///     metadata        ctx[-1]: argument count | cookie index << 8 | is return << 63
@@ -16,29 +17,35 @@ import MachineCode
 ///     attachCookie    ctx[-3]
 ///     tailCalls       ctx[-4]
 ///     cookie(i)       ctx[-5], ctx[-6], …: one for each session that uses it
-///                     (up to 15 bytes, so that programs are called with an aligned stack)
+///                     (0 or 8 bytes)                                          <- rbp - programFrameSize
 ///
 /// and while the function runs:
 ///
-///                     (0 or 8 bytes, so that `frameSize` is a multiple of 16: the function finds its
-///                     stack as far from a multiple of 16 as the caller left it)
+///                     (0 or 8 bytes)
 ///     copiedWord(i)   copy of callerStackWord(i); word 0 is the lowest              <- rbp - frameSize
 ///
 /// and while exit programs run, below that:
 ///
-///                     returned: rax rcx rdx rsi rdi r8 r9 r10 r11 as the function left them
+///                     returned: of rax rcx rdx rsi rdi r8 r9 r10 r11, as the function left them, those that a
+///                     program or a counter may change
+///                     (0 or 8 bytes)
+///
+/// Both sizes are multiples of 16: the function finds its stack as far from a multiple of 16 as the caller left
+/// it, and so do programs, but for those that ask for an aligned stack. The stack pointer is moved by constants
+/// and `rbp` is read for addresses only, so that neither waits for a word on its way through memory.
 ///
 /// ctx words that hold an integer register are also the place from which it is restored for the function.
 struct X86_64ImageBuilder {
     private let lists: TrampolineLists
     private let function: FunctionEntry
     private let convention: CallingConvention
-    private let counters: UInt64?
+    private let counters: CallCounters?
     private let safeCopy: UInt64?
-    private let address: UInt64
+    let address: UInt64
     private let layout: X86_64FrameLayout
 
-    private var assembler = X86_64Assembler()
+    var assembler = X86_64Assembler()
+    var counts: [Count] = []
     private var frame = CallFrameBuilder()
     /// What the words that differ between programs hold now; nil: not known.
     private var metadata: UInt64?
@@ -46,7 +53,7 @@ struct X86_64ImageBuilder {
     private var tailCallsAreZero = true
 
     init(
-        lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention, counters: UInt64?,
+        lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention, counters: CallCounters?,
         safeCopy: UInt64?, address: UInt64
     ) {
         self.lists = lists
@@ -63,14 +70,19 @@ struct X86_64ImageBuilder {
         for link in lists.entry { run(link) }
         if lists.isEntryOnly {
             restoreArguments(includingRax: true)
-            assembler.leave()
+            frame.advance(to: assembler.offset)
+            frame.rememberState()
+            leave(from: layout.entryDepth)
             frame.advance(to: assembler.offset)
             frame.defineCFA(.rsp, offset: 8)
             frame.restore(.rbp)
             assembler.jmp(address: function.relocatedEntry)
+            frame.advance(to: assembler.offset)
+            frame.restoreState()
         } else {
             callAndReturn()
         }
+        finishCounts()
         let code: [UInt8]
         do {
             code = try assembler.finish(at: address)
@@ -98,7 +110,7 @@ struct X86_64ImageBuilder {
         frame.defineCFA(.rbp, offset: 16)
 
         for register in layout.saved { assembler.push(register) }
-        if let counters { increment(counters) }
+        if let counters { count(counters, isReturn: false) }
         assembler.push(immediate: 0)  // returnValue
         for location in convention.arguments.reversed() {
             switch location {
@@ -121,7 +133,24 @@ struct X86_64ImageBuilder {
         attachCookie = first.attachCookie
         assembler.push(immediate: 0)  // tailCalls
         for _ in 0..<layout.cookieCount { assembler.push(immediate: 0) }
-        assembler.alu(.and, .rsp, immediate: -16)
+        moveStackPointer(by: layout.contextBottom + layout.programFrameSize)
+        if layout.alignsStack { assembler.alu(.and, .rsp, immediate: -16) }
+    }
+
+    /// Down for positive numbers. The flags may be lost.
+    private mutating func moveStackPointer(by bytes: Int32) {
+        if bytes > 0 { assembler.alu(.sub, .rsp, immediate: bytes) }
+        if bytes < 0 { assembler.alu(.add, .rsp, immediate: -bytes) }
+    }
+
+    /// From `rsp = rbp - size` to the state at the function's entry.
+    private mutating func leave(from size: Int32) {
+        if layout.alignsStack {
+            assembler.leave()
+        } else {
+            moveStackPointer(by: -size)
+            assembler.pop(.rbp)
+        }
     }
 
     private mutating func push(_ value: UInt64) {
@@ -130,19 +159,6 @@ struct X86_64ImageBuilder {
         } else {
             assembler.mov64(.rax, value)
             assembler.push(.rax)
-        }
-    }
-
-    /// `lock inc` of a counter; rax is free.
-    private mutating func increment(_ counter: UInt64) {
-        let here = address + UInt64(assembler.offset)
-        if Int32(exactly: Int64(bitPattern: counter &- here) &+ 0x1000) != nil,
-            Int32(exactly: Int64(bitPattern: counter &- here) &- 0x1000) != nil
-        {
-            assembler.inc(.address(counter), isLocked: true)
-        } else {
-            assembler.mov64(.rax, counter)
-            assembler.inc(.at(.rax), isLocked: true)
         }
     }
 
@@ -183,7 +199,7 @@ struct X86_64ImageBuilder {
     }
 
     /// Calls an address, however far away; rax is free.
-    private mutating func call(_ target: UInt64) {
+    mutating func call(_ target: UInt64) {
         let end = address + UInt64(assembler.offset) + 5
         if Int32(exactly: Int64(bitPattern: target &- end)) != nil {
             assembler.call(address: target)
@@ -215,13 +231,14 @@ struct X86_64ImageBuilder {
         assembler.call(address: function.relocatedEntry)
 
         assembler.bind(returned)
-        for register in X86_64FrameLayout.returned { assembler.push(register) }
-        if let counters { increment(counters + 8) }
+        for register in layout.returned { assembler.push(register) }
+        if !lists.exit.isEmpty { keepReturnValue() }
+        if let counters { count(counters, isReturn: true) }
         if !lists.exit.isEmpty { runExitPrograms() }
-        for register in X86_64FrameLayout.returned.reversed() { assembler.pop(register) }
+        for register in layout.returned.reversed() { assembler.pop(register) }
         frame.advance(to: assembler.offset)
         frame.rememberState()
-        assembler.leave()
+        leave(from: layout.frameSize)
         frame.advance(to: assembler.offset)
         frame.defineCFA(.rsp, offset: 8)
         frame.restore(.rbp)
@@ -240,22 +257,29 @@ struct X86_64ImageBuilder {
         }
     }
 
-    private mutating func runExitPrograms() {
+    private mutating func keepReturnValue() {
         switch convention.returnValue {
         case .register:
-            // A counter may have taken rax since it was pushed.
-            if counters != nil { assembler.mov(.rax, .at(.rbp, layout.returnedRax)) }
             assembler.mov(.at(.rbp, layout.returnValue), .rax)
         case .vector:
             assembler.movq(.at(.rbp, layout.returnValue), X86_64VectorRegister(0))
         case .none:
             break
         }
+    }
+
+    private mutating func runExitPrograms() {
         // A skip may have come from after any of the fmod_ret programs.
         if !lists.fmodRet.isEmpty { attachCookie = nil }
-        assembler.alu(.and, .rsp, immediate: -16)
+        let padding = Int32(layout.returned.count % 2 * 8)
+        moveStackPointer(by: padding)
+        if layout.alignsStack { assembler.alu(.and, .rsp, immediate: -16) }
         for link in lists.exit { run(link, isReturn: true) }
-        assembler.lea(.rsp, .at(.rbp, layout.returnedBottom))
+        if layout.alignsStack {
+            assembler.lea(.rsp, .at(.rbp, layout.returnedBottom))
+        } else {
+            moveStackPointer(by: -padding)
+        }
     }
 
     /// A program's result in rax takes the place of the function's: everything else is as it was at entry.
@@ -280,7 +304,12 @@ struct X86_64ImageBuilder {
 
     private mutating func copyStackWords() {
         let words = convention.stackWords
-        assembler.lea(.rsp, .at(.rbp, -layout.frameSize + Int32(8 * words)))
+        let top = layout.frameSize - Int32(8 * words)
+        if layout.alignsStack {
+            assembler.lea(.rsp, .at(.rbp, -top))
+        } else {
+            moveStackPointer(by: top - layout.entryDepth)
+        }
         if words <= Self.unrolledWords {
             for word in (0..<words).reversed() {
                 assembler.push(.at(.rbp, X86_64FrameLayout.callerStackWord(word)))
@@ -330,7 +359,7 @@ struct X86_64FrameLayout {
     static let argumentRegisters: [X86_64Register] = [.rdi, .rsi, .rdx, .rcx, .r8, .r9]
     /// What the function leaves in caller-saved registers: Swift returns in rax rdx rcx r8, and callers
     /// compiled with -fipa-ra count on the registers that the function does not touch.
-    static let returned: [X86_64Register] = [.rax, .rcx, .rdx, .rsi, .rdi, .r8, .r9, .r10, .r11]
+    private static let returnable: [X86_64Register] = [.rax, .rcx, .rdx, .rsi, .rdi, .r8, .r9, .r10, .r11]
     static let returnAddress: Int32 = 8
 
     static func callerStackWord(_ word: Int) -> Int32 { Int32(16 + 8 * word) }
@@ -349,9 +378,15 @@ struct X86_64FrameLayout {
     /// Index in the context, downwards, of the cookie of a session that uses one, by link.
     let cookieIndex: [TrampolineLink.ID: Int]
     var cookieCount: Int { cookieIndex.count }
+    /// Offset of the lowest ctx word: the last cookie, or tailCalls.
+    let contextBottom: Int32
+    let programFrameSize: Int32
     let frameSize: Int32
-    var returnedRax: Int32 { -frameSize - 8 }
-    var returnedBottom: Int32 { -frameSize - Int32(8 * Self.returned.count) }
+    /// How far below rbp the stack pointer is when the entry programs have run.
+    let entryDepth: Int32
+    let alignsStack: Bool
+    let returned: [X86_64Register]
+    var returnedBottom: Int32 { -frameSize - Int32(8 * returned.count) }
 
     init(convention: CallingConvention, lists: TrampolineLists) {
         var holders: [X86_64Register: Int] = [:]
@@ -360,13 +395,21 @@ struct X86_64FrameLayout {
                 holders[Self.argumentRegisters[number], default: word] = word
             }
         }
-        let saved = [.rax, .r10, .r11] + Self.argumentRegisters.filter { holders[$0] == nil }
+        // rdi is where programs find ctx. What copies far stack words is an ordinary function.
+        let ours = RegisterSet([.rax, .r10, .r11])
+        let forPrograms = lists.links.isEmpty ? ours : ours.union(RegisterSet([.rdi]))
+        let beforeCall = (lists.entry + lists.fmodRet).reduce(forPrograms) { $0.union($1.clobbers) }
+        let afterCall = lists.exit.reduce(lists.exit.isEmpty ? ours : forPrograms) { $0.union($1.clobbers) }
+        let copiesFar = !lists.isEntryOnly && convention.stackWords > 0 && !convention.stackWordsAreKnown
+        let clobbered = copiesFar ? .all : beforeCall
+        let saved = [.rax, .r10, .r11]
+            + Self.argumentRegisters.filter { holders[$0] == nil && clobbered.contains($0) }
         let returnValue = Int32(-8 * (saved.count + 1))
         let context = returnValue - Int32(8 * convention.arguments.count)
         var places: [(X86_64Register, Int32)] = []
         for (index, register) in saved.enumerated() { places.append((register, Int32(-8 * (index + 1)))) }
         for register in Self.argumentRegisters {
-            if let word = holders[register] { places.append((register, context + Int32(8 * word))) }
+            if let word = holders[register], clobbered.contains(register) { places.append((register, context + Int32(8 * word))) }
         }
         var cookieIndex: [TrampolineLink.ID: Int] = [:]
         for link in lists.entry where link.kind == .session && link.usesCookie {
@@ -377,8 +420,12 @@ struct X86_64FrameLayout {
         self.returnValue = returnValue
         self.context = context
         self.cookieIndex = cookieIndex
-        // The lowest ctx word is the last cookie, or tailCalls.
-        let used = Int(-context) + 8 * (4 + cookieIndex.count) + 8 * convention.stackWords
-        frameSize = Int32((used + 15) / 16 * 16)
+        returned = Self.returnable.filter(afterCall.contains)
+        alignsStack = lists.links.contains(where: \.needsAlignedStack)
+        let hasProgram = !lists.links.isEmpty
+        contextBottom = context - Int32(hasProgram ? 8 * (4 + cookieIndex.count) : 0)
+        programFrameSize = (-contextBottom + 15) / 16 * 16
+        frameSize = programFrameSize + Int32((8 * convention.stackWords + 15) / 16 * 16)
+        entryDepth = hasProgram ? programFrameSize : -contextBottom
     }
 }

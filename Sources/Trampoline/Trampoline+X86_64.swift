@@ -10,7 +10,7 @@ package enum X86_64Trampoline: TrampolineArchitecture {
 
     package static func image(
         _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
-        counters: UInt64? = nil, safeCopy: UInt64? = nil, at address: UInt64
+        counters: CallCounters? = nil, safeCopy: UInt64? = nil, at address: UInt64
     ) throws(TrampolineError) -> TrampolineImage {
         try check(convention, copiesStack: !lists.isEntryOnly, hasSafeCopy: safeCopy != nil)
         var builder = X86_64ImageBuilder(

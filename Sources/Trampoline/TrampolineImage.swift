@@ -34,11 +34,10 @@ package struct TrampolineImage: Sendable, Hashable {
 /// What a trampoline is made of on one architecture.
 package protocol TrampolineArchitecture {
     /// The code that runs the programs of `lists` around the function.
-    /// - `counters`: address of two u64, calls entered and calls returned.
     /// - `safeCopy`: `void f(void *to, const void *from, size_t n)`, which leaves what it cannot read alone.
     static func image(
         _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
-        counters: UInt64?, safeCopy: UInt64?, at address: UInt64
+        counters: CallCounters?, safeCopy: UInt64?, at address: UInt64
     ) throws(TrampolineError) -> TrampolineImage
 
     /// Moves the first instructions of a function to `address`.

@@ -1,3 +1,5 @@
+import MachineCode
+
 /// When a linked program runs. (The BPF program types and attach types of the kernel's trampolines.)
 package enum TrampolineProgramKind: String, Sendable, Hashable, CaseIterable {
     /// `BPF_TRACE_FENTRY`: before the function.
@@ -30,10 +32,16 @@ package struct TrampolineLink: Sendable, Hashable, Identifiable {
     package var usesCookie: Bool
     /// Whether the program calls `bpf_tail_call`: the call count starts at zero for it then.
     package var usesTailCalls: Bool
+    /// The caller-saved registers that the program may change: only these are kept for the function and its caller.
+    package var clobbers: RegisterSet
+    /// Whether the program must be called with a stack at a multiple of 16, however the function's caller left it:
+    /// code that keeps vector registers there. Compiled programs and the runtime do not.
+    package var needsAlignedStack: Bool
 
     package init(
         id: Int, programID: Int, kind: TrampolineProgramKind, programAddress: UInt64,
-        attachCookie: UInt64 = 0, usesCookie: Bool = false, usesTailCalls: Bool = false
+        attachCookie: UInt64 = 0, usesCookie: Bool = false, usesTailCalls: Bool = false,
+        clobbers: RegisterSet = .all, needsAlignedStack: Bool = true
     ) {
         self.id = id
         self.programID = programID
@@ -42,5 +50,7 @@ package struct TrampolineLink: Sendable, Hashable, Identifiable {
         self.attachCookie = attachCookie
         self.usesCookie = usesCookie
         self.usesTailCalls = usesTailCalls
+        self.clobbers = clobbers
+        self.needsAlignedStack = needsAlignedStack
     }
 }

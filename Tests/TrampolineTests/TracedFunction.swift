@@ -105,7 +105,7 @@ final class TracedFunction {
         let at = area + used
         let image = try X86_64Trampoline.image(
             lists, function: FunctionEntry(address: address, relocatedEntry: entry.bodyEntry),
-            convention: convention, counters: counters, safeCopy: UInt64(UInt(bitPattern: safeCopy)), at: at)
+            convention: convention, counters: counters.map { CallCounters(address: $0) }, safeCopy: UInt64(UInt(bitPattern: safeCopy)), at: at)
         guard used + UInt64(image.code.count) <= UInt64(areaSize) else { throw HarnessError("area is full") }
         Self.write(image.code, at: at)
         used += UInt64(image.code.count + 15) / 16 * 16

@@ -225,6 +225,21 @@ extension Operation {
     }
 }
 
+extension Operation {
+    /// Whether r10 is an operand.
+    package var readsFramePointer: Bool {
+        switch self {
+        case .arithmetic(_, _, _, let operand), .move(_, _, let operand): operand == .register(.r10)
+        case .moveSigned(_, _, let source, _): source == .r10
+        case .load(_, _, let base, _): base == .r10
+        case .store(_, let base, _, let operand): base == .r10 || operand == .register(.r10)
+        case .atomic(_, _, let base, _, let source): base == .r10 || source == .r10
+        case .branch(_, _, let left, let operand, _): left == .r10 || operand == .register(.r10)
+        case .negate, .byteOrder, .loadImmediate, .jump, .call, .exit: false
+        }
+    }
+}
+
 /// Why a slot is no instruction.
 package enum InstructionFault: Error, Hashable, Sendable {
     case unknownOpcode(Opcode)

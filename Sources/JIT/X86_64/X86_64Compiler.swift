@@ -67,7 +67,7 @@ struct X86_64Emitter {
     mutating func emitSubprogram(_ index: Int) throws(JITError) {
         let subprogram = structure.subprograms[index]
         assembler.bind(entryLabels[index])
-        frame = X86_64Frame(of: subprogram, in: structure)
+        frame = X86_64Frame(of: subprogram, in: structure, inlines: context.inlines)
         epilogue = nil
         frame.emitPrologue(to: &assembler)
         var slot = subprogram.slots.lowerBound
@@ -102,7 +102,22 @@ struct X86_64Emitter {
         }
         return CompiledProgram(
             code: code, subprogramOffsets: subprogramOffsets,
-            slotOffsets: slotLabels.map { assembler.offset(of: $0) ?? code.count }, usesTailCalls: usesTailCalls)
+            slotOffsets: slotLabels.map { assembler.offset(of: $0) ?? code.count }, usesTailCalls: usesTailCalls,
+            clobbers: clobbers)
+    }
+
+    /// What the code may change. Helpers are C functions, and tail calls go to any program.
+    private var clobbers: RegisterSet {
+        var clobbers = RegisterSet([.rax, .rdi, .r9, .r10, .r11])
+        for case let operation? in structure.operations {
+            if case .call(.helper(let id)) = operation, context.inlines(id) {
+                clobbers.insert(.rdx)
+                continue
+            }
+            if case .call = operation { return .all }
+            if let register = operation.writtenRegister { clobbers.insert(register.machine) }
+        }
+        return clobbers
     }
 
     /// The next operation, if control comes to it from `slot` only.
@@ -159,7 +174,11 @@ struct X86_64Emitter {
             emitTailCall()
         case .call(.helper(let id)):
             guard let address = context.helperAddress(id) else { throw .unknownHelper(id, slot: slot) }
-            emitHelperCall(address)
+            if context.inlines(id), let clock = context.clock {
+                emitClock(clock, helper: address)
+            } else {
+                emitHelperCall(address)
+            }
         case .call(.external):
             throw .unresolved(slot: slot)
         case .exit:

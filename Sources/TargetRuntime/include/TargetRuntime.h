@@ -28,6 +28,11 @@
 #define FS_THREAD_SLOTS 64u
 // Where threads that found no free slot are remembered (see struct fs_state).
 #define FS_SLOT_SHARERS 256u
+// Calls are counted in lanes (see lanes.h): counters lie in blocks, each lane's FS_LANE_BYTES apart.
+#define FS_LANES 128u
+#define FS_LANE_BYTES 32768u
+#define FS_LANE_OWNER_BITS 8u
+#define FS_LANE_OWNERS (1u << FS_LANE_OWNER_BITS)
 // Rings whose reserved records wake the reader (more of them work, but their reader must poll).
 #define FS_STATE_RINGS 64u
 // A perf event array is one ring of this size: its max_entries is a number of CPUs.
@@ -74,10 +79,9 @@ struct fs_map {
 };
 
 // A ring buffer has the kernel's layout behind its header page:
-//   page 0: struct fs_map    page 1: consumer position    page 2: producer position
+//   page 0: struct fs_map    page 1: consumer position    page 2: unused (the kernel's producer position)
 //   page 3…: data (max_entries bytes, a power of two), mapped twice in a row.
 #define FS_RING_CONSUMER_OFFSET (1 * FS_PAGE)
-#define FS_RING_PRODUCER_OFFSET (2 * FS_PAGE)
 #define FS_RING_DATA_OFFSET (3 * FS_PAGE)
 #define FS_RING_BUSY (1u << 31)
 #define FS_RING_DISCARD (1u << 30)
@@ -95,6 +99,16 @@ struct fs_clock {
     uint64_t reserved;
 };
 
+// Which stacks have a lane. In private memory of the target that is wiped on fork.
+struct fs_lane_owner {
+    uint64_t owner;                // address of the thread block + (megabyte of the stack << 37) + 1
+    uint64_t offset;               // its lane: from the counter in lane 0
+};
+struct fs_lane_owners {
+    struct fs_lane_owner places[FS_LANE_OWNERS];
+    uint64_t misses;
+};
+
 // One per session, in shared memory. `struct fs_state *` is the sixth argument of every helper.
 struct fs_state {
     uint64_t magic;
@@ -108,11 +122,13 @@ struct fs_state {
     uint64_t nanoseconds_per_jiffy;
     uint64_t jiffies_at_boot;      // jiffies64 = jiffies_at_boot + boottime / nanoseconds_per_jiffy
     int64_t print_ring_offset;     // from this struct to the struct fs_map of the ring of bpf_trace_printk; 0: none
+    uint64_t lane_owners_address;  // in the target: its struct fs_lane_owners; 0: lanes are not used
     uint32_t slot_thread[FS_THREAD_SLOTS];  // the thread that owns a slot of the per-CPU maps
     uint64_t random[FS_THREAD_SLOTS];
     // Private to the runtime, zero at first.
     uint32_t slot_turn;
     uint32_t slot_sharer[FS_SLOT_SHARERS];   // threads that share a slot because all were taken
+    uint32_t lanes_taken;                    // by the target and its children: lanes 1…lanes_taken have counts
     int64_t ring_offset[FS_STATE_RINGS];     // from this struct to the rings that programs reserve in
 };
 
@@ -133,7 +149,8 @@ int64_t fs_runtime_helper_offset(uint32_t helper);  // BPF_FUNC_*; -1: not suppo
 const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else NULL
 
 // Native "programs" for the engine's own links, by name: "library_event", "find_fde"; and "safe_copy",
-// `void f(void *to, const void *from, size_t n)`, for trampolines. -1: unknown.
+// `void f(void *to, const void *from, size_t n)`, and "count" (frame in rbp, address of the counter in lane 0
+// in r10, state in r11; keeps all registers but rax, r10 and r11), for trampolines. -1: unknown.
 int64_t fs_runtime_function_offset(const char *name);
 
 // "library_event" tells the controller that the set of loaded libraries changed and waits, 200 ms at
@@ -211,6 +228,7 @@ struct fs_ring_reader {
     uint64_t abandoned;
     uint64_t corrupt;
     uint64_t released;        // consumer position: what lies before it was handed back
+    uint64_t end;             // up to where there are records, as far as the reader has looked
     uint64_t check_at_ns;     // when to look at the owner of a busy record again
     uint32_t draining;        // nobody writes any more: every busy record is an abandoned one
     // Whether a thread of the target still runs; NULL: look in this PID namespace.

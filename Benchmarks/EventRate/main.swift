@@ -1,0 +1,86 @@
+// Counts the records of a program's ring buffer, as fast as they come:
+//
+//     event-rate raw|events OBJECT -p PID
+//
+// `raw` takes the batches that the reading thread makes, `events` iterates over `Session.events`. Ends with SIGTERM,
+// or with the process, and prints
+//
+//     RECORDS DROPPED RATE READER-NS
+//
+// RATE is records a second from the first to the last, READER-NS this process's processor time for a record
+// meanwhile.
+import FSession
+import Glibc
+import ProcessEngine
+import Synchronization
+
+private func nanoseconds(_ clock: clockid_t) -> Double {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Double(time.tv_sec) * 1e9 + Double(time.tv_nsec)
+}
+
+private struct Usage: Error {}
+
+/// From the first record to the last; the times are taken with every 4096th.
+private struct Count {
+    var records = 0
+    private var first = (time: 0.0, processor: 0.0, record: 0)
+    private var last = (time: 0.0, processor: 0.0, record: 0)
+
+    mutating func add(_ count: Int) {
+        let isTimed = records == 0 || (records + count) >> 12 != records >> 12
+        records += count
+        guard isTimed else { return }
+        last = (nanoseconds(CLOCK_MONOTONIC), nanoseconds(CLOCK_PROCESS_CPUTIME_ID), records)
+        if first.record == 0 { first = last }
+    }
+
+    func report(dropped: UInt64) {
+        let counted = Double(max(last.record - first.record, 1))
+        let rate = counted / max(last.time - first.time, 1) * 1e9
+        let spent = (last.processor - first.processor) / counted
+        print("\(records) \(dropped) \(Int(rate)) \((spent * 10).rounded() / 10)")
+    }
+}
+
+private let arguments = CommandLine.arguments
+guard arguments.count == 5, arguments[3] == "-p", let process = Int32(arguments[4]) else { throw Usage() }
+
+var end = sigset_t()
+sigemptyset(&end)
+sigaddset(&end, SIGTERM)
+pthread_sigmask(SIG_BLOCK, &end, nil)
+
+private let object = try Object(contentsOf: arguments[2])
+private let session = try await Session(.process(process))
+try await session.load(object)
+try await session.attach()
+
+private let waiting = Thread(end)
+private final class Thread: Sendable {
+    init(_ set: sigset_t) {
+        let session = session
+        Task.detached {
+            // A signal that nobody is woken by: looked for now and then.
+            var set = set
+            var pause = timespec(tv_sec: 0, tv_nsec: 0)
+            while sigtimedwait(&set, nil, &pause) != SIGTERM { try? await Task.sleep(nanoseconds: 5_000_000) }
+            _ = try? await session.detach()
+        }
+    }
+}
+_ = waiting
+
+private var count = Count()
+if arguments[1] == "raw" {
+    while let batch = await session.events.queue.next() {
+        for case .records(let records) in batch { count.add(records.count) }
+    }
+} else {
+    for try await event in session.events {
+        if case .record = event { count.add(1) }
+    }
+}
+let summary = await session.summary()
+count.report(dropped: summary.drops.reduce(0) { $0 + $1.count })
