@@ -7,7 +7,8 @@ FSESSION = $(BUILD)/fsession
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
 TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql
 
-# Tests that wait for processes have the machine for themselves; the others keep its cores busy.
+# Tests that stop and trace processes have the machine for themselves, one after the other; the others keep its
+# cores busy. Neither takes more than a few minutes.
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 
 .PHONY: demo test bench build packages traced-packages clean
@@ -20,8 +21,8 @@ demo: build
 
 test: packages traced-packages
 	$(SWIFT) build -c release --build-tests
-	$(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)'
-	$(SWIFT) test -c release --skip-build --filter '$(ON_PROCESSES)'
+	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)'
+	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
 
 bench: packages
 	$(SWIFT) build -c release --product fsession
