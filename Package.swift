@@ -41,7 +41,7 @@ let package = Package(
             exclude: ["slow_calls.bpf.c", "work.c"]),
 
         // What `make bench` measures the reading of events with.
-        .executableTarget(name: "event-rate", dependencies: ["FSession", "ProcessEngine"], path: "Benchmarks/EventRate"),
+        .executableTarget(name: "event-rate", dependencies: ["FSession", "ProcessEngine", "CLinux"], path: "Benchmarks/EventRate"),
 
         // Programs to machine code.
         .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),

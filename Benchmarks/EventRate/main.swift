@@ -9,10 +9,10 @@
 //
 // RATE is records a second from the first to the last, READER-NS this process's processor time for a record
 // meanwhile.
+import CLinux
 import FSession
-import Glibc
+import Foundation
 import ProcessEngine
-import Synchronization
 
 private func nanoseconds(_ clock: clockid_t) -> Double {
     var time = timespec()
@@ -47,30 +47,17 @@ private struct Count {
 private let arguments = CommandLine.arguments
 guard arguments.count == 5, arguments[3] == "-p", let process = Int32(arguments[4]) else { throw Usage() }
 
-var end = sigset_t()
-sigemptyset(&end)
-sigaddset(&end, SIGTERM)
-pthread_sigmask(SIG_BLOCK, &end, nil)
+fs_signal_catch(SIGTERM)
 
 private let object = try Object(contentsOf: arguments[2])
 private let session = try await Session(.process(process))
 try await session.load(object)
 try await session.attach()
 
-private let waiting = Thread(end)
-private final class Thread: Sendable {
-    init(_ set: sigset_t) {
-        let session = session
-        Task.detached {
-            // A signal that nobody is woken by: looked for now and then.
-            var set = set
-            var pause = timespec(tv_sec: 0, tv_nsec: 0)
-            while sigtimedwait(&set, nil, &pause) != SIGTERM { try? await Task.sleep(nanoseconds: 5_000_000) }
-            _ = try? await session.detach()
-        }
-    }
+Thread.detachNewThread {
+    _ = fs_signal_next()
+    Task { _ = try? await session.detach() }
 }
-_ = waiting
 
 private var count = Count()
 if arguments[1] == "raw" {
