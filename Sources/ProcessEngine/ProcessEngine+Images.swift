@@ -161,12 +161,21 @@ extension ProcessEngine {
             rooms.append(room)
             roomByModule[function.info.modulePath, default: 0] += room.roundedUp(to: 64)
         }
-        for (path, room) in roomByModule {
+        // All of a module's in one piece; modules may share a region, so each takes its piece before the next one asks.
+        var free: [String: UInt64] = [:]
+        for (path, room) in roomByModule.sorted(by: { $0.key < $1.key }) {
             guard let range = functions.executableRange(of: path) else { continue }
             try ensureRoom(room, near: range)
+            free[path] = try allocateCode(room, near: range)
         }
         for (function, room) in zip(changed, rooms) {
-            works.append((function, try allocateCode(room, near: function.info.address), room))
+            guard let place = free[function.info.modulePath] else {
+                throw .target(
+                    pid: processID, doing: "place the trampoline of \(function.info.displayName)",
+                    because: "\(function.info.modulePath) is not loaded any more")
+            }
+            works.append((function, place, room))
+            free[function.info.modulePath] = place + UInt64(room.roundedUp(to: 64))
         }
         var images: [InstalledImage] = []
         images.reserveCapacity(works.count)
