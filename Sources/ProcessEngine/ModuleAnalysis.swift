@@ -12,6 +12,8 @@ struct ModuleAnalysis {
     private let sizes: [UInt64]
     /// Addresses that long branches enter, by function.
     private var entered: [UInt64: [UInt64]] = [:]
+    /// An address among the first bytes that code refers to other than by a branch, by function.
+    private var referenced: [UInt64: UInt64] = [:]
 
     /// - `patched`: what patches overwrote. A branch that a patch displaced still goes where it went.
     init(
@@ -46,6 +48,9 @@ struct ModuleAnalysis {
             range.bytes.withUnsafeBytes { bytes in
                 let hits = ModuleBranchScan.branches(in: bytes, base: range.address, into: interiors)
                 for (index, branch) in hits { entered[owners[index], default: []].append(branch.target) }
+                for (index, target) in ModuleReferenceScan.references(in: bytes, base: range.address, into: interiors) {
+                    referenced[owners[index]] = target
+                }
             }
         }
     }
@@ -88,7 +93,8 @@ struct ModuleAnalysis {
         return DisplacementRequest(
             function: function, following: following,
             enteredAt: (entered[info.address] ?? []) + short.map(\.target) + otherEntries(info.address, end),
-            neighbours: neighbours)
+            neighbours: neighbours, isInsideAnother: isInsideAnother(info.address),
+            referredTo: referenced[info.address])
     }
 
     /// Why the function's entry cannot become a jump; nil if it can.
@@ -111,6 +117,13 @@ struct ModuleAnalysis {
             index += 1
         }
         return found
+    }
+
+    /// Whether the code of a function that starts before goes on behind this address.
+    private func isInsideAnother(_ address: UInt64) -> Bool {
+        let own = firstIndex(notBelow: address)
+        // Functions rarely overlap at all, and hardly ever across many others.
+        return (max(0, own - 16)..<own).contains { address - starts[$0] < sizes[$0] }
     }
 
     /// Where the function's entry jumps to, if it is a `jmp rel32` (behind an `endbr64`).

@@ -111,8 +111,9 @@ final class DrivenProcess {
 
     var pid: Int32 { process.processIdentifier }
 
-    init(_ path: String) throws {
+    init(_ path: String, _ arguments: [String] = []) throws {
         process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = arguments
         process.standardOutput = output
         process.standardInput = input
         try Fixtures.startUnblocked(process)

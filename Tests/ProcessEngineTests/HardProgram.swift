@@ -45,11 +45,9 @@ final class HardProgram {
         return (run.output, status, (try? String(contentsOfFile: trace, encoding: .utf8)) ?? "")
     }
 
-    static func fsession(_ arguments: [String]) throws -> Running {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().path
-        return try Running(root + "/.build/release/fsession", arguments)
-    }
+    static let fsessionPath = Fixtures.package.path + "/.build/release/fsession"
+
+    static func fsession(_ arguments: [String]) throws -> Running { try Running(fsessionPath, arguments) }
 
     /// Waits up to ten seconds.
     static func wait(until isTrue: () -> Bool) -> Bool {
