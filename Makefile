@@ -5,12 +5,12 @@ FSESSION = $(BUILD)/fsession
 
 # What the build needs, and the programs that the demo and the tests trace.
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
-TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql
+TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux
 
 # Tests that wait for processes have the machine for themselves; the others keep its cores busy.
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 
-.PHONY: demo test bench build packages traced-packages clean
+.PHONY: demo test torture bench build packages traced-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -22,6 +22,11 @@ test: packages traced-packages
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)'
 	$(SWIFT) test -c release --skip-build --filter '$(ON_PROCESSES)'
+
+# The same faults as in `make test`, a thousand times.
+torture: packages traced-packages
+	$(SWIFT) build -c release --build-tests
+	FSESSION_TORTURE=1000 $(SWIFT) test -c release --skip-build --filter 'TortureTests|KilledControllerTests'
 
 bench: build
 	scripts/bench $(FSESSION)

@@ -134,7 +134,7 @@ extension ProcessEngine {
             map.region(at: region.targetAddress).map { region.identity.isFile(of: $0) } ?? false
         }
         if process.pid == processID || shared.contains(where: { $0 === self.shared?.region }) {
-            _ = try? process.systemCall(SystemCall.munmap, scratchPage, 4096)
+            _ = try? process.systemCall(SystemCall.munmap, scratchPage, ProcessEngine.privateSize)
         }
         // The first region last: it is what tells that the process still holds our memory.
         for region in shared.reversed() {

@@ -12,9 +12,7 @@ extension ProcessEngine {
         }
         var gone: Int32?
         var abandoned: [UInt64] = []
-        for region in map.regions
-        where region.permissions.contains(.execute) && !region.permissions.contains(.write) && region.inode == 0 {
-            guard let head = ForeignCode.head(of: region.range.lowerBound, in: processID, process.memory) else { continue }
+        for head in map.regions.flatMap({ ForeignCode.heads(in: $0, process.memory) }) {
             if head.isAlive {
                 throw .request(
                     "process \(processID) is traced by another fsession (process \(head.controller)); end that one first")

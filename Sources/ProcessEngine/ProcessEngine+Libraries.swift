@@ -53,6 +53,8 @@ extension ProcessEngine {
         var layout = SharedLayout()
         _ = layout.placePlain([MemoryLayout<fs_library_watch>.size])
         let region = try makeSharedRegion(layout)
+        region.pointer(at: 0, count: MemoryLayout<fs_library_watch>.size)
+            .assumingMemoryBound(to: fs_library_watch.self).pointee.state = shared?.stateAddress ?? 0
         let watch = LibraryWatch(region: region)
         libraryWatch = watch
         let offset = fs_runtime_function_offset("library_event")
@@ -128,4 +130,5 @@ enum OwnLink {
     static let unwinding = -2
     static let trace = -3
     static let executions = -4
+    static let filters = -5
 }

@@ -7,18 +7,20 @@ import Trampoline
 
 extension ProcessEngine {
     static let firstRegionSize = 1 << 20
+    /// The private pages: what a fork wipes, and what it hands on.
+    static let privateSize: UInt64 = 8192
     /// How far apart code may lie that is to reach each other by a 32-bit distance.
     static let reach: UInt64 = 0x7000_0000
 
     /// What every session puts into its target: a private page, shared state, the runtime's code.
     func prepareMemory(in process: inout StoppedProcess) throws(EngineError) {
         let injected = InjectedCalls(pid: processID)
-        scratchPage = try injected.check("make a page of memory") { () throws(ProcessError) in
+        scratchPage = try injected.check("make two pages of memory") { () throws(ProcessError) in
             try process.systemCall(
-                SystemCall.mmap, 0, 4096, UInt64(PROT_READ | PROT_WRITE),
+                SystemCall.mmap, 0, ProcessEngine.privateSize, UInt64(PROT_READ | PROT_WRITE),
                 UInt64(MAP_PRIVATE | MAP_ANONYMOUS), UInt64.max, 0)
         }
-        // The page first lends its bytes as the name of the shared memory, then caches the process's id.
+        // Its first page first lends its bytes as the name of the shared memory, then caches the process's id.
         try write(Array("fsession\0".utf8), at: scratchPage)
         let memory = try SessionMemory.make(in: &process, scratch: scratchPage)
         try write(Array(repeating: 0, count: 16), at: scratchPage)
@@ -35,6 +37,26 @@ extension ProcessEngine {
         runtimeAddress = try install(
             CodeRecord(kind: .runtime, name: "runtime", code: code), near: functions.executableRange.lowerBound
         ).codeAddress
+        let safeCopy = fs_runtime_function_offset("safe_copy")
+        guard safeCopy >= 0 else { return }
+        let thunk = Architecture.thunk(
+            to: runtimeAddress + UInt64(safeCopy), fourthArgument: memory.stateAddress)
+        safeCopyAddress = try install(
+            CodeRecord(kind: .runtime, name: "safe_copy", code: thunk), near: functions.executableRange.lowerBound
+        ).codeAddress
+    }
+
+    /// What was made before something failed: nobody uses it yet.
+    func giveMemoryBack(in process: inout StoppedProcess) {
+        for region in codeRegions { _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size)) }
+        for region in sharedRegions {
+            _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
+        }
+        if scratchPage != 0 { _ = try? process.systemCall(SystemCall.munmap, scratchPage, ProcessEngine.privateSize) }
+        codeRegions = []
+        sharedRegions = []
+        shared = nil
+        scratchPage = 0
     }
 
     func write(_ bytes: [UInt8], at address: UInt64) throws(EngineError) {

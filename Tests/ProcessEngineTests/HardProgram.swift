@@ -49,9 +49,9 @@ final class HardProgram {
 
     static func fsession(_ arguments: [String]) throws -> Running { try Running(fsessionPath, arguments) }
 
-    /// Waits up to ten seconds.
+    /// Waits up to half a minute.
     static func wait(until isTrue: () -> Bool) -> Bool {
-        for _ in 0..<1000 {
+        for _ in 0..<3000 {
             if isTrue() { return true }
             usleep(10_000)
         }

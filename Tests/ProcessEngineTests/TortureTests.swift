@@ -6,7 +6,7 @@ import Testing
 @Suite("Torture", .serialized)
 struct TortureTests {
     /// `make torture` asks for a thousand.
-    static let cycles = ProcessInfo.processInfo.environment["FSESSION_TORTURE"].flatMap(Int.init) ?? 60
+    static let cycles = ProcessInfo.processInfo.environment["FSESSION_TORTURE"].flatMap(Int.init) ?? 24
 
     @Test("Attach and detach cycles under load lose no call, leave nothing behind and never hurt the target")
     func cycles() async throws {
@@ -15,7 +15,7 @@ struct TortureTests {
         var before = try #require(Int(try target.ask("calls")))
         var kept = 0
         for cycle in 0..<Self.cycles {
-            kept += try await cycle % 4 == 0 ? traceOnce(target) : runOnce(target, object)
+            kept += try await cycle % 8 == 0 ? traceOnce(target) : runOnce(target, object)
             if cycle % 10 == 9 {
                 let now = try #require(Int(try target.ask("calls")))
                 #expect(now > before, "the target stands still after \(cycle) cycles")
