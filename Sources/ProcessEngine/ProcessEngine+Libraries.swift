@@ -76,7 +76,7 @@ extension ProcessEngine {
     private func librariesChanged(_ generation: UInt32) {
         defer { libraryWatch?.acknowledge(generation) }
         guard finished == nil, isOurs else { return }
-        let new = functions.refresh()
+        let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         guard !new.isEmpty else { return }
         for path in new {
@@ -94,6 +94,22 @@ extension ProcessEngine {
         } catch {
             queue.append([.warning("\(error)")])
         }
+    }
+
+    /// Libraries that were unloaded and loaded again at their old place since we last looked: their functions have
+    /// their own bytes again, and are forgotten here. One function tells it of its whole library.
+    private func reloadedModules() -> Set<String> {
+        var isNew: [String: Bool] = [:]
+        for (address, function) in traced {
+            let path = function.info.modulePath
+            if isNew[path] == nil {
+                isNew[path] = (try? read(5, at: function.patchAddress)) == function.displaced.originalBytes
+            }
+            guard isNew[path] == true else { continue }
+            retire(function)
+            traced[address] = nil
+        }
+        return Set(isNew.filter(\.value).keys)
     }
 
     /// Functions of libraries that were unloaded need nothing undone.

@@ -46,18 +46,28 @@ FS_INLINE void no_more_calls(struct fs_state *state) {
     add32(&state->filters, 1);
 }
 
-enum { PRCTL_SET_SECCOMP = 22 };
+enum { PRCTL_SET_SECCOMP = 22, SECCOMP_STRICT = 1, PRCTL_SET_TSC = 26, TSC_FAULTS = 2 };
+
+// Strict seccomp takes the time stamp counter away, too, and so does PR_SET_TSC. `first`: among the words of the
+// context; where the prototype is known the variable arguments are not there.
+FS_INLINE void prctl_event(struct fs_state *state, u64 *ctx, u64 first) {
+    int is_known = (ctx[FS_CTX_METADATA] & 0xff) > first + 1;
+    u32 option = (u32)ctx[first], value = is_known ? (u32)ctx[first + 1] : 0;
+    if ((option == PRCTL_SET_SECCOMP && (!is_known || value == SECCOMP_STRICT))
+        || (option == PRCTL_SET_TSC && (!is_known || value == TSC_FAULTS)))
+        exchange32(&state->clock_is_tsc, 0);
+    if (option == PRCTL_SET_SECCOMP) no_more_calls(state);
+}
 
 static u64 native_prctl_event(u64 *ctx) {
-    if ((u32)ctx[0] == PRCTL_SET_SECCOMP) no_more_calls((struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE]);
+    prctl_event((struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE], ctx, 0);
     return 0;
 }
 
-// Where the prototype is known it ends with the number: prctl's own arguments are not seen then.
 static u64 native_syscall_event(u64 *ctx) {
-    int is_prctl = ctx[0] == SYSTEM_CALL_PRCTL && ((u32)ctx[FS_CTX_METADATA] & 0xff) > 1
-        && (u32)ctx[1] == PRCTL_SET_SECCOMP;
-    if (ctx[0] == SYSTEM_CALL_SECCOMP || is_prctl) no_more_calls((struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE]);
+    struct fs_state *state = (struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE];
+    if (ctx[0] == SYSTEM_CALL_SECCOMP) no_more_calls(state);
+    if (ctx[0] == SYSTEM_CALL_PRCTL && (ctx[FS_CTX_METADATA] & 0xff) > 1) prctl_event(state, ctx, 1);
     return 0;
 }
 
