@@ -5,13 +5,13 @@ FSESSION = $(BUILD)/fsession
 
 # What the build needs, and the programs that the demo and the tests trace.
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
-TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql
+TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux
 
 # Tests that stop and trace processes have the machine for themselves, one after the other; the others keep its
 # cores busy. Neither takes more than a few minutes.
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 
-.PHONY: demo test bench build packages traced-packages clean
+.PHONY: demo test torture bench build packages traced-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -23,6 +23,12 @@ test: packages traced-packages
 	$(SWIFT) build -c release --build-tests
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)'
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
+
+# Faults a thousand times, then real programs with a session at every function; ROUNDS of each.
+torture: packages traced-packages
+	$(SWIFT) build -c release --build-tests
+	FSESSION_TORTURE=1000 $(SWIFT) test -c release --skip-build --filter 'TortureTests|KilledControllerTests'
+	scripts/torture $(FSESSION)
 
 bench: packages
 	$(SWIFT) build -c release --product fsession

@@ -13,6 +13,9 @@ import LinuxProcess
 struct CodeRegion: Sendable {
     static let magic: UInt64 = 0x4e4f_4953_5345_5346  // "FSESSION"
     static let headSize = 64
+    /// Where the head names its controller, and what stands there once that has left the code behind.
+    static let controllerOffset: UInt64 = 12
+    static let nobody = [UInt8](repeating: 0, count: 12)
 
     let base: UInt64
     let size: Int

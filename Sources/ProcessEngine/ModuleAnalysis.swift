@@ -133,7 +133,8 @@ struct ModuleAnalysis {
         return DisplacementRequest(
             function: function, following: end - info.address <= UInt64(start.count) ? following : [],
             enteredAt: (branches.entered[info.address] ?? []) + short.targets + otherEntries(info.address, end),
-            loopsFrom: branches.loops[info.address], neighbours: short.neighbours)
+            loopsFrom: branches.loops[info.address], neighbours: short.neighbours,
+            isInsideAnother: isInsideAnother(info.address), referredTo: branches.referenced[info.address])
     }
 
     /// The short branches into a function's first bytes: those of functions beside it are found when these are
@@ -194,6 +195,13 @@ struct ModuleAnalysis {
             index += 1
         }
         return found
+    }
+
+    /// Whether the code of a function that starts before goes on behind this address.
+    private func isInsideAnother(_ address: UInt64) -> Bool {
+        let own = layout.firstIndex(notBelow: address)
+        // Functions rarely overlap at all, and hardly ever across many others.
+        return (max(0, own - 16)..<own).contains { address - layout.starts[$0] < layout.sizes[$0] }
     }
 
     /// Where the function's entry jumps to, if it is a `jmp rel32` (behind an `endbr64`).

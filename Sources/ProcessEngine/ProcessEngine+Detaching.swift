@@ -73,9 +73,10 @@ extension ProcessEngine {
     /// Takes everything out of one process; false if its code had to stay mapped.
     private func remove(from pid: Int32) throws(EngineError) -> Bool {
         let functions = traced.values.map { ($0.displaced, $0.jump ?? []) }
-        // Threads inside our code leave it sooner or later; they are waited for a little.
-        for attempt in 0..<6 {
-            let clean =
+        // Threads inside our code leave it sooner or later; they are waited for a little, and longer while they
+        // only wait for a processor.
+        for attempt in 0..<24 {
+            let use =
                 if pid == processID, life.isAlive {
                     try withStopped { engine, process throws(EngineError) in
                         try engine.remove(functions, from: &process)
@@ -83,15 +84,25 @@ extension ProcessEngine {
                 } else {
                     try removeFromChild(pid, functions)
                 }
-            if clean { return true }
-            if attempt < 5 { usleep(10_000 << UInt32(attempt)) }
+            if use == .over { return true }
+            if use == .waiting, attempt >= 5 { break }
+            usleep(10_000 << UInt32(min(attempt, 4)))
         }
+        disown(in: pid)
         return false
+    }
+
+    /// Code that has to stay is nobody's from now on: nothing jumps to it, and a later session need not mind it.
+    private func disown(in pid: Int32) {
+        guard let memory = try? ProcessMemory(pid: pid) else { return }
+        for region in codeRegions where isOurs(region, in: memory) {
+            try? memory.write(CodeRegion.nobody, at: region.base + CodeRegion.controllerOffset)
+        }
     }
 
     private func removeFromChild(
         _ pid: Int32, _ functions: [(DisplacedEntry, [UInt8])]
-    ) throws(EngineError) -> Bool {
+    ) throws(EngineError) -> CodeUse {
         var process: StoppedProcess
         do throws(ProcessError) {
             process = try StoppedProcess.attach(pid)
@@ -103,11 +114,12 @@ extension ProcessEngine {
 
     private func remove(
         _ functions: [(DisplacedEntry, [UInt8])], from process: inout StoppedProcess
-    ) throws(EngineError) -> Bool {
-        guard let identity = shared?.region.identity, MappedProcesses.holds(process.pid, identity) else { return true }
+    ) throws(EngineError) -> CodeUse {
+        guard let identity = shared?.region.identity, MappedProcesses.holds(process.pid, identity) else { return .over }
         try restore(
             functions.map(\.0), jumps: Dictionary(functions.map { ($0.0.patchAddress, $0.1) }) { $1 }, in: &process)
-        if try isInUse(by: &process) { return false }
+        let use = codeUse(by: &process)
+        if use != .over { return use }
         let map: MemoryMap
         do throws(ProcessError) {
             map = try MemoryMap(pid: process.pid)
@@ -115,7 +127,7 @@ extension ProcessEngine {
             throw .target(pid: process.pid, doing: "give its memory back", because: "\(error)")
         }
         // A child that was forked before a region was made has something else at its place, or nothing.
-        for region in codeRegions where isOurs(region, in: &process) {
+        for region in codeRegions where isOurs(region, in: process.memory) {
             _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size))
         }
         let shared = sharedRegions.filter { region in
@@ -128,26 +140,41 @@ extension ProcessEngine {
         for region in shared.reversed() {
             _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
         }
-        return true
+        return .over
     }
 
-    private func isOurs(_ region: CodeRegion, in process: inout StoppedProcess) -> Bool {
+    private func isOurs(_ region: CodeRegion, in memory: borrowing ProcessMemory) -> Bool {
         let head = region.head(controller: getpid(), startTime: ControllerIdentity.startTime)
         // Magic, version, controller, start time.
-        return (try? process.memory.read(at: region.base, count: 24)) == Array(head.prefix(24))
+        return (try? memory.read(at: region.base, count: 24)) == Array(head.prefix(24))
     }
 
     /// Whether a call of a traced function may still return into our code: on a thread's stack, or, where a
     /// call has not returned, on one that no thread runs on now (a coroutine's, one left by a signal handler).
-    private func isInUse(by process: inout StoppedProcess) throws(EngineError) -> Bool {
-        var inside = false
-        StackScan.words(of: &process) { _, _, word in inside = inside || isOurCode(word) }
-        if inside { return true }
-        return (traced.values.map { ($0.counters, $0.image?.callsFunction ?? false) } + retiredCounters).contains {
-            guard let counters = $0, $1 else { return false }
-            let values = counters.values
-            return values.entered != values.returned
+    private func codeUse(by process: inout StoppedProcess) -> CodeUse {
+        var inside: Set<Int> = []
+        StackScan.words(of: &process) { thread, _, word in if isOurCode(word) { inside.insert(thread) } }
+        let isLeaving = inside.contains { index in
+            (try? process.threads[index].registers()).map { !$0.isInterruptedSystemCall } ?? false
         }
+        if isLeaving { return .leaving }
+        if !inside.isEmpty { return .waiting }
+        let hasOpenCalls = (traced.values.map { ($0.counters, $0.image?.callsFunction ?? false) } + retiredCounters)
+            .contains {
+                guard let counters = $0, $1 else { return false }
+                let values = counters.values
+                return values.entered != values.returned
+            }
+        return hasOpenCalls ? .waiting : .over
+    }
+
+    /// Whether somebody is inside our code.
+    private enum CodeUse {
+        case over
+        /// A thread that runs: it will be outside as soon as it has a processor.
+        case leaving
+        /// A thread that waits in a system call, or a call that no thread is in now.
+        case waiting
     }
 
     /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the

@@ -11,19 +11,22 @@ extension ProcessEngine {
             throw .target(pid: processID, doing: "look at its memory", because: "\(error)")
         }
         var gone: Int32?
-        for region in map.regions
-        where region.permissions.contains(.execute) && !region.permissions.contains(.write) && region.inode == 0 {
-            guard let head = ForeignCode.head(of: region.range.lowerBound, in: processID, process.memory) else { continue }
+        var abandoned: [UInt64] = []
+        for head in map.regions.flatMap({ ForeignCode.heads(in: $0, process.memory) }) {
             if head.isAlive {
                 throw .request(
                     "process \(processID) is traced by another fsession (process \(head.controller)); end that one first")
             }
-            gone = head.controller
+            if head.controller != 0 {
+                gone = head.controller
+                abandoned.append(head.base)
+            }
         }
         guard let gone else { return }
         for original in ForeignCode.overwritten(in: processID, process.memory) {
             try write(original.bytes, at: original.address)
         }
+        for base in abandoned { try write(CodeRegion.nobody, at: base + CodeRegion.controllerOffset) }
         queue.append([
             .warning("an earlier fsession (process \(gone)) was killed; what it had attached here was taken out")
         ])

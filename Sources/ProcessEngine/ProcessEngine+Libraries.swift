@@ -53,6 +53,8 @@ extension ProcessEngine {
         var layout = SharedLayout()
         _ = layout.placePlain([MemoryLayout<fs_library_watch>.size])
         let region = try makeSharedRegion(layout)
+        region.pointer(at: 0, count: MemoryLayout<fs_library_watch>.size)
+            .assumingMemoryBound(to: fs_library_watch.self).pointee.state = shared?.stateAddress ?? 0
         let watch = LibraryWatch(region: region)
         libraryWatch = watch
         let offset = fs_runtime_function_offset("library_event")
@@ -74,7 +76,7 @@ extension ProcessEngine {
     private func librariesChanged(_ generation: UInt32) {
         defer { libraryWatch?.acknowledge(generation) }
         guard finished == nil, isOurs else { return }
-        let new = functions.refresh()
+        let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         guard !new.isEmpty else { return }
         for path in new {
@@ -92,6 +94,22 @@ extension ProcessEngine {
         } catch {
             queue.append([.warning("\(error)")])
         }
+    }
+
+    /// Libraries that were unloaded and loaded again at their old place since we last looked: their functions have
+    /// their own bytes again, and are forgotten here. One function tells it of its whole library.
+    private func reloadedModules() -> Set<String> {
+        var isNew: [String: Bool] = [:]
+        for (address, function) in traced {
+            let path = function.info.modulePath
+            if isNew[path] == nil {
+                isNew[path] = (try? read(5, at: function.patchAddress)) == function.displaced.originalBytes
+            }
+            guard isNew[path] == true else { continue }
+            retire(function)
+            traced[address] = nil
+        }
+        return Set(isNew.filter(\.value).keys)
     }
 
     /// Functions of libraries that were unloaded need nothing undone.
@@ -133,4 +151,5 @@ enum OwnLink {
     static let unwinding = -2
     static let trace = -3
     static let executions = -4
+    static let filters = -5
 }

@@ -76,7 +76,7 @@ extension ProcessEngine {
         try publish(&batch)
         if modules == nil { standing += requests }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
-        for watch in [watchLibraries, watchExecutions] {
+        for watch in [watchFilters, watchLibraries, watchExecutions] {
             do throws(EngineError) {
                 try watch()
             } catch {

@@ -7,6 +7,13 @@ import Trampoline
 
 extension ProcessEngine {
     static let firstRegionSize = 1 << 20
+    /// The private pages, from `scratchPage` on:
+    ///
+    ///     0       the process's id as helpers cache it; wiped on fork; lends its bytes for names
+    ///     4096    whether the process has set a system-call filter; a fork hands it on
+    ///     8192    who owns which lane of the counters; wiped on fork
+    static let privateSize = UInt64((8192 + MemoryLayout<fs_lane_owners>.size).roundedUp(to: 4096))
+    private var laneOwners: UInt64 { scratchPage + 8192 }
     /// How far apart code may lie that is to reach each other by a 32-bit distance.
     static let reach: UInt64 = 0x7000_0000
 
@@ -18,16 +25,18 @@ extension ProcessEngine {
                 SystemCall.mmap, 0, ProcessEngine.privateSize, UInt64(PROT_READ | PROT_WRITE),
                 UInt64(MAP_PRIVATE | MAP_ANONYMOUS), UInt64.max, 0)
         }
-        // The page first lends its bytes as the name of the shared memory, then caches the process's id.
+        // Its first page first lends its bytes as the name of the shared memory, then caches the process's id.
         try write(Array("fsession\0".utf8), at: scratchPage)
         let memory = try SessionMemory.make(in: &process, scratch: scratchPage)
         try write(Array(repeating: 0, count: 16), at: scratchPage)
-        _ = try injected.check("prepare for fork") { () throws(ProcessError) in
-            try process.systemCall(SystemCall.madvise, scratchPage, ProcessEngine.privateSize, 18 /* MADV_WIPEONFORK */)
+        for (start, size) in [(scratchPage, UInt64(4096)), (laneOwners, ProcessEngine.privateSize - 8192)] {
+            _ = try injected.check("prepare for fork") { () throws(ProcessError) in
+                try process.systemCall(SystemCall.madvise, start, size, 18 /* MADV_WIPEONFORK */)
+            }
         }
         memory.state.pointee.thread_id_offset = threadIDOffset(in: &process)
         if threadBlocksNameThemselves(in: &process) {
-            memory.state.pointee.lane_owners_address = scratchPage + 4096
+            memory.state.pointee.lane_owners_address = laneOwners
         }
         shared = memory
         sharedRegions.append(memory.region)
@@ -38,17 +47,34 @@ extension ProcessEngine {
         runtimeAddress = try install(
             CodeRecord(kind: .runtime, name: "runtime", code: code), near: functions.executableRange.lowerBound
         ).codeAddress
+        let safeCopy = fs_runtime_function_offset("safe_copy")
+        guard safeCopy >= 0 else { return }
+        let thunk = Architecture.thunk(
+            to: runtimeAddress + UInt64(safeCopy), fourthArgument: memory.stateAddress)
+        safeCopyAddress = try install(
+            CodeRecord(kind: .runtime, name: "safe_copy", code: thunk), near: functions.executableRange.lowerBound
+        ).codeAddress
     }
 
-    /// Bytes at `scratchPage`.
-    static let privateSize = UInt64((4096 + MemoryLayout<fs_lane_owners>.size).roundedUp(to: 4096))
+    /// What was made before something failed: nobody uses it yet.
+    func giveMemoryBack(in process: inout StoppedProcess) {
+        for region in codeRegions { _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size)) }
+        for region in sharedRegions {
+            _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
+        }
+        if scratchPage != 0 { _ = try? process.systemCall(SystemCall.munmap, scratchPage, ProcessEngine.privateSize) }
+        codeRegions = []
+        sharedRegions = []
+        shared = nil
+        scratchPage = 0
+    }
 
     /// How trampolines find the lane to count in; nil where threads have no thread block.
     var counterLanes: CallCounters.Lanes? {
         let slowPath = fs_runtime_function_offset("count")
         guard let shared, shared.state.pointee.lane_owners_address != 0, slowPath >= 0 else { return nil }
         return CallCounters.Lanes(
-            owners: scratchPage + 4096, state: shared.stateAddress, slowPath: runtimeAddress + UInt64(slowPath))
+            owners: laneOwners, state: shared.stateAddress, slowPath: runtimeAddress + UInt64(slowPath))
     }
 
     func write(_ bytes: [UInt8], at address: UInt64) throws(EngineError) {

@@ -36,12 +36,6 @@ extension ProcessEngine {
     /// Bytes of the ring: some 80,000 calls.
     private static let traceRingBytes: UInt32 = 8 << 20
 
-    /// The address of the routine that copies stack words without faulting.
-    var safeCopyAddress: UInt64? {
-        let offset = fs_runtime_function_offset("safe_copy")
-        return offset < 0 ? nil : runtimeAddress + UInt64(offset)
-    }
-
     /// The program that records the calls of functions with so many argument words.
     func traceProgram(arguments: Int, entryOnly: Bool) throws(EngineError) -> LoadedProgram {
         let key = TracePrograms.Key(arguments: arguments, entryOnly: entryOnly)

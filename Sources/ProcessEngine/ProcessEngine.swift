@@ -40,9 +40,10 @@ package actor ProcessEngine {
     var memory: ProcessMemory
     var codeRegions: [CodeRegion] = []
     var sharedRegions: [SharedRegion] = []
-    /// Private pages, wiped on fork: the process's id as helpers cache it, and behind it who owns which lane of
-    /// the counters.
+    /// Private pages: see `privateSize`.
     var scratchPage: UInt64 = 0
+    /// The routine that copies stack words without faulting.
+    var safeCopyAddress: UInt64?
     var shared: SessionMemory?
     var runtimeAddress: UInt64 = 0
     var counterMemory = CounterMemory()
@@ -59,6 +60,7 @@ package actor ProcessEngine {
     var tracePrograms: TracePrograms?
     var libraryWatch: LibraryWatch?
     var watchesExecutions = false
+    var watchesFilters = false
     /// Functions that are no longer traced: their counts, and whether calls may still be inside.
     var retiredCounts: [CallCount] = []
     var retiredCounters: [(CallCounts?, Bool)] = []
@@ -133,15 +135,24 @@ package actor ProcessEngine {
         try life.watch(processID, isChild: isChild)
         try withStopped { engine, process throws(EngineError) in
             try engine.replaceEarlierSession(in: &process)
-            try engine.prepareMemory(in: &process)
+            do throws(EngineError) {
+                try engine.prepareMemory(in: &process)
+            } catch {
+                engine.giveMemoryBack(in: &process)
+                throw error
+            }
         }
         let life = self.life
         let queue = self.queue
         let pid = processID
         let watch = ExecWatch(pid)
         let shared = self.shared
+        let filters = FilterNotice()
         try reader.start {
             shared?.refreshClock()
+            if let shared, filters.hasNews(shared.state.pointee.filters) {
+                queue.append([.warning(FilterNotice.text)])
+            }
             if let path = watch.executed() {
                 life.execute()
                 queue.append([.executed(processID: pid, path: path, byLibrary: false)])

@@ -41,6 +41,7 @@ struct SessionMemory: Sendable {
         let state = state
         state.pointee.magic = SessionMemory.magic
         state.pointee.process_id_address = scratch
+        state.pointee.filtered_address = scratch + 4096
         state.pointee.clock_is_tsc = Clock.isSteady ? 1 : 0
         let clock = Clock.parameters()
         state.pointee.clock = (clock, clock)

@@ -64,15 +64,27 @@ package final class SharedRegion: Sendable {
                 SystemCall.mmap, 0, UInt64(layout.size), UInt64(PROT_NONE),
                 UInt64(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE), UInt64.max, 0)
         }
-        for segment in layout.segments {
-            _ = try injected.check("map the shared memory") { () throws(ProcessError) in
-                try process.systemCall(
-                    SystemCall.mmap, base + UInt64(segment.offset), UInt64(segment.size),
-                    UInt64(PROT_READ | PROT_WRITE),
-                    UInt64(MAP_SHARED | MAP_FIXED | (segment.isPopulated ? MAP_POPULATE : 0)), file,
-                    UInt64(segment.fileOffset))
+        do throws(EngineError) {
+            for segment in layout.segments {
+                _ = try injected.check("map the shared memory") { () throws(ProcessError) in
+                    try process.systemCall(
+                        SystemCall.mmap, base + UInt64(segment.offset), UInt64(segment.size),
+                        UInt64(PROT_READ | PROT_WRITE),
+                        UInt64(MAP_SHARED | MAP_FIXED | (segment.isPopulated ? MAP_POPULATE : 0)), file,
+                        UInt64(segment.fileOffset))
+                }
             }
+            return try SharedRegion(layout, at: base, descriptor, identity)
+        } catch {
+            _ = try? process.systemCall(SystemCall.munmap, base, UInt64(layout.size))
+            throw error
         }
+    }
+
+    /// Maps the controller's view.
+    private convenience init(
+        _ layout: SharedLayout, at base: UInt64, _ descriptor: Int32, _ identity: FileIdentity
+    ) throws(EngineError) {
         let local = mmap(nil, layout.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard let local, local != MAP_FAILED else {
             throw .controller("reserve \(layout.size) bytes of address space", errno: errno)
@@ -87,7 +99,7 @@ package final class SharedRegion: Sendable {
                 throw .controller("map the shared memory", errno: error)
             }
         }
-        return SharedRegion(
+        self.init(
             targetAddress: base, localAddress: UInt(bitPattern: local), size: layout.size, identity: identity)
     }
 }

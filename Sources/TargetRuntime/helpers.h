@@ -129,7 +129,7 @@ HELPER(ringbuf_output) {
     struct fs_map *map = map_argument(a1);
     if (!map || map->type != FS_MAP_RINGBUF) return ERROR(EINVAL);
     if (a4 & ~(u64)(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP)) return ERROR(EINVAL);
-    return ring_output(map, (const void *)a2, a3, a4, ring_owner(state)) ? 0 : ERROR(EAGAIN);
+    return ring_output(state, map, (const void *)a2, a3, a4, ring_owner(state)) ? 0 : ERROR(EAGAIN);
 }
 
 HELPER(ringbuf_reserve) {
@@ -142,7 +142,7 @@ FS_INLINE void ring_finish(struct fs_state *state, u64 sample, u64 flags, u32 di
     if (!sample) return;
     struct fs_map *map = ring_of_sample(state, (const void *)sample);
     ring_commit((void *)sample, discard);
-    if (map) ring_wake(map, flags);
+    if (map) ring_wake(state, map, flags);
 }
 
 HELPER(ringbuf_submit) {
@@ -170,7 +170,7 @@ HELPER(perf_event_output) {
     struct fs_map *map = map_argument(a2);
     if (!map || map->type != FS_MAP_PERF_EVENT_ARRAY) return ERROR(EINVAL);
     if (a3 & ~(u64)BPF_F_INDEX_MASK) return ERROR(EINVAL);
-    return ring_output(map, (const void *)a4, a5, 0, ring_owner(state)) ? 0 : ERROR(ENOSPC);
+    return ring_output(state, map, (const void *)a4, a5, 0, ring_owner(state)) ? 0 : ERROR(ENOSPC);
 }
 
 // --- Text ---
@@ -192,7 +192,7 @@ static i64 print_record(struct fs_state *state, const char *format, u64 size, co
     record->time_ns = monotonic_time(state);
     record->process_id = current_process(state);
     record->thread_id = thread;
-    if (!ring_output(ring, record, sizeof *record + length, 0, thread & FS_RING_OWNER_MASK)) return -EAGAIN;
+    if (!ring_output(state, ring, record, sizeof *record + length, 0, thread & FS_RING_OWNER_MASK)) return -EAGAIN;
     return (i64)length;
 }
 
@@ -235,7 +235,7 @@ HELPER(strncmp) {
 
 HELPER(ktime_get_ns) { return monotonic_time(state); }
 HELPER(ktime_get_boot_ns) { return boot_time(state); }
-HELPER(ktime_get_tai_ns) { return kernel_clock(CLOCK_OF_TAI); }
+HELPER(ktime_get_tai_ns) { return may_call(state) ? kernel_clock(CLOCK_OF_TAI) : 0; }
 
 HELPER(jiffies64) {
     u64 unit = state->nanoseconds_per_jiffy;
@@ -245,8 +245,8 @@ HELPER(jiffies64) {
 HELPER(get_current_pid_tgid) { return (u64)current_process(state) << 32 | current_thread(state); }
 
 HELPER(get_current_uid_gid) {
-    u64 user = (u32)system_call(SYSTEM_CALL_GETUID, 0, 0, 0, 0, 0, 0);
-    u64 group = (u32)system_call(SYSTEM_CALL_GETGID, 0, 0, 0, 0, 0, 0);
+    u64 user = (u32)target_call(state, SYSTEM_CALL_GETUID, 0, 0, 0, 0, 0, 0);
+    u64 group = (u32)target_call(state, SYSTEM_CALL_GETGID, 0, 0, 0, 0, 0, 0);
     return group << 32 | user;
 }
 
@@ -254,7 +254,7 @@ HELPER(get_current_comm) {
     char name[16];
     u32 size = (u32)a2;
     if (a1 == 0 || size == 0) return ERROR(EINVAL);
-    if (system_call(SYSTEM_CALL_PRCTL, 16 /* PR_GET_NAME */, (u64)name, 0, 0, 0, 0) != 0) {
+    if (target_call(state, SYSTEM_CALL_PRCTL, 16 /* PR_GET_NAME */, (u64)name, 0, 0, 0, 0) != 0) {
         zero_bytes((void *)a1, size);
         return ERROR(EINVAL);
     }
@@ -265,16 +265,16 @@ HELPER(get_current_comm) {
     return 0;
 }
 
-FS_INLINE u32 cpu_and_node(void) {
+FS_INLINE u32 cpu_and_node(struct fs_state *state) {
     u32 both;
     if (FS_LIKELY(arch_cpu_and_node(&both))) return both;
     u32 cpu = 0, node = 0;
-    system_call(SYSTEM_CALL_GETCPU, (u64)&cpu, (u64)&node, 0, 0, 0, 0);
+    target_call(state, SYSTEM_CALL_GETCPU, (u64)&cpu, (u64)&node, 0, 0, 0, 0);
     return (cpu & 0xfff) | node << 12;
 }
 
-HELPER(get_smp_processor_id) { return cpu_and_node() & 0xfff; }
-HELPER(get_numa_node_id) { return cpu_and_node() >> 12; }
+HELPER(get_smp_processor_id) { return cpu_and_node(state) & 0xfff; }
+HELPER(get_numa_node_id) { return cpu_and_node(state) >> 12; }
 
 // SplitMix64, one sequence for each thread slot.
 HELPER(get_prandom_u32) {

@@ -8,7 +8,7 @@ FS_INLINE i64 transfer(struct fs_state *state, i64 call, u64 own, u64 other, u64
     local.length = size;
     remote.base = other;
     remote.length = size;
-    return system_call(call, current_process(state), (u64)&local, 1, (u64)&remote, 1, 0);
+    return target_call(state, call, current_process(state), (u64)&local, 1, (u64)&remote, 1, 0);
 }
 
 // All or nothing: what could be read of a range that is not all there is wiped again, as the kernel does.

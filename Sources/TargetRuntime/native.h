@@ -7,6 +7,7 @@
 static u64 native_library_event(u64 *ctx) {
     struct fs_library_watch *watch = (struct fs_library_watch *)ctx[FS_CTX_ATTACH_COOKIE];
     u32 generation = add32(&watch->generation, 1) + 1;
+    if (watch->state && !may_call((struct fs_state *)watch->state)) return 0;
     if (load32(&watch->sleeping)) futex_wake(&watch->generation);
     if (load32(&watch->controller_gone)) return 0;
     u64 start = kernel_clock(CLOCK_OF_MONOTONIC);
@@ -25,14 +26,49 @@ static u64 native_library_event(u64 *ctx) {
 
 // Stack words that a trampoline copies for a function of unknown prototype may lie beyond the stack's end: they
 // are read without faulting, and what is not there is left as it is.
-static void native_safe_copy(void *to, const void *from, u64 size) {
+static void native_safe_copy(void *to, const void *from, u64 size, struct fs_state *state) {
     struct kernel_vector local, remote;
     local.base = (u64)to;
     local.length = size;
     remote.base = (u64)from;
     remote.length = size;
+    if (!may_call(state)) return;
     i64 process = system_call(SYSTEM_CALL_GETPID, 0, 0, 0, 0, 0, 0);
     system_call(SYSTEM_CALL_PROCESS_VM_READV, (u64)process, (u64)&local, 1, (u64)&remote, 1, 0);
+}
+
+// The last moment in which the process's id can be asked for.
+FS_INLINE void no_more_calls(struct fs_state *state) {
+    u32 *filtered = (u32 *)state->filtered_address;
+    if (!filtered) return;
+    current_process(state);
+    exchange32(filtered, 1);
+    add32(&state->filters, 1);
+}
+
+enum { PRCTL_SET_SECCOMP = 22, SECCOMP_STRICT = 1, PRCTL_SET_TSC = 26, TSC_FAULTS = 2 };
+
+// Strict seccomp takes the time stamp counter away, too, and so does PR_SET_TSC. `first`: among the words of the
+// context; where the prototype is known the variable arguments are not there.
+FS_INLINE void prctl_event(struct fs_state *state, u64 *ctx, u64 first) {
+    int is_known = (ctx[FS_CTX_METADATA] & 0xff) > first + 1;
+    u32 option = (u32)ctx[first], value = is_known ? (u32)ctx[first + 1] : 0;
+    if ((option == PRCTL_SET_SECCOMP && (!is_known || value == SECCOMP_STRICT))
+        || (option == PRCTL_SET_TSC && (!is_known || value == TSC_FAULTS)))
+        exchange32(&state->clock_is_tsc, 0);
+    if (option == PRCTL_SET_SECCOMP) no_more_calls(state);
+}
+
+static u64 native_prctl_event(u64 *ctx) {
+    prctl_event((struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE], ctx, 0);
+    return 0;
+}
+
+static u64 native_syscall_event(u64 *ctx) {
+    struct fs_state *state = (struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE];
+    if (ctx[0] == SYSTEM_CALL_SECCOMP) no_more_calls(state);
+    if (ctx[0] == SYSTEM_CALL_PRCTL && (ctx[FS_CTX_METADATA] & 0xff) > 1) prctl_event(state, ctx, 1);
+    return 0;
 }
 
 struct unwind_bases { u64 text, data, function; };

@@ -93,12 +93,13 @@ FS_INLINE void *ring_reserve(struct fs_map *map, u64 length, u32 owner) {
     }
 }
 
-FS_INLINE void ring_wake(struct fs_map *map, u64 flags) {
+// Without a call the reader looks by itself, every 20 ms.
+FS_INLINE void ring_wake(struct fs_state *state, struct fs_map *map, u64 flags) {
     if (flags & BPF_RB_FORCE_WAKEUP) {
         exchange32(ring_sleeping(map), 0);
-        futex_wake(ring_sleeping(map));
+        if (may_call(state)) futex_wake(ring_sleeping(map));
     } else if (!(flags & BPF_RB_NO_WAKEUP) && FS_UNLIKELY(load32(ring_sleeping(map)) != 0)) {
-        if (exchange32(ring_sleeping(map), 0) != 0) futex_wake(ring_sleeping(map));
+        if (exchange32(ring_sleeping(map), 0) != 0 && may_call(state)) futex_wake(ring_sleeping(map));
     }
 }
 
@@ -111,12 +112,12 @@ FS_INLINE void ring_commit(void *sample, u32 discard) {
     swap_here(head, busy, (busy & ~(u64)FS_RING_BUSY) | discard);
 }
 
-FS_INLINE int ring_output(struct fs_map *map, const void *data, u64 length, u64 flags, u32 owner) {
+FS_INLINE int ring_output(struct fs_state *state, struct fs_map *map, const void *data, u64 length, u64 flags, u32 owner) {
     u8 *sample = ring_reserve(map, length, owner);
     if (FS_UNLIKELY(!sample)) return 0;
     copy_bytes(sample, data, length);
     ring_commit(sample, 0);
-    ring_wake(map, flags);
+    ring_wake(state, map, flags);
     return 1;
 }
 

@@ -2,16 +2,28 @@
 #ifndef FS_STATE_H
 #define FS_STATE_H
 
+// A process that has set a system-call filter may be killed for a call that it does not know.
+FS_INLINE int may_call(struct fs_state *state) {
+    u32 *filtered = (u32 *)state->filtered_address;
+    return FS_LIKELY(!filtered) || FS_LIKELY(load32(filtered) == 0);
+}
+
+FS_INLINE i64 target_call(struct fs_state *state, i64 number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
+    return FS_LIKELY(may_call(state)) ? system_call(number, a, b, c, d, e, f) : -EPERM;
+}
+
 FS_INLINE u32 current_thread(struct fs_state *state) {
     i32 offset = state->thread_id_offset;
     if (FS_LIKELY(offset != 0)) return arch_thread_word(offset);
-    return (u32)system_call(SYSTEM_CALL_GETTID, 0, 0, 0, 0, 0, 0);
+    return may_call(state) ? (u32)system_call(SYSTEM_CALL_GETTID, 0, 0, 0, 0, 0, 0) : 0;
 }
 
 FS_INLINE u32 current_process(struct fs_state *state) {
     u32 *cache = (u32 *)state->process_id_address;
     u32 process = cache ? __atomic_load_n(cache, __ATOMIC_RELAXED) : 0;
     if (FS_LIKELY(process != 0)) return process;
+    // A child forked behind a filter: its first thread's id is its own.
+    if (FS_UNLIKELY(!may_call(state))) return current_thread(state);
     process = (u32)system_call(SYSTEM_CALL_GETPID, 0, 0, 0, 0, 0, 0);
     // The child of a vfork runs in its parent's memory, with its parent's thread block: what it is must not be
     // remembered for the parent. It is told by its thread id, which is not the one in the block.
@@ -37,7 +49,7 @@ static __attribute__((noinline)) u32 slot_among_owned(struct fs_state *state, u3
             u32 slot = (first + i) % FS_THREAD_SLOTS;
             u32 owner = load32(&state->slot_thread[slot]);
             if (owner == thread) return slot;
-            if (thread_is_gone(owner) && cas32(&state->slot_thread[slot], owner, thread)) return slot;
+            if (may_call(state) && thread_is_gone(owner) && cas32(&state->slot_thread[slot], owner, thread)) return slot;
         }
     }
     return first;
@@ -80,12 +92,12 @@ FS_INLINE u64 monotonic_time(struct fs_state *state) {
             return passed < 0 ? base_ns - nanoseconds : base_ns + nanoseconds;
         }
     }
-    return kernel_clock(CLOCK_OF_MONOTONIC);
+    return may_call(state) ? kernel_clock(CLOCK_OF_MONOTONIC) : 0;
 }
 
 FS_INLINE u64 boot_time(struct fs_state *state) {
     if (state->clock_is_tsc) return monotonic_time(state) + (u64)state->boottime_delta_ns;
-    return kernel_clock(CLOCK_OF_BOOT);
+    return may_call(state) ? kernel_clock(CLOCK_OF_BOOT) : 0;
 }
 
 #endif

@@ -24,9 +24,12 @@ extension X86_64Trampoline {
         let space = UInt64(Int64.max) - UInt64(function.function.bytes.count) - 0x1000
         guard !function.function.bytes.isEmpty, function.function.address < space else { throw .empty }
         guard address < space else { throw .outOfReach(from: address, to: function.function.address) }
+        if function.isInsideAnother { throw .insideAnother }
+        if let address = function.referredTo { throw .readAsData(at: address) }
         let entry = EntryAnalysis(function)
         let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
+        try entry.checkReturns(decoder)
         return try EntryMover(
             entry: entry, instructions: displaced.instructions, end: displaced.end, address: address
         ).move()
@@ -158,6 +161,22 @@ private struct EntryAnalysis {
                 try check(target, from: place, isCall: instruction.kind == .call, isOwn: isOwn)
             }
             offset += instruction.size
+        }
+    }
+
+    /// Refuses `ret imm16`: the caller has pushed what the function is to pop, below the trampoline's frame.
+    func checkReturns(_ decoder: borrowing X86_64Decoder) throws(DisplacementError) {
+        let code = request.function.bytes
+        // Words of eight bytes, and few of them. Only where there are such bytes the function is decoded.
+        func looksLikeIt(_ offset: Int) -> Bool {
+            code[offset] == 0xC2 && code[offset + 1] & 7 == 0 && code[offset + 2] < 2
+                && (code[offset + 1] != 0 || code[offset + 2] != 0)
+        }
+        guard let last = code.indices.dropLast(2).last(where: looksLikeIt) else { return }
+        var offset = 0
+        while offset <= last {
+            if looksLikeIt(offset) { throw .popsArguments(at: address + UInt64(offset)) }
+            offset += decoder.decode(code, at: offset, address: address + UInt64(offset))?.size ?? 1
         }
     }
 

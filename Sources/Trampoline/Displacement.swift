@@ -23,16 +23,23 @@ package struct DisplacementRequest: Sendable {
     package var loopsFrom: UInt64?
     /// Functions close by, whose short branches may reach this one's entry.
     package var neighbours: [CodeRange]
+    /// Whether the function begins inside another one, which may run through its first bytes with anything on
+    /// the stack, or have an instruction across them.
+    package var isInsideAnother: Bool
+    /// What `ModuleReferenceScan` found.
+    package var referredTo: UInt64?
 
     package init(
         function: CodeRange, following: [UInt8] = [], enteredAt: [UInt64] = [], loopsFrom: UInt64? = nil,
-        neighbours: [CodeRange] = []
+        neighbours: [CodeRange] = [], isInsideAnother: Bool = false, referredTo: UInt64? = nil
     ) {
         self.function = function
         self.following = following
         self.enteredAt = enteredAt
         self.loopsFrom = loopsFrom
         self.neighbours = neighbours
+        self.isInsideAnother = isInsideAnother
+        self.referredTo = referredTo
     }
 }
 
@@ -90,6 +97,9 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
     case callOfNextInstruction(at: UInt64)
     case immovable(at: UInt64, name: String)
     case undecodable(at: UInt64)
+    case insideAnother
+    case readAsData(at: UInt64)
+    case popsArguments(at: UInt64)
     case outOfReach(from: UInt64, to: UInt64)
     case decoderUnavailable
 
@@ -104,6 +114,9 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
         case .callOfNextInstruction: "reads its own address with a call"
         case .immovable: "an instruction that cannot move"
         case .undecodable: "unknown instruction"
+        case .readAsData: "used as data"
+        case .insideAnother: "begins inside another function"
+        case .popsArguments: "takes its arguments off the stack"
         case .outOfReach: "out of reach"
         case .decoderUnavailable: "no decoder"
         }
@@ -128,6 +141,12 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
             "the instruction \(name) at \(Self.hex(address)) cannot be moved"
         case .undecodable(let address):
             "the instruction at \(Self.hex(address)) is not known"
+        case .readAsData(let address):
+            "code reads \(Self.hex(address)) as data or takes its address; the jump would overwrite it"
+        case .insideAnother:
+            "begins inside another function, which may run through its first bytes"
+        case .popsArguments(let address):
+            "the return at \(Self.hex(address)) takes arguments off the stack, which would be the trampoline's copies"
         case .outOfReach(let from, let to):
             "\(Self.hex(to)) cannot be reached from \(Self.hex(from)), where the entry would be moved; free "
                 + "address space within 2 GiB is needed"

@@ -21,6 +21,9 @@ package struct EntryBranches: Sendable {
     /// Where a function jumps back to its own entry, by function.
     package private(set) var loops: [UInt64: UInt64] = [:]
 
+    /// An address among those bytes that code refers to other than by a branch, by function (`ModuleReferenceScan`).
+    package private(set) var referenced: [UInt64: UInt64] = [:]
+
     package init() {}
 
     /// Adds the branches of `text`, which starts at `base`.
@@ -40,6 +43,7 @@ package struct EntryBranches: Sendable {
         }
         var hits: [ModuleBranchScan.Branch] = []
         var jumps: [ModuleBranchScan.Branch] = []
+        var references: [ModuleReferenceScan.Reference] = []
         interiors.withUnsafeBits { interiors in
             starts.withUnsafeBits { starts in
                 ModuleBranchScan.scan(text, base: base, from: 0) { branch in
@@ -51,6 +55,20 @@ package struct EntryBranches: Sendable {
                         jumps.append(branch)
                     }
                 }
+                ModuleReferenceScan.scan(text, base: base) { reference in
+                    let offset = reference.target &- low
+                    guard offset < UInt64(count) else { return }
+                    if interiors.contains(Int(offset)) || reference.isLoad && starts.contains(Int(offset)) {
+                        references.append(reference)
+                    }
+                }
+            }
+        }
+        for reference in references {
+            // The address of the first byte is a pointer to the function; a load of it reads what a jump overwrites.
+            if let owner = Self.owner(of: reference.target, in: entries),
+                reference.target >= owner.interior.lowerBound - (reference.isLoad ? 1 : 0) {
+                referenced[owner.address] = reference.target
             }
         }
         for branch in ModuleBranchScan.plausible(hits, in: text, base: base) {

@@ -26,6 +26,14 @@ package enum X86_64Trampoline: TrampolineArchitecture {
         return [0xE9] + (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
     }
 
+    /// rax is free.
+    package static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8] {
+        // mov rcx, imm64; mov rax, imm64; jmp rax
+        [0x48, 0xB9] + word(fourthArgument) + [0x48, 0xB8] + word(routine) + [0xFF, 0xE0]
+    }
+
+    private static func word(_ value: UInt64) -> [UInt8] { withUnsafeBytes(of: value.littleEndian, Array.init) }
+
     private static func check(
         _ convention: CallingConvention, copiesStack: Bool, hasSafeCopy: Bool
     ) throws(TrampolineError) {

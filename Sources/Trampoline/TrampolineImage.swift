@@ -47,4 +47,7 @@ package protocol TrampolineArchitecture {
 
     /// The instruction that takes the place of a function's entry, nil when it does not reach.
     static func jump(from: UInt64, to: UInt64) -> [UInt8]?
+
+    /// Code that gives a routine its fourth argument: the other three are its caller's.
+    static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8]
 }

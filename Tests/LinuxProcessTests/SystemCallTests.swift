@@ -5,7 +5,7 @@ import LinuxProcess
 import Testing
 
 @Suite("System calls made in a process") struct SystemCallTests {
-    /// Threads in nanosleep, read, futex, poll, pause and one that computes; prints what each call returned.
+    /// Threads in nanosleep, read, futex, poll, epoll_wait, semop, recv with a timeout, and one that computes; prints what each call returned.
     static let blocked = """
         #define _GNU_SOURCE
         #include <errno.h>
@@ -16,12 +16,15 @@ import Testing
         #include <stdint.h>
         #include <stdio.h>
         #include <string.h>
+        #include <sys/epoll.h>
+        #include <sys/sem.h>
+        #include <sys/socket.h>
         #include <sys/syscall.h>
         #include <time.h>
         #include <unistd.h>
-        static int word, pipes[2], polled[2];
+        static int word, pipes[2], polled[2], semaphores, sockets[2];
         static volatile int stop;
-        static long results[6]; static int errors[6];
+        static long results[9]; static int errors[9];
         static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + t.tv_nsec / 1e9; }
         static void *sleeper(void *x) { struct timespec t = {1, 500000000}; double s = now(); results[0] = nanosleep(&t, 0); errors[0] = errno;
             double d = now() - s; if (d < 1.5 || d > 4) results[0] = 99; return x; }
@@ -30,40 +33,45 @@ import Testing
         static void *poller(void *x) { struct pollfd p = {polled[0], POLLIN, 0}; results[3] = poll(&p, 1, 60000) - 1; errors[3] = errno; return x; }
         static void *timed(void *x) { struct timespec t = {60, 0}; results[4] = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, 0, 0); errors[4] = errno; return x; }
         static void *computer(void *x) { uint64_t a = 1, n = 0; while (!stop) { uint64_t b = 1; for (int i = 0; i < 1000; i++) b = b * 6364136223846793005u + 1442695040888963407u; if (a == 1) a = b; else if (a != b) n++; } results[5] = (long)n; return x; }
+        static void *epoller(void *x) { struct epoll_event e = {EPOLLIN, {0}}; int p = epoll_create1(0); epoll_ctl(p, EPOLL_CTL_ADD, polled[0], &e); results[6] = epoll_wait(p, &e, 1, 60000) - 1; errors[6] = errno; return x; }
+        static void *semaphore(void *x) { struct sembuf b = {0, -1, 0}; results[7] = semop(semaphores, &b, 1); errors[7] = errno; return x; }
+        static void *receiver(void *x) { char c; struct timeval t = {60, 0}; setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t); results[8] = recv(sockets[0], &c, 1, 0) - 1; errors[8] = errno; return x; }
         // EAGAIN: the word had changed before the thread was back in its wait, as without a tracer.
         static void forgive(int i) { if (results[i] == -1 && errors[i] == EAGAIN) results[i] = 0; }
         int main(void) {
-            pipe(pipes); pipe(polled);
-            void *(*all[])(void *) = {sleeper, reader, waiter, poller, timed, computer};
-            pthread_t t[6];
-            for (int i = 0; i < 6; i++) pthread_create(&t[i], 0, all[i], 0);
+            pipe(pipes); pipe(polled); semaphores = semget(IPC_PRIVATE, 1, 0600); socketpair(AF_UNIX, SOCK_STREAM, 0, sockets);
+            void *(*all[])(void *) = {sleeper, reader, waiter, poller, timed, computer, epoller, semaphore, receiver};
+            pthread_t t[9];
+            for (int i = 0; i < 9; i++) pthread_create(&t[i], 0, all[i], 0);
             usleep(300000);
             puts("ready"); fflush(stdout);
             char line[16]; ssize_t n = read(0, line, sizeof line);
-            stop = 1; write(pipes[1], "r", 1); write(polled[1], "p", 1);
+            stop = 1; write(pipes[1], "r", 1); write(polled[1], "p", 1); write(sockets[1], "s", 1);
+            struct sembuf up = {0, 1, 0}; semop(semaphores, &up, 1);
             word = 1; syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 100, 0, 0, 0);
-            for (int i = 0; i < 6; i++) pthread_join(t[i], 0);
+            for (int i = 0; i < 9; i++) pthread_join(t[i], 0);
+            semctl(semaphores, 0, IPC_RMID);
             forgive(2); forgive(4);
             printf("main %zd", n);
-            for (int i = 0; i < 6; i++) printf(" %ld", results[i]);
+            for (int i = 0; i < 9; i++) printf(" %ld", results[i]);
             puts("");
             return 0;
         }
         """
 
-    @Test("threads blocked in nanosleep, read, futex and poll go on as if nothing had happened")
+    @Test("threads blocked in nanosleep, read, futex, poll, epoll_wait, semop and recv go on as if nothing had happened")
     func blockedThreads() throws {
         let program = try Support.compile(Self.blocked, name: "blocked", arguments: ["-pthread"])
         let child = try Child(program)
         #expect(child.readLine() == "ready")
         for _ in 0..<40 {
             var process = try StoppedProcess.attach(child.pid)
-            #expect(process.threads.count == 7)
+            #expect(process.threads.count == 10)
             for _ in 0..<3 { #expect(try process.systemCall(Number.getpid) == Int64(child.pid)) }
             process.resume()
         }
         child.write("go\n")
-        #expect(child.readLine() == "main 3 0 0 0 0 0 0")
+        #expect(child.readLine() == "main 3 0 0 0 0 0 0 0 0 0")
         child.process.waitUntilExit()
         #expect(child.process.terminationStatus == 0)
     }

@@ -111,8 +111,9 @@ final class DrivenProcess {
 
     var pid: Int32 { process.processIdentifier }
 
-    init(_ path: String) throws {
+    init(_ path: String, _ arguments: [String] = []) throws {
         process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = arguments
         process.standardOutput = output
         process.standardInput = input
         try Fixtures.startUnblocked(process)
@@ -138,7 +139,15 @@ final class DrivenProcess {
 
     var isRunning: Bool { process.isRunning }
 
-    func readLine() throws -> String {
+    /// How it ended: its status, or 128 and the signal.
+    func waitForEnd() -> Int32 {
+        if !HardProgram.wait(until: { !self.process.isRunning }) { kill(pid, SIGKILL) }
+        process.waitUntilExit()
+        return process.terminationStatus + (process.terminationReason == .exit ? 0 : 128)
+    }
+
+    /// - Parameter patience: in milliseconds.
+    func readLine(patience: Int32 = 30_000) throws -> String {
         let descriptor = output.fileHandleForReading.fileDescriptor
         while true {
             if let end = unread.firstIndex(of: 10) {
@@ -146,7 +155,7 @@ final class DrivenProcess {
                 return String(decoding: unread[..<end], as: UTF8.self)
             }
             var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&wait, 1, 30_000) > 0 else { throw FixtureError(description: "the target does not answer") }
+            guard poll(&wait, 1, patience) > 0 else { throw FixtureError(description: "the target does not answer") }
             var bytes = [UInt8](repeating: 0, count: 4096)
             let count = read(descriptor, &bytes, bytes.count)
             guard count > 0 else { throw FixtureError(description: "the target has ended") }

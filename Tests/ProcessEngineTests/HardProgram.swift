@@ -45,15 +45,13 @@ final class HardProgram {
         return (run.output, status, (try? String(contentsOfFile: trace, encoding: .utf8)) ?? "")
     }
 
-    static func fsession(_ arguments: [String]) throws -> Running {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().path
-        return try Running(root + "/.build/release/fsession", arguments)
-    }
+    static let fsessionPath = Fixtures.package.path + "/.build/release/fsession"
 
-    /// Waits up to ten seconds.
+    static func fsession(_ arguments: [String]) throws -> Running { try Running(fsessionPath, arguments) }
+
+    /// Waits up to half a minute.
     static func wait(until isTrue: () -> Bool) -> Bool {
-        for _ in 0..<1000 {
+        for _ in 0..<3000 {
             if isTrue() { return true }
             usleep(10_000)
         }

@@ -40,7 +40,7 @@ struct HardTests {
         await #expect(throws: SessionError.self) { try await session.trace(["exe:back"]) }
         #expect(target.isRunning)
         try await session.detach()
-        try Self.expectNothingLeft(in: target.pid)
+        try Leftovers.expectNone(in: target.pid)
         #expect(target.isRunning)
     }
 
@@ -85,13 +85,5 @@ struct HardTests {
         let own = "\"pid\": \(run.output.split(separator: "\n").first ?? "?"),"
         #expect(lines.filter { $0.contains("\"call\"") && $0.contains(own) }.count == 3, "\(lines)")
         #expect(lines.filter { $0.contains("\"executing\"") && $0.contains("/bin/true") }.count == 3, "\(lines)")
-    }
-
-    private static func expectNothingLeft(in pid: Int32) throws {
-        let maps = try String(contentsOfFile: "/proc/\(pid)/maps", encoding: .utf8)
-        let lines = maps.split(separator: "\n")
-        #expect(!lines.contains { $0.contains("memfd:") }, "\(maps)")
-        // Code of no file: five fields, no path.
-        #expect(!lines.contains { $0.contains(" r-xp ") && $0.split(separator: " ").count < 6 }, "\(maps)")
     }
 }

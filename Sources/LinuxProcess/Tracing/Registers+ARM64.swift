@@ -18,7 +18,12 @@ package struct RegistersARM64: RegisterSet {
     package var pstate: UInt64 { get { words[33] } set { words[33] = newValue } }
     /// PSTATE.nRW is set for AArch32.
     package var is64Bit: Bool { pstate & 0x10 == 0 }
-    package var systemCallResult: Int64 { Int64(bitPattern: words[0]) }
+    package var systemCallResult: Int64 {
+        get { Int64(bitPattern: words[0]) }
+        set { words[0] = UInt64(bitPattern: newValue) }
+    }
+    // The first argument is gone by then.
+    package var failedWhenStopped: Bool { false }
     /// arm64 sets the registers back for the restart before a tracer sees them, so there is nothing to tell.
     package var isInterruptedSystemCall: Bool { false }
 
@@ -36,4 +41,8 @@ package struct RegistersARM64: RegisterSet {
     package static let breakpointInstruction: [UInt8] = [0x00, 0x00, 0x20, 0xd4]
     package static let breakpointAdvance: UInt64 = 0
     package static let machine: UInt16 = 183
+
+    // No way back without us is known here.
+    static let returnPatterns: (callAndReturn: [UInt8], restorer: [UInt8])? = nil
+    func returnFrame(at address: UInt64, restorer: UInt64, signalMask: UInt64, vectors: [UInt8]) -> [UInt8] { [] }
 }

@@ -34,7 +34,20 @@ package struct RegistersX86_64: RegisterSet {
     package var instructionPointer: UInt64 { get { rip } set { rip = newValue } }
     package var stackPointer: UInt64 { get { rsp } set { rsp = newValue } }
     package var is64Bit: Bool { cs == 0x33 }
-    package var systemCallResult: Int64 { Int64(bitPattern: rax) }
+    package var systemCallResult: Int64 {
+        get { Int64(bitPattern: rax) }
+        set { rax = UInt64(bitPattern: newValue) }
+    }
+
+    /// signal(7), "Interruption of system calls and library functions by stop signals": epoll_wait, epoll_pwait,
+    /// epoll_pwait2, semop, semtimedop, io_getevents, io_pgetevents, io_uring_enter, rt_sigtimedwait, and read,
+    /// readv, recvfrom, recvmsg, recvmmsg, accept, accept4 of sockets with a timeout.
+    private static let endedByStop: Set<UInt64> = [
+        232, 281, 441, 65, 220, 208, 333, 426, 128, 0, 19, 45, 47, 299, 43, 288,
+    ]
+
+    /// After a signal handler it would be in no system call any more.
+    package var failedWhenStopped: Bool { systemCallResult == -4 /* EINTR */ && Self.endedByStop.contains(origRax) }
 
     package var isInterruptedSystemCall: Bool {
         Int64(bitPattern: origRax) >= 0 && RestartCode.contains(systemCallResult)

@@ -14,7 +14,9 @@ package protocol RegisterSet: Sendable, Equatable {
     /// False for a 32-bit thread in a 64-bit process.
     var is64Bit: Bool { get }
     /// The result of the system call that has just returned.
-    var systemCallResult: Int64 { get }
+    var systemCallResult: Int64 { get set }
+    /// True when a system call failed with EINTR only because the thread was stopped, and can be made again.
+    var failedWhenStopped: Bool { get }
 
     /// These registers, changed to make a system call with the instruction at `address`.
     func calling(number: Int, arguments: [UInt64], at address: UInt64) -> Self

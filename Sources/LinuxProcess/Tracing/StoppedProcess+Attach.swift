@@ -91,6 +91,7 @@ extension StoppedProcess {
                 while let tracee = started.last {
                     do throws(ProcessError) {
                         try tracee.waitUntilInterrupted(milliseconds: patience)
+                        try tracee.continueSystemCall()
                         stopped.append(tracee)
                         known.insert(tracee.id)
                     } catch {

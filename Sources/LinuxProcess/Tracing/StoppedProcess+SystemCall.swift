@@ -4,13 +4,14 @@ import Glibc
 extension StoppedProcess {
     /// Makes a system call in the process and returns its result, -errno for an error. One thread makes it at
     /// a system call instruction that is in the process already, with all its signals blocked; then it is
-    /// as it was, a system call that was interrupted included.
+    /// as it was, a system call that was interrupted included: also if we are killed meanwhile (`ReturnFrame`).
     package mutating func systemCall(_ number: Int, _ arguments: UInt64...) throws(ProcessError) -> Int64 {
         try systemCall(number, arguments: arguments)
     }
 
     package mutating func systemCall(_ number: Int, arguments: [UInt64]) throws(ProcessError) -> Int64 {
-        let address = try systemCallInstruction()
+        let frame = try findReturnFrame()
+        let address = if let frame { frame.call } else { try systemCallInstruction() }
         var restricted = 0
         var failure: ProcessError?
         for tracee in try candidates() {
@@ -20,7 +21,7 @@ extension StoppedProcess {
                 restricted = max(restricted, status.seccomp)
                 continue
             }
-            do { return try Self.call(tracee, number, arguments, at: address, memory: memory) } catch {
+            do { return try Self.call(tracee, number, arguments, at: address, frame, memory: memory) } catch {
                 // This thread has been killed; another one may still live.
                 guard case .ended = error else { throw error }
                 failure = error
@@ -28,6 +29,13 @@ extension StoppedProcess {
         }
         if restricted != 0 { throw .seccomp(pid: pid, mode: restricted) }
         throw failure ?? .ended(pid: pid)
+    }
+
+    private mutating func findReturnFrame() throws(ProcessError) -> ReturnFrame? {
+        if let returnFrame { return returnFrame }
+        let found = ReturnFrame(self, try MemoryMap(pid: pid))
+        returnFrame = .some(found)
+        return found
     }
 
     /// Threads that can make the call, the best first: one that waits in a system call cannot be inside a
@@ -75,7 +83,8 @@ extension StoppedProcess {
     }
 
     private static func call(
-        _ tracee: Tracee, _ number: Int, _ arguments: [UInt64], at address: UInt64, memory: borrowing ProcessMemory
+        _ tracee: Tracee, _ number: Int, _ arguments: [UInt64], at address: UInt64, _ frame: ReturnFrame?,
+        memory: borrowing ProcessMemory
     ) throws(ProcessError) -> Int64 {
         let registers = try tracee.registers()
         let mask = try tracee.signalMask()
@@ -84,12 +93,19 @@ extension StoppedProcess {
         let rseq = clinux_ptrace_rseq_address(tracee.id)
         let sequence = rseq == 0 ? 0 : (try? memory.load(UInt64.self, at: rseq + 8)) ?? 0
 
-        try tracee.setSignalMask(.max)
+        var calling = registers.calling(number: number, arguments: arguments, at: address)
+        if let frame {
+            try frame.write(tracee, registers, signalMask: mask, to: memory)
+            calling.stackPointer = frame.address
+        }
         var result: Int64 = 0
         do {
             var rounds = 0
             repeat {
-                try tracee.setRegisters(registers.calling(number: number, arguments: arguments, at: address))
+                // The registers before the mask, and the other way round at the end: from the first moment to the
+                // last the thread finds its way back, to its own mask.
+                try tracee.setRegisters(calling)
+                if rounds == 0 { try tracee.setSignalMask(.max) }
                 try runToSystemCallStop(tracee, number)
                 try runToSystemCallStop(tracee, number)
                 result = try tracee.registers().systemCallResult
@@ -99,12 +115,12 @@ extension StoppedProcess {
             try tracee.settle()
         } catch {
             // Whatever has happened, the thread gets back what it had.
-            try? tracee.setRegisters(registers)
             try? tracee.setSignalMask(mask)
+            try? tracee.setRegisters(registers)
             throw error
         }
-        try tracee.setRegisters(registers)
         try tracee.setSignalMask(mask)
+        try tracee.setRegisters(registers)
         if sequence != 0 { try memory.store(sequence, at: rseq + 8) }
         return result
     }

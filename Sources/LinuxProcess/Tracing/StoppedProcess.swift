@@ -10,6 +10,8 @@ package struct StoppedProcess: ~Copyable {
     package let memory: ProcessMemory
     /// Address of a system call instruction in the target's code, looked for once.
     var systemCallAddress: UInt64?
+    /// The way back for a thread that we leave alone in a system call, looked for once.
+    var returnFrame: ReturnFrame??
 
     /// One stopped thread; of use only while the process is stopped.
     package struct Thread: Sendable, Identifiable {

@@ -116,9 +116,25 @@ struct Tracee {
         return Registers(words: words)
     }
 
+    /// NT_X86_XSTATE; empty where there is no such thing.
+    func vectorRegisters() -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: 1 << 15)
+        let got = bytes.withUnsafeMutableBytes { clinux_ptrace_get_registers(id, 0x202, $0.baseAddress, $0.count) }
+        return Array(bytes.prefix(max(0, Int(got))))
+    }
+
     func setRegisters(_ registers: Registers) throws(ProcessError) {
         let error = registers.words.withUnsafeBytes { clinux_ptrace_set_registers(id, 1, $0.baseAddress, $0.count) }
         try check(error, "SETREGSET")
+    }
+
+    /// Some system calls fail with EINTR when we stop their thread, where others are started again. These are, too,
+    /// then: as far as the kernel can tell they are calls that it starts again if no signal handler runs.
+    func continueSystemCall() throws(ProcessError) {
+        var registers = try registers()
+        guard registers.failedWhenStopped else { return }
+        registers.systemCallResult = RestartCode.noHandler
+        try setRegisters(registers)
     }
 
     func signalMask() throws(ProcessError) -> UInt64 {

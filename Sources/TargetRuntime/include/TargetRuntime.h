@@ -130,6 +130,10 @@ struct fs_state {
     uint32_t slot_sharer[FS_SLOT_SHARERS];   // threads that share a slot because all were taken
     uint32_t lanes_taken;                    // by the target and its children: lanes 1…lanes_taken have counts
     int64_t ring_offset[FS_STATE_RINGS];     // from this struct to the rings that programs reserve in
+    // In the target: a private word that forks inherit. Once it is not 0 the runtime makes no system call any
+    // more, because the process would be killed for it; 0: none.
+    uint64_t filtered_address;
+    uint32_t filters;                        // how often a process has set a filter
 };
 
 // A record in the ring of bpf_trace_printk: this head, then the text.
@@ -148,9 +152,10 @@ size_t fs_runtime_size(void);
 int64_t fs_runtime_helper_offset(uint32_t helper);  // BPF_FUNC_*; -1: not supported
 const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else NULL
 
-// Native "programs" for the engine's own links, by name: "library_event", "find_fde"; and "safe_copy",
-// `void f(void *to, const void *from, size_t n)`, and "count" (frame in rbp, address of the counter in lane 0
-// in r10, state in r11; keeps all registers but rax, r10 and r11), for trampolines. -1: unknown.
+// Native "programs" for the engine's own links, by name: "library_event", "find_fde", "prctl_event" and
+// "syscall_event"; and for trampolines "safe_copy", `void f(void *to, const void *from, size_t n, struct fs_state *)`,
+// and "count" (frame in rbp, address of the counter in lane 0 in r10, state in r11; keeps all registers but rax, r10
+// and r11). -1: unknown.
 int64_t fs_runtime_function_offset(const char *name);
 
 // "library_event" tells the controller that the set of loaded libraries changed and waits, 200 ms at
@@ -161,11 +166,15 @@ struct fs_library_watch {
     uint32_t acknowledged;     // events that the controller has acted on
     uint32_t controller_gone;
     uint32_t sleeping;         // the controller waits for generation to change
-    uint64_t state;            // struct fs_state * in the target; not needed by the runtime
+    uint64_t state;            // struct fs_state * in the target; 0: none
 };
 // The controller's side: waits until generation is no longer `seen` and returns it; then, once it has acted.
 uint32_t fs_library_wait(struct fs_library_watch *watch, uint32_t seen, uint64_t timeout_ns);
 void fs_library_acknowledge(struct fs_library_watch *watch, uint32_t generation);
+
+// "prctl_event" and "syscall_event" look at the arguments of the C library's `prctl` and `syscall`: a process
+// that is about to set a system-call filter (seccomp(2)) gets no more calls of ours. The attach cookie is the
+// address of its struct fs_state.
 
 // "find_fde" answers libgcc's `_Unwind_Find_FDE(pc, struct dwarf_eh_bases *)` for our code, as an
 // fmod_ret: the attach cookie is the address of this table, sorted by start, in the target.

@@ -1,0 +1,485 @@
+// Functions that are hard to trace, or only look traceable: int64_t f(int64_t a, int64_t b).
+//
+// Each says what `fsession list` must say of it: "traced", "entry only", or words of the reason for which it is
+// refused. A refused one must work as before while its neighbours are traced.
+
+// The words of the reasons.
+#define SHORT "too short"
+#define BRANCH "among the bytes that the jump would overwrite"
+#define LOOP "jumps back to its own entry"
+#define INSIDE "begins inside another function"
+#define DATA "as data or takes its address"
+
+    .macro function name, verdict, aligned=16
+    .section .rodata.names, "a"
+9:  .asciz "\name"
+8:  .asciz "\verdict"
+    .section .data.rel.ro.entries, "aw"
+    .quad \name, 9b, 8b
+    .text
+    .balign \aligned, 0xcc
+    .globl \name
+    .type \name, @function
+\name:
+    .endm
+
+    .macro done name
+    .size \name, . - \name
+    .endm
+
+    .section .data.rel.ro.entries, "aw"
+    .balign 8
+    .globl entries
+entries:
+
+// ---- What compilers make
+
+function e_endbr_jmp, "traced"
+    endbr64
+    jmp e_target
+    done e_endbr_jmp
+
+function e_jmp, "traced"
+    jmp e_target
+    done e_jmp
+
+function e_endbr_short_jmp, "traced"
+    endbr64
+    jmp 1f
+    .nops 6
+1:  lea 7(%rdi, %rsi), %rax
+    ret
+    done e_endbr_short_jmp
+
+function e_target, "traced"
+    lea (%rdi, %rsi), %rax
+    imul $3, %rax, %rax
+    ret
+    done e_target
+
+function e_ret_padded, "traced"
+    ret
+    done e_ret_padded
+
+function e_endbr_ret_padded, "traced"
+    endbr64
+    ret
+    done e_endbr_ret_padded
+
+function e_rep_ret, "traced"
+    rep ret
+    done e_rep_ret
+
+// The next function begins right behind these.
+function e_ret_bare, SHORT
+    ret
+    done e_ret_bare
+function e_ret_bare_too, SHORT, 1
+    ret
+    done e_ret_bare_too
+function e_return_one, "traced", 1
+    mov $1, %eax
+    ret
+    done e_return_one
+
+function e_return_zero, SHORT
+    xor %eax, %eax
+    ret
+    done e_return_zero
+function e_after_zero, "traced", 1
+    mov %rdi, %rax
+    sub %rsi, %rax
+    ret
+    done e_after_zero
+
+// ---- Calls at the entry
+
+// Reads its own address: what lies behind the call is code.
+function e_call_next, "reads its own address"
+    call 1f
+1:  pop %rax
+    lea 1b(%rip), %rdx
+    sub %rdx, %rax
+    add %rdi, %rax
+    ret
+    done e_call_next
+
+// The call's return address is that of a number.
+function e_call_over_data, "traced"
+    call 1f
+    .quad 1234567
+1:  pop %rax
+    mov (%rax), %rax
+    add %rsi, %rax
+    ret
+    done e_call_over_data
+
+function e_indirect_call, "traced"
+    call *e_helper_pointer(%rip)
+    add %rdi, %rax
+    ret
+    done e_indirect_call
+
+function e_push_call, "traced"
+    push %rbx
+    lea e_helper(%rip), %rbx
+    call *%rbx
+    pop %rbx
+    ret
+    done e_push_call
+
+// Returns into the bytes that a jump would overwrite.
+function e_register_call, "would return into the bytes"
+    xor %esi, %edi
+    call *%rdx
+    add $1, %rax
+    ret
+    done e_register_call
+
+function e_helper, "traced"
+    mov $1000, %eax
+    ret
+    done e_helper
+
+// ---- Branches to the entry and behind it
+
+function e_loop_entry, LOOP
+    sub $1, %rdi
+    add %rsi, %rax
+    test $7, %edi
+    jne e_loop_entry
+    mov %rdi, %rax
+    ret
+    done e_loop_entry
+
+function e_loop_counted, "traced"
+    lea 5(%rdi), %rax
+    mov $3, %ecx
+1:  add %rsi, %rax
+    loop 1b
+    ret
+    done e_loop_counted
+
+// `loop` is the first instruction and leads on.
+function e_loop_first, "traced"
+    loop 1f
+    mov %rsi, %rax
+    ret
+    .nops 8
+1:  mov %rdi, %rax
+    ret
+    done e_loop_first
+
+function e_loop_self, LOOP
+    loop e_loop_self
+    mov %rdi, %rax
+    add %rsi, %rax
+    ret
+    done e_loop_self
+
+function e_jrcxz_first, "traced"
+    jrcxz 1f
+    mov %rsi, %rax
+    ret
+1:  mov %rdi, %rax
+    ret
+    done e_jrcxz_first
+
+// Its loop starts at the second instruction.
+function e_loop_second, BRANCH
+    mov %rdi, %rax
+1:  add %rsi, %rax
+    sub $1, %dil
+    test $3, %dil
+    jne 1b
+    ret
+    done e_loop_second
+
+// A branch into the first five bytes from far away.
+function e_entered_far, BRANCH
+    mov %rdi, %rax
+1:  add %rsi, %rax
+    add $100, %rax
+    ret
+    done e_entered_far
+
+    .section .text.unlikely, "ax", @progbits
+    .balign 16
+    .globl e_far_entrance
+    .type e_far_entrance, @function
+e_far_entrance:
+    lea (%rdi, %rdi), %rax
+    jmp 1b
+    .size e_far_entrance, . - e_far_entrance
+    .section .rodata.names, "a"
+9:  .asciz "e_far_entrance"
+8:  .asciz "traced"
+    .section .data.rel.ro.entries, "aw"
+    .quad e_far_entrance, 9b, 8b
+    .text
+
+// The branch comes from a part of the function that lies elsewhere, as compilers part cold code off.
+function e_with_cold_part, BRANCH
+    test %rdi, %rdi
+    js e_with_cold_part.cold
+.Lwarm:
+    lea (%rdi, %rsi), %rax
+    ret
+    done e_with_cold_part
+    .section .text.unlikely, "ax", @progbits
+    .type e_with_cold_part.cold, @function
+e_with_cold_part.cold:
+    neg %rdi
+    jmp e_with_cold_part + 3
+    .size e_with_cold_part.cold, . - e_with_cold_part.cold
+    .text
+
+// Entered behind the endbr64: that is where the jump is, and a session begins.
+function e_after_endbr, "traced"
+    endbr64
+    lea 9(%rdi, %rsi), %rax
+    ret
+    done e_after_endbr
+function e_skips_endbr, "traced"
+    add $1, %rdi
+    jmp e_after_endbr + 4
+    done e_skips_endbr
+
+// ---- Tables in the code
+
+function e_jump_table, "traced"
+    and $3, %edi
+    lea 2f(%rip), %rax
+    movslq (%rax, %rdi, 4), %rdx
+    add %rdx, %rax
+    jmp *%rax
+    .balign 4
+2:  .long 3f - 2b, 4f - 2b, 5f - 2b, 3f - 2b
+3:  mov %rsi, %rax
+    ret
+4:  lea 1(%rsi), %rax
+    ret
+5:  lea 2(%rsi), %rax
+    ret
+    done e_jump_table
+
+// One of its bytes and the four behind could be a jump to e_looks_entered's second instruction.
+function e_data_in_code, "traced"
+    mov 2f(%rip), %rax
+    add %rdi, %rax
+    ret
+    .balign 8
+2:  .quad 0xe9e8e9e8e9e8e9e8
+    done e_data_in_code
+
+// What a switch made by hand may do: a table that leads behind the entry.
+function e_table_entered, DATA
+    mov %rdi, %rax
+1:  add %rsi, %rax
+    add $5, %rax
+    ret
+    done e_table_entered
+function e_table_entrance, "traced"
+    mov %rsi, %rax
+    lea 1b(%rip), %rdx
+    jmp *%rdx
+    done e_table_entrance
+
+// Data that calls itself a function, and is read as data.
+function e_data, DATA
+    .quad 0x9090909090909090, 0x1234
+    done e_data
+function e_reads_data, "traced"
+    mov e_data(%rip), %rax
+    add e_data + 8(%rip), %rax
+    ret
+    done e_reads_data
+
+// ---- Symbols where there should be none
+
+// A symbol between a prefix and its instruction, as old C libraries have.
+function e_locked, BRANCH
+    lock
+    .globl e_behind_lock
+    .type e_behind_lock, @function
+e_behind_lock:
+    addq $1, e_number(%rip)
+    lea (%rdi, %rsi), %rax
+    ret
+    .size e_behind_lock, . - e_behind_lock
+    done e_locked
+    .section .rodata.names, "a"
+9:  .asciz "e_behind_lock"
+8:  .asciz INSIDE
+    .section .data.rel.ro.entries, "aw"
+    .quad e_behind_lock, 9b, 8b
+    .section .rodata.names, "a"
+9:  .asciz "e_inner"
+    .section .data.rel.ro.entries, "aw"
+    .quad e_inner, 9b, 8b
+    .section .rodata.names, "a"
+9:  .asciz "e_middle"
+    .section .data.rel.ro.entries, "aw"
+    .quad e_middle, 9b, 8b
+    .text
+
+// A symbol in the middle of an instruction further on: a jump there would break the instruction.
+function e_outer, "traced"
+    mov %rdi, %rax
+    mov %rsi, %rdx
+    .byte 0x48, 0xb9  // movabs rcx
+    .globl e_inner
+    .type e_inner, @function
+e_inner:
+    mov %rdx, %rcx
+    mov %rdi, %rax
+    nop
+    nop
+    lea (%rax, %rdx), %rax
+    ret
+    .size e_inner, . - e_inner
+    done e_outer
+
+// Falls into the middle of another symbol with something on the stack.
+function e_pushes, "traced"
+    push %rbx
+    mov %rdi, %rbx
+    add %rsi, %rbx
+    .globl e_middle
+    .type e_middle, @function
+e_middle:
+    lea 3(%rbx, %rbx), %rax
+    pop %rbx
+    ret
+    .size e_middle, . - e_middle
+    done e_pushes
+
+// Falls off its end into the next one.
+function e_falls, "traced"
+    lea 11(%rdi), %rdi
+    nop
+    nop
+    done e_falls
+function e_fallen_into, "traced", 1
+    lea (%rdi, %rsi), %rax
+    add $1, %rax
+    ret
+    done e_fallen_into
+
+// ---- Instructions that do not move, or do so with care
+
+function e_trap, BRANCH
+    .byte 0xeb, 0x01  // over the trap
+    int3
+    lea (%rdi, %rsi), %rax
+    ret
+    done e_trap
+
+function e_undefined, "cannot be moved"
+    jmp 1f
+    ud2
+    .nops 6
+1:  lea 2(%rdi, %rsi), %rax
+    ret
+    done e_undefined
+
+function e_system_call, "traced"
+    mov $39, %eax
+    syscall
+    cmp %rcx, %rax
+    lea (%rdi, %rsi), %rax
+    ret
+    done e_system_call
+
+function e_system_call_first, "traced"
+    xor %eax, %eax
+    mov $39, %al
+    syscall
+    mov %rdi, %rax
+    ret
+    done e_system_call_first
+
+function e_rip_load, "traced"
+    mov e_constant(%rip), %rax
+    add %rdi, %rax
+    ret
+    done e_rip_load
+
+function e_rip_store, "traced"
+    addq $1, e_number(%rip)
+    lea (%rdi, %rsi), %rax
+    ret
+    done e_rip_store
+
+function e_push_rip, "traced"
+    pushq e_constant(%rip)
+    pop %rax
+    add %rdi, %rax
+    ret
+    done e_push_rip
+
+function e_push_rsp, "traced"
+    push %rsp
+    pop %rax
+    sub %rsp, %rax
+    add %rsi, %rax
+    ret
+    done e_push_rsp
+
+function e_flags, "traced"
+    cmp %rsi, %rdi
+    setg %al
+    movzbl %al, %eax
+    ret
+    done e_flags
+
+// Pops its caller's address and jumps to it.
+function e_pops_return, "traced"
+    pop %rdx
+    lea (%rdi, %rsi), %rax
+    jmp *%rdx
+    done e_pops_return
+
+// Pops eight bytes of its caller's, who has pushed them.
+    .section .rodata.names, "a"
+9:  .asciz "e_pops_argument"
+8:  .asciz "takes arguments off the stack"
+    .section .data.rel.ro.entries, "aw"
+    .quad e_pops_argument, 9b, 8b
+    .text
+    .balign 16, 0xcc
+    .globl e_pops_argument
+    .type e_pops_argument, @function
+e_pops_argument:
+    mov 8(%rsp), %rax
+    lea (%rax, %rdi), %rax
+    ret $8
+    .size e_pops_argument, . - e_pops_argument
+function e_calls_popper, "traced"
+    push %rsi
+    call e_pops_argument
+    add $1, %rax
+    ret
+    done e_calls_popper
+
+function e_red_zone, "traced"
+    mov %rdi, -8(%rsp)
+    mov %rsi, -128(%rsp)
+    mov -8(%rsp), %rax
+    add -128(%rsp), %rax
+    ret
+    done e_red_zone
+
+    .section .data.rel.ro.entries, "aw"
+    .quad 0, 0, 0
+
+    .data
+    .balign 8
+e_constant:
+    .quad 4242
+e_number:
+    .quad 0
+e_helper_pointer:
+    .quad e_helper
+
+    .section .note.GNU-stack, "", @progbits
