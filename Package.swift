@@ -44,6 +44,8 @@ let package = Package(
         .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
         .target(name: "MachineCode"),
+        // Proves a program safe.
+        .target(name: "Verifier", dependencies: ["BPF", "BTF"]),
 
         // File formats.
         .target(name: "BPF", dependencies: ["BTF", "ELF"]),
@@ -59,6 +61,9 @@ let package = Package(
         .testTarget(name: "ELFTests", dependencies: ["ELF"]),
         .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF"]),
         .testTarget(name: "BPFTests", dependencies: ["BPF", "BTF", "ELF"]),
+        .testTarget(
+            name: "VerifierTests", dependencies: ["Verifier", "JIT", "BPF", "BTF"],
+            exclude: ["Cases"]),
         .testTarget(name: "MachineCodeTests", dependencies: ["MachineCode", "CCapstone"]),
         .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),

@@ -1,0 +1,3 @@
+/// What is known of a register.
+package struct RegisterState: Hashable, Sendable {
+}
