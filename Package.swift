@@ -40,6 +40,9 @@ let package = Package(
             name: "slow-calls", dependencies: ["FSession"], path: "Examples/SlowCalls",
             exclude: ["slow_calls.bpf.c", "work.c"]),
 
+        // What verifying costs.
+        .executableTarget(name: "verifier-bench", dependencies: ["Verifier", "BPF"], path: "Benchmarks/Verifier"),
+
         // Programs to machine code.
         .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),

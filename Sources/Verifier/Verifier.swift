@@ -7,8 +7,30 @@ import BTF
 /// resolved or inlined, so that each of them has its type.
 package enum Verifier {
     package static func verify(_ input: VerifierInput, _ options: VerifierOptions = VerifierOptions()) -> Verdict {
-        var walker = Walker(input, options)
-        return walker.run()
+        let program: PreparedProgram
+        do throws(VerifierFailure) {
+            program = try PreparedProgram(input)
+        } catch {
+            var failure = error
+            failure.source = failure.source ?? input.line(at: failure.slot)
+            return Verdict(
+                failure: failure, log: failure.logged, statistics: VerifierStatistics(), deadSlots: [], contextBytes: 0)
+        }
+        // Most programs are accepted: the log is only made of those that are not, in a second walk.
+        var walker = Walker(input, program, options, options.log == .all ? .all : .off)
+        do throws(VerifierFailure) {
+            try walker.walkProgram()
+            return walker.verdict(nil)
+        } catch {
+            if options.log == .failure {
+                var options = options
+                options.observer = nil
+                walker = Walker(input, program, options, .path)
+                // It goes the same way and ends the same.
+                do throws(VerifierFailure) { try walker.walkProgram() } catch {}
+            }
+            return walker.verdict(error)
+        }
     }
 }
 
@@ -130,10 +152,18 @@ package struct VerifierFailure: Error, Hashable, Sendable, CustomStringConvertib
         self.source = source
     }
 
+    /// As the log ends with it.
+    var logged: String {
+        var text = message
+        if let source { text += "\nat \(source.file):\(source.line): \(source.text.drop { $0 == " " || $0 == "\t" })" }
+        if let hint { text += "\nhint: \(hint)" }
+        return text
+    }
+
     package var description: String {
         var text = "instruction \(slot)"
         if let source { text += " (\(source.file):\(source.line))" }
-        text += ": \(message)"
+        text += ": \(message.split(separator: "\n").joined(separator: "; "))"
         if let hint { text += "; \(hint)" }
         return text
     }

@@ -93,6 +93,7 @@ final class InterpreterMachine {
         }
 
         var slot = start
+        var roundsLeft = ProgramStructure.mayGotoLimit
         while true {
             remaining -= 1
             guard remaining >= 0 else { throw .instructionLimit(slot: slot) }
@@ -185,6 +186,12 @@ final class InterpreterMachine {
                     right = right.signExtended32
                 }
                 if condition.holds(left, right) {
+                    slot = next + Int(distance)
+                    continue
+                }
+            case .mayGoto(let distance):
+                roundsLeft -= 1
+                if roundsLeft < 0 {
                     slot = next + Int(distance)
                     continue
                 }

@@ -1,3 +1,0 @@
-/// What is known of a register.
-package struct RegisterState: Hashable, Sendable {
-}
