@@ -10,7 +10,7 @@ TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strac
 # Tests that wait for processes have the machine for themselves; the others keep its cores busy.
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 
-.PHONY: demo test bench build packages traced-packages clean
+.PHONY: demo test bench fuzz build packages traced-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -25,6 +25,12 @@ test: packages traced-packages
 
 bench: build
 	scripts/bench $(FSESSION)
+	scripts/bench-verifier $(BUILD)/verifier-bench
+
+# Random programs: what the verifier accepts must do no harm.
+SECONDS ?= 3600
+fuzz: packages
+	FSESSION_FUZZ_SECONDS=$(SECONDS) $(SWIFT) test -c release --filter FuzzTests
 
 # Installs what is missing; does nothing, and needs no root, when all is there.
 packages:

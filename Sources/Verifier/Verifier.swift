@@ -6,6 +6,9 @@ import BTF
 /// It sees a program as the object holds it: maps, externs and kfuncs by their indices, before anything is
 /// resolved or inlined, so that each of them has its type.
 package enum Verifier {
+    /// Longer walks are not repeated for their log, which nobody could read.
+    private static let loggedWalk = 50_000
+
     package static func verify(_ input: VerifierInput, _ options: VerifierOptions = VerifierOptions()) -> Verdict {
         let program: PreparedProgram
         do throws(VerifierFailure) {
@@ -22,7 +25,7 @@ package enum Verifier {
             try walker.walkProgram()
             return walker.verdict(nil)
         } catch {
-            if options.log == .failure {
+            if options.log == .failure, walker.statistics.instructions <= loggedWalk {
                 var options = options
                 options.observer = nil
                 walker = Walker(input, program, options, .path)

@@ -32,10 +32,10 @@ extension Walker {
     mutating func enter(
         _ start: Int, _ registers: [RegisterState], callback: PathState.Callback?
     ) throws(VerifierFailure) {
-        guard state.depth + 1 < 8 else {
+        guard state.depth + 1 < Self.frameLimit else {
             throw failure(
                 "the call stack of \(state.depth + 2) frames is too deep",
-                hint: "eight functions may be inside each other: mark small ones static __always_inline")
+                hint: Self.frameHint)
         }
         state.callers.append(
             PathState.CallerFrame(

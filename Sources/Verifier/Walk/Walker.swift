@@ -33,6 +33,9 @@ struct Walker {
     var rootFunction: Int?
     var log: VerifierLog
 
+    /// Functions that may be inside each other (`MAX_CALL_FRAMES`).
+    static let frameLimit = 8
+    static let frameHint = "eight functions may be inside each other: mark small ones static __always_inline"
     /// As in the kernel (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
     static let pendingLimit = 8192
 
@@ -228,6 +231,12 @@ struct Walker {
                 frames[index] = max(frames[index], frames[callee.function] + 1)
             }
             deepest[index] = own + below
+            if frames[index] > Self.frameLimit {
+                let slot = program.functions[index].slots.lowerBound
+                throw VerifierFailure(
+                    slot: slot, message: "the call stack of \(frames[index]) frames is too deep",
+                    hint: Self.frameHint, source: input.line(at: slot))
+            }
             if own + below > limit {
                 throw VerifierFailure(
                     slot: program.functions[index].slots.lowerBound,
