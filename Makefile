@@ -11,7 +11,7 @@ TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strac
 # cores busy. Neither takes more than a few minutes.
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 
-.PHONY: demo test torture bench build packages traced-packages clean
+.PHONY: demo test torture bench fuzz build packages traced-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -33,7 +33,14 @@ torture: packages traced-packages
 bench: packages
 	$(SWIFT) build -c release --product fsession
 	$(SWIFT) build -c release --product event-rate
+	$(SWIFT) build -c release --product verifier-bench
 	scripts/bench $(FSESSION)
+	scripts/bench-verifier $(BUILD)/verifier-bench
+
+# Random programs: what the verifier accepts must do no harm.
+SECONDS ?= 3600
+fuzz: packages
+	FSESSION_FUZZ_SECONDS=$(SECONDS) $(SWIFT) test -c release --filter FuzzTests
 
 # Installs what is missing; does nothing, and needs no root, when all is there.
 packages:

@@ -26,12 +26,12 @@ let package = Package(
             path: "Sources/ConformancePlugin"),
 
         // The public API.
-        .target(name: "FSession", dependencies: ["ProcessEngine", "LinuxProcess", "BPF", "BTF"]),
+        .target(name: "FSession", dependencies: ["ProcessEngine", "LinuxProcess", "Verifier", "BPF", "BTF"]),
 
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["LinuxProcess", "Trampoline", "JIT", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
+            dependencies: ["LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
         // A Linux process from outside.
         .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
 
@@ -42,11 +42,16 @@ let package = Package(
 
         // What `make bench` measures the reading of events with.
         .executableTarget(name: "event-rate", dependencies: ["FSession", "ProcessEngine", "CLinux"], path: "Benchmarks/EventRate"),
+        // What verifying costs.
+        .executableTarget(name: "verifier-bench", dependencies: ["Verifier", "BPF"], path: "Benchmarks/Verifier",
+            exclude: ["parse.bpf.c"]),
 
         // Programs to machine code.
         .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
         .target(name: "MachineCode"),
+        // Proves a program safe.
+        .target(name: "Verifier", dependencies: ["BPF", "BTF"]),
 
         // File formats.
         .target(name: "BPF", dependencies: ["BTF", "ELF"]),
@@ -62,6 +67,9 @@ let package = Package(
         .testTarget(name: "ELFTests", dependencies: ["ELF"]),
         .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF"]),
         .testTarget(name: "BPFTests", dependencies: ["BPF", "BTF", "ELF"]),
+        .testTarget(
+            name: "VerifierTests", dependencies: ["Verifier", "JIT", "BPF", "BTF"],
+            exclude: ["Cases"]),
         .testTarget(name: "MachineCodeTests", dependencies: ["MachineCode", "CCapstone"]),
         .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),

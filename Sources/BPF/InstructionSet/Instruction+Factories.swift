@@ -209,6 +209,11 @@ extension Instruction {
         Instruction(opcode: .jumpLong, immediate: distance)
     }
 
+    /// `may_goto pc+distance`
+    package static func mayGoto(_ distance: Int16) -> Instruction {
+        Instruction(opcode: .mayGoto, offset: distance)
+    }
+
     /// `if rL condition operand goto pc+distance`
     package static func branch(
         _ condition: Condition, _ width: Width, _ left: Register, _ operand: Operand, _ distance: Int16
@@ -269,6 +274,7 @@ extension Operation {
         case .jump(let distance, long: false): [.jump(Int16(truncatingIfNeeded: distance))]
         case .branch(let condition, let width, let left, let operand, let distance):
             [.branch(condition, width, left, operand, distance)]
+        case .mayGoto(let distance): [.mayGoto(distance)]
         case .call(let target): [.call(target)]
         case .exit: [.exit]
         }

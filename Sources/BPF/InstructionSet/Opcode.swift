@@ -89,6 +89,8 @@ package struct Opcode: RawRepresentable, Hashable, Sendable {
     package static let call = Opcode(rawValue: 0x85)
     /// `BPF_JMP | BPF_EXIT`.
     package static let exit = Opcode(rawValue: 0x95)
+    /// `BPF_JMP | BPF_JCOND`: `may_goto`, the only one of its kind.
+    package static let mayGoto = Opcode(rawValue: 0xe5)
     /// `BPF_JMP | BPF_JA`: 16-bit distance in the offset.
     package static let jump = Opcode(rawValue: 0x05)
     /// `BPF_JMP32 | BPF_JA`: 32-bit distance in the immediate (`gotol`).

@@ -17,6 +17,8 @@ package enum Operation: Hashable, Sendable {
     /// `goto` and, where `long`, `gotol`.
     case jump(Int32, long: Bool)
     case branch(Condition, Width, Register, Operand, Int16)
+    /// `may_goto`: goes on, or jumps when the loop has gone round often enough; the loader makes a counter of it.
+    case mayGoto(Int16)
     case call(CallTarget)
     case exit
 }
@@ -187,6 +189,11 @@ extension Instruction {
             try requireNoSource()
             try requireNoOffset()
             return .jump(immediate, long: true)
+        case .mayGoto where width == .bits64:
+            try requireNoDestination()
+            try requireNoImmediate()
+            guard source.rawValue == 0 else { throw .unknownPseudoSource(source) }
+            return .mayGoto(offset)
         case .call:
             try requireNoDestination()
             try requireNoOffset()
@@ -220,7 +227,7 @@ extension Operation {
         case .atomic(let operation, _, _, _, let source):
             if operation.fetchesIntoSource { source } else if operation == .compareExchange { .r0 } else { nil }
         case .call: .r0
-        case .store, .jump, .branch, .exit: nil
+        case .store, .jump, .branch, .mayGoto, .exit: nil
         }
     }
 }
@@ -251,6 +258,8 @@ package enum InstructionFault: Error, Hashable, Sendable {
     case writesFramePointer
     case reservedField(String)
     case incompleteWideLoad
+    /// A constant that the operation cannot have.
+    case badConstant(String)
 }
 
 extension InstructionFault: CustomStringConvertible {
@@ -264,6 +273,7 @@ extension InstructionFault: CustomStringConvertible {
         case .writesFramePointer: "writes r10, the read-only frame pointer"
         case .reservedField(let field): "the reserved \(field) field is set"
         case .incompleteWideLoad: "the second slot of the 64-bit immediate is missing or not empty"
+        case .badConstant(let what): what
         }
     }
 }

@@ -82,6 +82,13 @@ package struct ObjectProgram: Sendable {
         /// Whether it can be seen outside its file: the kernel verifies such a function by itself.
         package let isGlobal: Bool
         package let typeID: BTF.TypeID?
+
+        package init(name: String, start: Int, isGlobal: Bool, typeID: BTF.TypeID?) {
+            self.name = name
+            self.start = start
+            self.isGlobal = isGlobal
+            self.typeID = typeID
+        }
     }
 }
 
@@ -113,4 +120,11 @@ package struct Extern: Hashable, Sendable {
     package let isWeak: Bool
     /// The `FUNC` of a function, the type of a variable.
     package let typeID: BTF.TypeID?
+
+    package init(name: String, isFunction: Bool, isWeak: Bool, typeID: BTF.TypeID?) {
+        self.name = name
+        self.isFunction = isFunction
+        self.isWeak = isWeak
+        self.typeID = typeID
+    }
 }

@@ -78,6 +78,9 @@ package struct ProgramBuilder {
         append(slots[1])
     }
 
+    /// `may_goto`
+    package mutating func mayGoto(to label: Label) { refer(.mayGoto(0), label) }
+
     private mutating func refer(_ instruction: Instruction, _ label: Label) {
         references.append(Reference(slot: instructions.count, label: label))
         instructions.append(instruction)
@@ -119,7 +122,7 @@ extension Instruction {
         case .exit: nil
         default:
             switch opcode.instructionClass {
-            case .jump, .jump32: opcode == .jump || Condition(rawValue: opcode.operation) != nil ? Int(offset) : nil
+            case .jump, .jump32: opcode == .jump || opcode == .mayGoto || Condition(rawValue: opcode.operation) != nil ? Int(offset) : nil
             default: nil
             }
         }

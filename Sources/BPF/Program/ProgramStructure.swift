@@ -20,6 +20,8 @@ package struct ProgramStructure: Sendable {
 
     /// Bytes of a subprogram's stack (`MAX_BPF_STACK`).
     package static let stackSize = 512
+    /// How often a function passes its `may_goto` before they jump (`BPF_MAX_LOOPS`).
+    package static let mayGotoLimit = 8_388_608
     /// Most slots of a program (`BPF_COMPLEXITY_LIMIT_INSNS`, the limit for loading one).
     package static let slotLimit = 1_000_000
 
@@ -101,7 +103,7 @@ package struct ProgramStructure: Sendable {
             let target: Int
             switch operations[slot] {
             case .jump(let distance, _): target = slot + 1 + Int(distance)
-            case .branch(_, _, _, _, let distance): target = slot + 1 + Int(distance)
+            case .branch(_, _, _, _, let distance), .mayGoto(let distance): target = slot + 1 + Int(distance)
             default: continue
             }
             guard operations.indices.contains(target) else {

@@ -37,6 +37,9 @@ package enum Assembler {
             case .jump(let name, long: true):
                 uses.append((name, number))
                 builder.jumpLong(to: label(name))
+            case .mayGoto(let name):
+                uses.append((name, number))
+                builder.mayGoto(to: label(name))
             case .branch(let condition, let width, let left, let right, let name):
                 uses.append((name, number))
                 builder.branch(condition, width, left, right, to: label(name))

@@ -62,6 +62,7 @@ package struct Disassembler: Sendable {
             "if \(name(left, width)) \(condition.sign) \(name(right, width)) goto pc\(signed(distance))"
         case .branch(let condition, let width, let left, .immediate(let right), let distance):
             "if \(name(left, width)) \(condition.sign) 0x\(hex(right)) goto pc\(signed(distance))"
+        case .mayGoto(let distance): "may_goto pc\(signed(distance))"
         case .call(.helper(let id)):
             "call \(Helper(rawValue: id)?.name ?? "unknown")#\(Int32(bitPattern: id))"
         case .call(.subprogram(let distance)): "call pc\(signed(distance))"

@@ -3,6 +3,7 @@ struct LineParser {
     enum Statement {
         case slots([Instruction])
         case jump(String, long: Bool)
+        case mayGoto(String)
         case branch(Condition, Width, Register, Operand, String)
         case call(String)
         case function(Register, String)
@@ -85,6 +86,11 @@ struct LineParser {
             case .distance(let distance):
                 if long { return .slots([.jumpLong(distance)]) }
                 return .slots([.jump(try short(distance))])
+            }
+        case "may_goto":
+            switch try target() {
+            case .label(let name): return .mayGoto(name)
+            case .distance(let distance): return .slots([.mayGoto(try short(distance))])
             }
         case "call": return try call()
         case "if": return try branch()

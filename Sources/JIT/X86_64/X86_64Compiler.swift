@@ -167,6 +167,8 @@ struct X86_64Emitter {
             if distance == 0 { break }
             let machineCondition = emitComparison(condition, width.machine, left.machine, operand)
             assembler.jcc(machineCondition, slotLabels[slot + 1 + Int(distance)], .automatic)
+        case .mayGoto:
+            throw .unresolved(slot: slot)
         case .call(.subprogram(let distance)):
             assembler.call(try entryLabel(ofSlot: slot + 1 + Int(distance), from: slot))
         case .call(.helper(Helper.tailCall.rawValue)):

@@ -1,0 +1,298 @@
+import BPF
+
+extension Walker {
+    /// What the arguments of a call said, for its result.
+    private struct Call {
+        var map: MapDefinition?
+        var mapIndex: Int32 = 0
+        var allocated: Int32 = 0
+        var sizeLimit: Int64 = 0
+        var released: UInt32 = 0
+        var function = 0
+        var callback: HelperPrototype.Callback?
+    }
+
+    mutating func callHelper(_ id: UInt32) throws(VerifierFailure) {
+        guard let helper = Helper(rawValue: id) else { throw failure("invalid func unknown#\(Int32(bitPattern: id))") }
+        guard let prototype = HelperPrototype.of(id) else {
+            throw failure(
+                "program of this type cannot use helper \(helper.name)#\(id)",
+                hint: "it does not exist for programs in a process; docs/helpers.md lists those that do")
+        }
+        if helper == .tailCall, let reference = state.references.first {
+            throw failure(
+                "tail_call would lead to reference leak",
+                hint: "submit or discard the ring buffer record of instruction \(reference.slot) first")
+        }
+        var call = Call()
+        var index = 0
+        while index < prototype.arguments.count {
+            let register = Register(rawValue: UInt8(index + 1))
+            let next = index + 1 < prototype.arguments.count ? prototype.arguments[index + 1] : nil
+            try checkArgument(prototype.arguments[index], register, next, helper, &call)
+            index += 1
+        }
+        if call.released != 0 { release(call.released) }
+        if let callback = call.callback {
+            try callBack(callback, call)
+            return
+        }
+        let isFound = helper == .mapLookupElem && isFoundForSure(call)
+        var value = result(prototype.result, call)
+        if isFound { (value.isNullable, value.id) = (false, newID()) }
+        finishCall(value)
+    }
+
+    /// Elements of an array are all there: a constant key that is small enough finds one.
+    private mutating func isFoundForSure(_ call: Call) -> Bool {
+        guard let map = call.map, map.type == .array || map.type == .perCPUArray, map.keySize == 4 else { return false }
+        let key = state.registers[2]
+        guard key.kind == .frame, let offset = key.fixedOffset, offset % 4 == 0, (-512...(-4)).contains(offset) else {
+            return false
+        }
+        let slot = state.stackSlot((-Int(offset) - 1) / 8, frame: Int(key.frame))
+        let isHigh = offset % 8 != 0
+        guard isHigh ? slot.hasHighSpill : slot.isSpill else { return false }
+        let register = isHigh ? slot.high : slot.register
+        guard register.isScalar, let index = register.value.constant32, index < map.maxEntries else { return false }
+        relyOn(register.origin)
+        return true
+    }
+
+    /// Helpers that change the map they are handed.
+    private static let writing: Set<Helper> = [.mapUpdateElem, .mapDeleteElem, .mapPushElem, .mapPopElem]
+
+    // MARK: - Arguments
+
+    private mutating func checkArgument(
+        _ argument: HelperPrototype.Argument, _ register: Register, _ next: HelperPrototype.Argument?,
+        _ helper: Helper, _ call: inout Call
+    ) throws(VerifierFailure) {
+        let value = try read(register)
+        let name = "R\(register.rawValue)"
+        switch argument {
+        case .anything:
+            if value.isPointer, !options.allowsPointerLeaks {
+                throw failure(
+                    "\(name) leaks addr into helper function",
+                    hint: "\(helper.name) takes a number there")
+            }
+        case .address, .callbackContext: break
+        case .map(let types):
+            guard value.kind == .map else { throw wrongKind(register, value, "map_ptr") }
+            let map = try map(value.index)
+            guard types.contains(map.type) else {
+                if helper == .tailCall { throw failure("expected prog array map for tail call") }
+                throw failure(
+                    "cannot pass map_type \(map.type.rawValue) into func \(helper.name)#\(helper.rawValue)",
+                    hint: "'\(map.name)' is a \(map.type.kernelName) map")
+            }
+            if map.section == .rodata, Self.writing.contains(helper) {
+                throw failure("write into map forbidden", hint: "constants cannot be written")
+            }
+            call.map = map
+            call.mapIndex = value.index
+        case .mapKey:
+            try checkMemory(register, value, Int(call.map?.keySize ?? 0), isWrite: false, isExact: true)
+        case .mapValue:
+            try checkMemory(register, value, Int(call.map?.valueSize ?? 0), isWrite: false, isExact: true)
+        case .newMapValue:
+            try checkMemory(register, value, Int(call.map?.valueSize ?? 0), isWrite: true, isExact: true)
+        case .newMemoryOf(let size):
+            try checkMemory(register, value, size, isWrite: true, isExact: true)
+        case .memory, .memoryOrNull, .newMemory, .newMemoryOrNull, .words:
+            let size = Register(rawValue: register.rawValue + 1)
+            let mayBeNull = argument == .memoryOrNull || argument == .newMemoryOrNull || argument == .words
+            let isWrite = argument == .newMemory || argument == .newMemoryOrNull
+            try checkSizedMemory(
+                register, value, size, mayBeEmpty: next == .sizeOrZero, isWrite: isWrite, mayBeNull: mayBeNull,
+                mayHoldPointers: argument == .words, &call)
+            if argument == .words, call.sizeLimit % 8 != 0 {
+                throw failure("\(helper.name) is handed \(call.sizeLimit) bytes of values, no multiple of 8")
+            }
+        case .size, .sizeOrZero: break
+        case .string: try checkString(register, value, helper)
+        case .context: try checkContextArgument(register, of: helper.name)
+        case .function(let callback):
+            guard value.kind == .function else { throw wrongKind(register, value, "func") }
+            call.function = Int(value.index)
+            call.callback = callback
+        case .allocationSize:
+            guard value.isScalar, let size = value.value.constant else {
+                throw failure("\(name) is not a known constant", hint: "\(helper.name) reserves a size that is known")
+            }
+            relyOn(value.origin)
+            guard size <= 1 << 29 else { throw failure("\(name) unbounded memory access: \(size) bytes are too many") }
+            call.allocated = Int32(size)
+        case .record:
+            guard value.kind == .memory, value.isRecord, !value.isNullable, value.reference != 0 else {
+                throw wrongKind(register, value, "ringbuf_mem")
+            }
+            guard value.fixedOffset == 0 else {
+                throw failure(
+                    "\(name) must have zero offset when passed to release func or trusted arg to kfunc",
+                    hint: "\(helper.name) takes the record as bpf_ringbuf_reserve returned it")
+            }
+            call.released = value.reference
+        }
+    }
+
+    private func wrongKind(_ register: Register, _ value: RegisterState, _ expected: String) -> VerifierFailure {
+        failure(
+            "R\(register.rawValue) type=\(log.kindName(value)) expected=\(expected)",
+            hint: value.isNullable ? "check it for NULL first" : nil)
+    }
+
+    /// Memory whose size is in the next register.
+    private mutating func checkSizedMemory(
+        _ register: Register, _ value: RegisterState, _ sizeRegister: Register, mayBeEmpty: Bool, isWrite: Bool,
+        mayBeNull: Bool, mayHoldPointers: Bool, _ call: inout Call
+    ) throws(VerifierFailure) {
+        let size = try read(sizeRegister)
+        let name = "R\(sizeRegister.rawValue)"
+        guard size.isScalar else { throw wrongKind(sizeRegister, size, "scalar") }
+        relyOn(size.origin)
+        guard size.value.signedMinimum >= 0 else {
+            throw failure(
+                "\(name) min value is negative, either use unsigned or 'var &= const'",
+                hint: "make the size unsigned, and compare it with the buffer's")
+        }
+        guard size.value.minimum > 0 || mayBeEmpty else {
+            throw failure(
+                "\(name) invalid zero-sized read: u64=[\(size.value.minimum),\(size.value.maximum)]",
+                hint: "check that the size is not 0")
+        }
+        guard size.value.maximum < 1 << 29 else {
+            throw failure(
+                "\(name) unbounded memory access, use 'var &= const' or 'if (var < const)'",
+                hint: "compare the size with the buffer's first")
+        }
+        call.sizeLimit = Int64(size.value.maximum)
+        if mayBeNull, value.isConstantZero {
+            relyOn(value.origin)
+            guard size.value.constant == 0 else {
+                throw failure("R\(register.rawValue) type=scalar expected=fp, map_key, map_value, mem, ringbuf_mem")
+            }
+            return
+        }
+        try checkMemory(
+            register, value, Int(size.value.maximum), isWrite: isWrite, isExact: size.value.isConstant,
+            mayHoldPointers: mayHoldPointers)
+    }
+
+    /// A helper reads, or writes, that many bytes from where the register points on. With `isExact` it writes all of
+    /// them.
+    mutating func checkMemory(
+        _ register: Register, _ value: RegisterState, _ count: Int, isWrite: Bool, isExact: Bool,
+        mayBeNull: Bool = false, mayHoldPointers: Bool = false
+    ) throws(VerifierFailure) {
+        let expected = "fp, map_key, map_value, mem, ringbuf_mem"
+        if value.isNullable, !mayBeNull { throw wrongKind(register, value, expected) }
+        switch value.kind {
+        case .frame:
+            try helperStack(
+                register, value, count, isWrite: isWrite, isExact: isExact, mayHoldPointers: mayHoldPointers)
+        case .mapValue, .mapKey, .memory:
+            if isWrite { try checkWritable(register, value, 0, count) }
+            try checkRegion(register, value, 0, count, mayBeEmpty: true)
+        default: throw wrongKind(register, value, expected)
+        }
+    }
+
+    /// A string that is known: in frozen data, with its terminator.
+    private func checkString(_ register: Register, _ value: RegisterState, _ helper: Helper) throws(VerifierFailure) {
+        let name = "R\(register.rawValue)"
+        guard value.kind == .mapValue, !value.isNullable else { throw wrongKind(register, value, "map_value") }
+        guard value.isReadOnly, let contents = input.maps[Int(value.index)].initialContents else {
+            throw failure(
+                "\(name) does not point to a readonly map'",
+                hint: "\(helper.name) takes a constant string: static const char format[] = \"…\"")
+        }
+        guard let offset = value.fixedOffset else { throw failure("\(name) is not a constant address'") }
+        guard offset >= 0, Int(offset) < contents.count, contents[Int(offset)...].contains(0) else {
+            throw failure("string is not zero-terminated")
+        }
+    }
+
+    // MARK: - Results
+
+    private mutating func result(_ result: HelperPrototype.Result, _ call: Call) -> RegisterState {
+        switch result {
+        case .scalar: return .unknown
+        case .tailCall: return RegisterState()
+        case .range(let range): return RegisterState(Scalar(signed: range))
+        case .sizeOrError: return RegisterState(Scalar(signed: -4095...max(0, call.sizeLimit)))
+        case .mapValueOrNull:
+            var register = RegisterState(
+                kind: .mapValue, index: call.mapIndex, size: Int32(clamping: call.map?.valueSize ?? 0))
+            register.isNullable = true
+            register.isReadOnly = call.map?.section == .rodata
+            register.id = newID()
+            return register
+        case .recordOrNull:
+            var register = RegisterState(kind: .memory, size: call.allocated)
+            register.isNullable = true
+            register.isRecord = true
+            register.id = newID()
+            register.reference = register.id
+            state.references.append(PathState.Reference(id: register.id, slot: state.slot))
+            return register
+        }
+    }
+
+    /// All pointers to what was given back are gone.
+    private mutating func release(_ reference: UInt32) {
+        state.references.removeAll { $0.id == reference }
+        state.update(where: { $0.reference == reference }) { $0 = RegisterState() }
+    }
+
+    // MARK: - Callbacks
+
+    /// The helper calls the function none or more times.
+    private mutating func callBack(
+        _ callback: HelperPrototype.Callback, _ call: Call
+    ) throws(VerifierFailure) {
+        let rounds = state.registers[1]
+        let context = state.registers[3]
+        var mayGoOn = true
+        if callback == .round {
+            guard rounds.isScalar else { throw wrongKind(.r1, rounds, "scalar") }
+            if UInt64(callbackDepth) >= rounds.value.maximum {
+                relyOn(rounds.origin)
+                mayGoOn = false
+            }
+        }
+        if mayGoOn {
+            var registers = Array(repeating: RegisterState(), count: 11)
+            switch callback {
+            case .round:
+                var index = Scalar.unknown
+                if rounds.value.maximum > 0, rounds.value.maximum <= 1 << 23 {
+                    // Rounds are counted from 0, and more than 2²³ are refused.
+                    index = Scalar(0...rounds.value.maximum - 1)
+                }
+                registers[1] = RegisterState(index, origin: rounds.origin)
+                registers[2] = context
+            case .element:
+                registers[1] = RegisterState(kind: .map, index: call.mapIndex)
+                registers[2] = RegisterState(
+                    kind: .mapKey, index: call.mapIndex, size: Int32(clamping: call.map?.keySize ?? 0))
+                registers[3] = RegisterState(
+                    kind: .mapValue, index: call.mapIndex, size: Int32(clamping: call.map?.valueSize ?? 0))
+                registers[3].id = newID()
+                registers[3].isReadOnly = call.map?.section == .rodata
+                registers[4] = context
+            }
+            let outside = state
+            let depth = callbackDepth
+            try enter(
+                call.function, registers,
+                callback: PathState.Callback(depth: depth + 1, references: state.references.count))
+            let inside = state
+            state = outside
+            try push(inside)
+            callbackDepth = 0
+        }
+        finishCall(result(.scalar, call))
+    }
+}

@@ -1,0 +1,290 @@
+import BPF
+import BTF
+
+/// Walks all paths of a program, one after the other, and keeps states on the way so that a path that comes to where
+/// another has been, with nothing new, ends there.
+struct Walker {
+    let input: VerifierInput
+    let options: VerifierOptions
+    var program: PreparedProgram
+    /// The path that is being walked.
+    var state = PathState(slot: 0)
+    /// Rounds that the helper at the current instruction has called back, on this path.
+    var callbackDepth = 0
+    /// Branches that wait, with the length of the log at each.
+    var pending: [(state: PathState, log: VerifierLog.Position)] = []
+    var saved: [SavedState] = []
+    /// Numbers of saved states, by instruction.
+    var savedAt: [[Int32]]
+    var graph = PrecisionGraph()
+    var numbers = NumberMap()
+    var lastID: UInt32 = 0
+    var statistics = VerifierStatistics()
+    var keptStates = 0
+    var keptMemory = 0
+    var isReached: [Bool]
+    var contextBytes = 0
+    /// Bytes of stack that each function uses.
+    var stackDepths: [Int]
+    /// Global functions that are called and not walked yet.
+    var globalsToWalk: [Int] = []
+    var globalsSeen: Set<Int> = []
+    /// The global function that is walked by itself; nil for the program.
+    var rootFunction: Int?
+    var log: VerifierLog
+
+    /// Functions that may be inside each other (`MAX_CALL_FRAMES`).
+    static let frameLimit = 8
+    static let frameHint = "eight functions may be inside each other: mark small ones static __always_inline"
+    /// As in the kernel (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
+    static let pendingLimit = 8192
+
+    init(_ input: VerifierInput, _ program: PreparedProgram, _ options: VerifierOptions, _ level: VerifierLog.Level) {
+        self.input = input
+        self.options = options
+        self.program = program
+        savedAt = Array(repeating: [], count: program.operations.count)
+        isReached = Array(repeating: false, count: program.operations.count)
+        stackDepths = Array(repeating: 0, count: program.functions.count)
+        log = VerifierLog(level: level, input: input)
+    }
+
+    mutating func walkProgram() throws(VerifierFailure) {
+        state = PathState(slot: 0)
+        state.registers[1] = RegisterState(kind: .context)
+        try walk()
+        while let index = globalsToWalk.popLast() {
+            rootFunction = index
+            try walkGlobal(program.functions[index])
+        }
+        try checkStackDepth()
+    }
+
+    private mutating func walkGlobal(_ function: PreparedProgram.Function) throws(VerifierFailure) {
+        state = PathState(slot: function.slots.lowerBound)
+        callbackDepth = 0
+        log.note("Validating \(function.name)() func#\(rootFunction ?? 0)...")
+        for (index, parameter) in function.parameters.enumerated() {
+            switch parameter {
+            case .scalar: state.registers[index + 1] = .unknown
+            case .context: state.registers[index + 1] = RegisterState(kind: .context)
+            case .memory(let size):
+                var register = RegisterState(kind: .memory, size: size)
+                register.isNullable = true
+                register.id = newID()
+                state.registers[index + 1] = register
+            }
+        }
+        try walk()
+    }
+
+    private mutating func walk() throws(VerifierFailure) {
+        while true {
+            let slot = state.slot
+            statistics.instructions += 1
+            guard statistics.instructions <= options.walkLimit else {
+                throw failure(
+                    "BPF program is too large. Processed \(statistics.instructions) insn",
+                    hint: "it branches too much or loops for too long: bound its loops, or use bpf_loop")
+            }
+            if program.isPrunePoint[slot], options.prunes || program.isLoopPoint[slot], try isKnown() {
+                log.note("\(slot): safe")
+                endPath()
+                if !takeBranch() { return }
+                continue
+            }
+            guard let operation = program.operations[slot] else { throw failure("invalid insn idx \(slot)") }
+            isReached[slot] = true
+            state.instructionsSinceParent += 1
+            if let observer = options.observer {
+                observer.visit(
+                    slot: slot, frame: state.depth, registers: state.registers, live: program.liveness.registers[slot])
+            }
+            let goesOn: Bool
+            if log.isOn {
+                log.instruction(slot, operation)
+                let before = state
+                goesOn = try step(operation)
+                log.changes(from: before, to: state, operation)
+            } else {
+                goesOn = try step(operation)
+            }
+            if !goesOn {
+                endPath()
+                if !takeBranch() { return }
+            }
+        }
+    }
+
+    /// Walks one instruction; false if the path ends with it.
+    private mutating func step(_ operation: Operation) throws(VerifierFailure) -> Bool {
+        let slot = state.slot
+        switch operation {
+        case .arithmetic(let operation, let width, let destination, let operand):
+            try arithmetic(operation, width, destination, operand)
+        case .negate(let width, let register): try negate(width, register)
+        case .move(let width, let destination, let operand): try move(width, destination, operand)
+        case .moveSigned(let width, let destination, let source, let bits):
+            try moveSigned(width, destination, source, bytes: Int(bits / 8))
+        case .byteOrder(let order, let bits, let register): try changeByteOrder(order, bits, register)
+        case .loadImmediate(let kind, let destination, let first, let second):
+            try loadImmediate(kind, destination, first, second)
+            state.slot = slot + 2
+            return true
+        case .load(let type, let destination, let base, let offset): try load(type, destination, base, Int(offset))
+        case .store(let type, let base, let offset, let operand): try store(type, base, Int(offset), operand)
+        case .atomic(let operation, let width, let base, let offset, let source):
+            try atomic(operation, width, base, Int(offset), source)
+        case .jump(let distance, _):
+            state.jumpsSinceParent += 1
+            state.slot = slot + 1 + Int(distance)
+            return true
+        case .branch(let condition, let width, let left, let operand, let distance):
+            state.jumpsSinceParent += 1
+            try branch(condition, width, left, operand, to: slot + 1 + Int(distance))
+            return true
+        case .mayGoto(let distance):
+            state.jumpsSinceParent += 1
+            try push(slot: slot + 1 + Int(distance))
+            state.mayGotoDepth += 1
+        case .call(let target):
+            state.jumpsSinceParent += 1
+            return try call(target)
+        case .exit:
+            state.jumpsSinceParent += 1
+            return try exit()
+        }
+        state.slot = slot + 1
+        return true
+    }
+
+    // MARK: - Paths
+
+    /// The path as it is goes on at `slot` later.
+    mutating func push(slot: Int) throws(VerifierFailure) {
+        var other = state
+        other.slot = slot
+        try push(other)
+    }
+
+    mutating func push(_ other: PathState) throws(VerifierFailure) {
+        guard pending.count < Self.pendingLimit else {
+            throw failure(
+                "The sequence of \(pending.count + 1) jumps is too complex.",
+                hint: "it has too many branches in a row: split it into functions or loops")
+        }
+        if state.parent >= 0 { saved[Int(state.parent)].branches += 1 }
+        pending.append((other, log.position))
+    }
+
+    private mutating func takeBranch() -> Bool {
+        guard let (next, position) = pending.popLast() else { return false }
+        let previous = state.slot
+        state = next
+        callbackDepth = 0
+        log.returnTo(position)
+        log.path(from: previous, to: state)
+        return true
+    }
+
+    private mutating func endPath() {
+        var number = state.parent
+        while number >= 0 {
+            saved[Int(number)].branches -= 1
+            if saved[Int(number)].branches > 0 { break }
+            number = saved[Int(number)].parent
+        }
+    }
+
+    mutating func newID() -> UInt32 {
+        lastID &+= 1
+        return lastID
+    }
+
+    /// The walk relies on what the scalar in the register is.
+    mutating func relyOn(_ register: Register) { relyOn(state.registers[Int(register.rawValue)].origin) }
+
+    mutating func relyOn(_ origin: PrecisionGraph.Node) {
+        for mark in graph.require(origin) {
+            let number = Int(mark.state)
+            if mark.place < saved[number].values.count { saved[number].values[mark.place].isExact = true }
+        }
+    }
+
+    // MARK: - Failures
+
+    func failure(_ message: String, hint: String? = nil) -> VerifierFailure {
+        VerifierFailure(slot: state.slot, message: message, hint: hint, source: input.line(at: state.slot))
+    }
+
+    /// Calls within calls share 512 bytes.
+    private mutating func checkStackDepth() throws(VerifierFailure) {
+        var deepest = [Int?](repeating: nil, count: program.functions.count)
+        let limit = ProgramStructure.stackSize
+        /// Bytes and frames of the deepest chain from a function, without recursion: callees come first in `order`.
+        var frames = [Int](repeating: 1, count: program.functions.count)
+        for index in program.calleesFirst {
+            let own = (max(stackDepths[index], 1) + 15) / 16 * 16
+            var below = 0
+            for callee in program.functions[index].callees {
+                below = max(below, deepest[callee.function] ?? 0)
+                frames[index] = max(frames[index], frames[callee.function] + 1)
+            }
+            deepest[index] = own + below
+            if frames[index] > Self.frameLimit {
+                let slot = program.functions[index].slots.lowerBound
+                throw VerifierFailure(
+                    slot: slot, message: "the call stack of \(frames[index]) frames is too deep",
+                    hint: Self.frameHint, source: input.line(at: slot))
+            }
+            if own + below > limit {
+                throw VerifierFailure(
+                    slot: program.functions[index].slots.lowerBound,
+                    message: "combined stack size of \(frames[index]) calls is \(own + below). Too large",
+                    hint: "keep large variables in a map (a per-CPU array of one element) instead of on the stack",
+                    source: input.line(at: program.functions[index].slots.lowerBound))
+            }
+        }
+        statistics.stackDepth = deepest[0] ?? 0
+    }
+}
+
+extension VerifierInput {
+    /// The line of the source that an instruction comes from.
+    func line(at slot: Int) -> SourceLine? {
+        guard let index = lines.partitionIndex(where: { $0.slot > slot }), index > 0 else { return nil }
+        return lines[index - 1]
+    }
+}
+
+extension Array {
+    /// How many elements come before the first that `belongsInSecondHalf`.
+    fileprivate func partitionIndex(where belongsInSecondHalf: (Element) -> Bool) -> Int? {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if belongsInSecondHalf(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}
+
+extension Walker {
+    /// The end of the walk, for better or worse.
+    mutating func verdict(_ failure: VerifierFailure?) -> Verdict {
+        if let failure {
+            let registers = log.registers(state)
+            log.note(registers)
+            log.note(failure.logged)
+        }
+        let summary =
+            "processed \(statistics.instructions) insns (limit \(options.walkLimit)) total_states \(statistics.states) "
+                + "peak_states \(statistics.peakStates)"
+        log.note(summary)
+        let dead = isReached.indices.filter { !isReached[$0] && program.operations[$0] != nil }
+        return Verdict(
+            failure: failure, log: log.isOn ? log.text : failure?.logged ?? "", statistics: statistics,
+            deadSlots: failure == nil ? dead : [], contextBytes: contextBytes)
+    }
+}

@@ -1,0 +1,50 @@
+import Foundation
+import Testing
+import Verifier
+
+/// The corpus: each file of `Cases/` is a program with the verdict that Linux's rules give it.
+@Suite("Cases")
+struct CaseTests {
+    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Cases")
+
+    /// "group/name" of every case.
+    static let names: [String] = {
+        let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)?.allObjects as? [URL] ?? []
+        return files.filter { $0.pathExtension == "case" }
+            .map { $0.deletingPathExtension().pathComponents.suffix(2).joined(separator: "/") }
+            .sorted()
+    }()
+
+    @Test("the verdict is the expected one, and a refusal says why", arguments: names)
+    func verdict(_ name: String) throws {
+        let file = Self.folder.appendingPathComponent("\(name).case")
+        let testCase = try CaseFile(name: name, text: String(contentsOf: file, encoding: .utf8))
+        let verdict = Verifier.verify(testCase.input, testCase.options)
+        let log = verdict.log + (verdict.failure.map { "\($0)\n" } ?? "")
+        switch testCase.expectation {
+        case .accept:
+            #expect(verdict.isAccepted, "\(name): \(testCase.title)\n\(log)")
+        case .reject(let message):
+            #expect(!verdict.isAccepted, "\(name) was accepted: \(testCase.title)")
+            #expect(
+                verdict.isAccepted || log.contains(message),
+                "\(name): \(testCase.title)\nexpected in the log: \(message)\n\(log)")
+        }
+    }
+
+    @Test("every group has cases of both verdicts, and no two cases are the same")
+    func corpus() throws {
+        #expect(Self.names.count >= 700)
+        var verdicts: [Substring: Set<Bool>] = [:]
+        var programs: [String: String] = [:]
+        for name in Self.names {
+            let text = try String(contentsOf: Self.folder.appendingPathComponent("\(name).case"), encoding: .utf8)
+            let testCase = try CaseFile(name: name, text: text)
+            verdicts[name.prefix { $0 != "/" }, default: []].insert(testCase.expectation == .accept)
+            let program = text.split(separator: "\n").dropFirst().joined(separator: "\n")
+            #expect(programs[program] == nil, "\(name) is \(programs[program] ?? "")")
+            programs[program] = name
+        }
+        for (group, verdicts) in verdicts { #expect(verdicts.count == 2, "\(group) goes one way only") }
+    }
+}
