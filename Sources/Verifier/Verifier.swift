@@ -100,6 +100,8 @@ package struct VerifierOptions: Sendable {
     package var walkLimit = 1_000_000
     /// Pointers may be stored where user space can see them.
     package var allowsPointerLeaks = false
+    /// Paths end where others have been with a state that includes theirs. Without, small programs only.
+    package var prunes = true
     /// Keep what is known before each instruction of each path: for tests that compare it with real runs.
     package var observer: (any VerifierObserver)?
 
@@ -115,9 +117,10 @@ package struct VerifierOptions: Sendable {
     }
 }
 
-/// Is told what the verifier holds true before an instruction, on each path that it walks.
+/// Is told what the verifier holds true before an instruction, on each path that it walks. `live` has a bit for each
+/// register that may still be read; of the others nothing is promised.
 package protocol VerifierObserver: Sendable {
-    func visit(slot: Int, frame: Int, registers: [RegisterState])
+    func visit(slot: Int, frame: Int, registers: [RegisterState], live: UInt16)
 }
 
 /// What the verifier found.

@@ -18,6 +18,9 @@ package struct Interpreter: Sendable {
     /// Answers helper calls.
     package typealias HelperHandler = (HelperCall) throws(InterpreterError) -> UInt64
 
+    /// Is told, before each instruction, its slot, how many functions are inside each other, and r0…r10.
+    package typealias Observer = (_ slot: Int, _ depth: Int, _ registers: UnsafeMutableBufferPointer<UInt64>) -> Void
+
     package init(_ instructions: [Instruction]) throws(ProgramError) {
         self.init(try ProgramStructure(instructions))
     }
@@ -28,7 +31,8 @@ package struct Interpreter: Sendable {
     /// beside its stack, which is filled with zeros at the start.
     package func run(
         context: UInt64 = 0, second: UInt64 = 0, memory: [MemoryRegion] = [],
-        helpers: HelperHandler = { call throws(InterpreterError) in throw .unknownHelper(call.id) }
+        helpers: HelperHandler = { call throws(InterpreterError) in throw .unknownHelper(call.id) },
+        observer: Observer? = nil
     ) throws(InterpreterError) -> UInt64 {
         let stack = UnsafeMutableRawBufferPointer.allocate(
             byteCount: Self.frameLimit * ProgramStructure.stackSize, alignment: 16)
@@ -37,7 +41,8 @@ package struct Interpreter: Sendable {
         // The handler does not outlive the run: the machine is gone when this returns.
         return try withoutActuallyEscaping(helpers) { helpers throws(InterpreterError) -> UInt64 in
             let machine = InterpreterMachine(
-                structure, stack: stack, memory: memory, remaining: instructionLimit, helpers: helpers)
+                structure, stack: stack, memory: memory, remaining: instructionLimit, helpers: helpers,
+                observer: observer)
             return try machine.call(slot: 0, arguments: (context, second, 0, 0, 0))
         }
     }

@@ -9,17 +9,19 @@ final class InterpreterMachine {
     var regions: RegionList
     var pendingTailCall: ProgramStructure?
     private let helpers: Interpreter.HelperHandler
+    private let observer: Interpreter.Observer?
     private var remaining: Int
     private var frames = 0
     private var tailCalls = 0
 
     init(
         _ structure: ProgramStructure, stack: UnsafeMutableRawBufferPointer, memory: [MemoryRegion], remaining: Int,
-        helpers: @escaping Interpreter.HelperHandler
+        helpers: @escaping Interpreter.HelperHandler, observer: Interpreter.Observer?
     ) {
         self.structure = structure
         self.stack = stack
         self.helpers = helpers
+        self.observer = observer
         self.remaining = remaining
         regions = RegionList(memory)
     }
@@ -99,6 +101,7 @@ final class InterpreterMachine {
             guard remaining >= 0 else { throw .instructionLimit(slot: slot) }
             // Second slots are never reached: the structure lets no jump in, and the first skips over it.
             guard let operation = operations[slot] else { throw .unresolved(slot: slot) }
+            observer?(slot, frames, registers)
             let next = slot + 1
             switch operation {
             case .arithmetic(let operation, .bits64, let destination, let operand):

@@ -29,6 +29,8 @@ struct HelperPrototype: Sendable {
         case memory
         /// The same, or null if the size is 0.
         case memoryOrNull
+        /// What is to be printed, or null if the size is 0: numbers, and pointers to strings.
+        case words
         /// Memory to be written; its size comes next.
         case newMemory
         /// The same, or null if the size is 0.
@@ -103,9 +105,10 @@ struct HelperPrototype: Sendable {
             .ringbufDiscard: HelperPrototype([.record, .anything]),
             .ringbufQuery: HelperPrototype([.map([.ringBuffer]), .anything]),
             .perfEventOutput: HelperPrototype([.context, .map([.perfEventArray]), .anything, .memory, .sizeOrZero]),
-            .tracePrintk: HelperPrototype([.memory, .size, .anything, .anything, .anything]),
-            .traceVprintk: HelperPrototype([.memory, .size, .memoryOrNull, .sizeOrZero]),
-            .snprintf: HelperPrototype([.newMemoryOrNull, .sizeOrZero, .string, .memoryOrNull, .sizeOrZero]),
+            // As in the kernel, what is printed is not looked at: programs load as many registers as they print.
+            .tracePrintk: HelperPrototype([.memory, .size]),
+            .traceVprintk: HelperPrototype([.memory, .size, .words, .sizeOrZero]),
+            .snprintf: HelperPrototype([.newMemoryOrNull, .sizeOrZero, .string, .words, .sizeOrZero]),
             .strncmp: HelperPrototype([.memory, .size, .string]),
             .ktimeGetNs: HelperPrototype([]),
             .ktimeGetBootNs: HelperPrototype([]),

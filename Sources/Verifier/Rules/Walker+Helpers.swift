@@ -74,12 +74,13 @@ extension Walker {
             try checkMemory(register, value, Int(call.map?.valueSize ?? 0), isWrite: true, isExact: true)
         case .newMemoryOf(let size):
             try checkMemory(register, value, size, isWrite: true, isExact: true)
-        case .memory, .memoryOrNull, .newMemory, .newMemoryOrNull:
+        case .memory, .memoryOrNull, .newMemory, .newMemoryOrNull, .words:
             let size = Register(rawValue: register.rawValue + 1)
-            let mayBeNull = argument == .memoryOrNull || argument == .newMemoryOrNull
+            let mayBeNull = argument == .memoryOrNull || argument == .newMemoryOrNull || argument == .words
             let isWrite = argument == .newMemory || argument == .newMemoryOrNull
             try checkSizedMemory(
-                register, value, size, mayBeEmpty: next == .sizeOrZero, isWrite: isWrite, mayBeNull: mayBeNull, &call)
+                register, value, size, mayBeEmpty: next == .sizeOrZero, isWrite: isWrite, mayBeNull: mayBeNull,
+                mayHoldPointers: argument == .words, &call)
         case .size, .sizeOrZero: break
         case .string: try checkString(register, value, helper)
         case .context: try checkContextArgument(register, of: helper.name)
@@ -116,7 +117,7 @@ extension Walker {
     /// Memory whose size is in the next register.
     private mutating func checkSizedMemory(
         _ register: Register, _ value: RegisterState, _ sizeRegister: Register, mayBeEmpty: Bool, isWrite: Bool,
-        mayBeNull: Bool, _ call: inout Call
+        mayBeNull: Bool, mayHoldPointers: Bool, _ call: inout Call
     ) throws(VerifierFailure) {
         let size = try read(sizeRegister)
         let name = "R\(sizeRegister.rawValue)"
@@ -146,18 +147,22 @@ extension Walker {
             return
         }
         try checkMemory(
-            register, value, Int(size.value.maximum), isWrite: isWrite, isExact: size.value.isConstant)
+            register, value, Int(size.value.maximum), isWrite: isWrite, isExact: size.value.isConstant,
+            mayHoldPointers: mayHoldPointers)
     }
 
     /// A helper reads, or writes, that many bytes from where the register points on. With `isExact` it writes all of
     /// them.
     mutating func checkMemory(
-        _ register: Register, _ value: RegisterState, _ count: Int, isWrite: Bool, isExact: Bool, mayBeNull: Bool = false
+        _ register: Register, _ value: RegisterState, _ count: Int, isWrite: Bool, isExact: Bool,
+        mayBeNull: Bool = false, mayHoldPointers: Bool = false
     ) throws(VerifierFailure) {
         let expected = "fp, map_key, map_value, mem, ringbuf_mem"
         if value.isNullable, !mayBeNull { throw wrongKind(register, value, expected) }
         switch value.kind {
-        case .frame: try helperStack(register, value, count, isWrite: isWrite, isExact: isExact)
+        case .frame:
+            try helperStack(
+                register, value, count, isWrite: isWrite, isExact: isExact, mayHoldPointers: mayHoldPointers)
         case .mapValue, .mapKey, .memory:
             if isWrite { try checkWritable(register, value, 0, count) }
             try checkRegion(register, value, 0, count, mayBeEmpty: true)
@@ -208,18 +213,6 @@ extension Walker {
     private mutating func release(_ reference: UInt32) {
         state.references.removeAll { $0.id == reference }
         state.update(where: { $0.reference == reference }) { $0 = RegisterState() }
-        forgetEmptySpills()
-    }
-
-    /// A spilled register that is gone leaves bytes that nobody may read.
-    private mutating func forgetEmptySpills() {
-        func clear(_ slots: inout [StackSlot]) {
-            for index in slots.indices where slots[index].isSpill && slots[index].register.kind == .uninitialized {
-                slots[index] = StackSlot()
-            }
-        }
-        clear(&state.stack)
-        for frame in state.callers.indices { clear(&state.callers[frame].stack) }
     }
 
     // MARK: - Callbacks

@@ -61,22 +61,27 @@ extension Walker {
                 }
                 return slot.register
             }
-            if count == spilledBytes { return slot.register }
-            if count < spilledBytes {
-                return RegisterState(slot.register.value.truncated(toBytes: count), origin: slot.register.origin)
-            }
+            if count <= spilledBytes { return part(slot.register, count, of: spilledBytes) }
+        } else if slot.hasHighSpill, first == 4, count <= 4 {
+            return part(slot.high, count, of: 4)
         }
         try checkReadable(base, start, count, frame: frame, count: count)
         if slot.isWholeSpill, slot.register.isConstantZero {
             return RegisterState(Scalar(0), origin: slot.register.origin)
         }
-        let isZero = (first..<first + count).allSatisfy { slot.byte($0) == StackSlot.zero }
+        var isZero = true
+        for byte in first..<first + count where slot.byte(byte) != StackSlot.zero { isZero = false }
         return isZero ? .constant(0) : RegisterState(Scalar.unknown.truncated(toBytes: count))
+    }
+
+    private func part(_ register: RegisterState, _ count: Int, of spilled: Int) -> RegisterState {
+        if count == spilled { return register }
+        return RegisterState(register.value.truncated(toBytes: count), origin: register.origin)
     }
 
     /// All bytes have been written, and none is part of a pointer.
     private func checkReadable(
-        _ base: Register, _ start: Int, _ length: Int, frame: Int, count: Int
+        _ base: Register, _ start: Int, _ length: Int, frame: Int, count: Int, mayHoldPointers: Bool = false
     ) throws(VerifierFailure) {
         for offset in start..<start + length {
             let slot = state.stackSlot(slotIndex(offset), frame: frame)
@@ -88,7 +93,7 @@ extension Walker {
                         hint: "not all of it has been written: initialise the variable, padding included (= {} or memset)")
                 }
             case StackSlot.spilled where slot.register.isPointer:
-                guard options.allowsPointerLeaks else {
+                guard mayHoldPointers || options.allowsPointerLeaks else {
                     throw failure(
                         "leaking pointer from stack off \(offset)",
                         hint: "a pointer that was stored there is read as data")
@@ -127,9 +132,7 @@ extension Walker {
         if count == 8 {
             var value = value
             if case .register(let source) = operand, value.isScalar { value = link(source) }
-            slot.bytes = StackSlot.allSpilled
-            slot.register = value
-            state.setStackSlot(index, frame: frame, slot)
+            state.setStackSlot(index, frame: frame, StackSlot(spilling: value))
             return
         }
         guard value.isScalar else {
@@ -138,18 +141,18 @@ extension Walker {
         if slot.holdsPointer, !options.allowsPointerLeaks {
             throw failure("attempt to corrupt spilled pointer on stack")
         }
-        slot.forgetRegister()
-        if count == 4, first == 0 {
+        if count == 4 {
+            let half: RegisterState
             if case .register(let source) = operand, value.value.maximum <= 0xffff_ffff {
-                slot.register = link(source)
+                half = link(source)
             } else {
-                slot.register = RegisterState(value.value.zeroExtended, origin: value.origin)
+                half = RegisterState(value.value.zeroExtended, origin: value.origin)
             }
-            for byte in 0..<4 { slot.setByte(byte, StackSlot.spilled) }
+            slot.spillHalf(half, high: first == 4)
         } else {
             let isZero = value.value.truncated(toBytes: count).constant == 0
             if isZero { relyOn(value.origin) }
-            for byte in first..<first + count { slot.setByte(byte, isZero ? StackSlot.zero : StackSlot.data) }
+            for byte in first..<first + count { slot.write(byte, isZero ? StackSlot.zero : StackSlot.data) }
         }
         state.setStackSlot(index, frame: frame, slot)
     }
@@ -163,9 +166,8 @@ extension Walker {
                 throw failure("attempt to corrupt spilled pointer on stack")
             }
         }
-        slot.forgetRegister()
         if wasWritten || slot.byte(byteIndex(offset)) != StackSlot.empty {
-            slot.setByte(byteIndex(offset), StackSlot.data)
+            slot.write(byteIndex(offset), StackSlot.data)
         }
         state.setStackSlot(index, frame: frame, slot)
     }
@@ -174,7 +176,8 @@ extension Walker {
 
     /// A helper reads or writes that much of the stack.
     mutating func helperStack(
-        _ base: Register, _ pointer: RegisterState, _ length: Int, isWrite: Bool, isExact: Bool
+        _ base: Register, _ pointer: RegisterState, _ length: Int, isWrite: Bool, isExact: Bool,
+        mayHoldPointers: Bool = false
     ) throws(VerifierFailure) {
         guard length > 0 else { return }
         let range = try stackRange(base, pointer, 0, length, isWrite: isWrite, true)
@@ -183,7 +186,8 @@ extension Walker {
         let total = range.upperBound - start + length
         // Where it is not sure that all of it will be written, it must have been before.
         if !isWrite || !isExact || range.count > 1 {
-            try checkReadable(base, start, total, frame: frame, count: length)
+            try checkReadable(
+                base, start, total, frame: frame, count: length, mayHoldPointers: mayHoldPointers)
         }
         guard isWrite else { return }
         if isExact, range.count == 1 {

@@ -77,16 +77,13 @@ struct PathState: Sendable {
     /// Changes all registers, in registers and on stacks, that `isWanted` accepts.
     mutating func update(where isWanted: (RegisterState) -> Bool, _ change: (inout RegisterState) -> Void) {
         for index in registers.indices where isWanted(registers[index]) { change(&registers[index]) }
-        for index in stack.indices where stack[index].isSpill && isWanted(stack[index].register) {
-            change(&stack[index].register)
-        }
+        for index in stack.indices where stack[index].bytes != 0 { stack[index].update(isWanted, change) }
         for frame in callers.indices {
             for index in callers[frame].registers.indices where isWanted(callers[frame].registers[index]) {
                 change(&callers[frame].registers[index])
             }
-            for index in callers[frame].stack.indices
-            where callers[frame].stack[index].isSpill && isWanted(callers[frame].stack[index].register) {
-                change(&callers[frame].stack[index].register)
+            for index in callers[frame].stack.indices where callers[frame].stack[index].bytes != 0 {
+                callers[frame].stack[index].update(isWanted, change)
             }
         }
     }

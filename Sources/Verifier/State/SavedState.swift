@@ -31,15 +31,17 @@ struct SavedState: Sendable {
             Place(number: UInt16(truncatingIfNeeded: frame << 8 | index))
         }
 
-        static func stack(_ index: Int, frame: Int) -> Place {
-            Place(number: UInt16(truncatingIfNeeded: frame << 8 | 0x80 | index))
+        /// The slot, or with `high` what is spilled to its upper half.
+        static func stack(_ index: Int, frame: Int, high: Bool = false) -> Place {
+            Place(number: UInt16(truncatingIfNeeded: frame << 8 | 0x80 | (high ? 0x40 : 0) | index))
         }
 
         private init(number: UInt16) { self.number = number }
 
         var frame: Int { Int(number >> 8) }
         var isStack: Bool { number & 0x80 != 0 }
-        var index: Int { Int(number & 0x7f) }
+        var isHighHalf: Bool { number & 0xc0 == 0xc0 }
+        var index: Int { Int(number & 0x3f) }
     }
 
     /// A frame below the running one.

@@ -1,9 +1,12 @@
-/// Eight bytes of a frame: what each of them holds, and the register that was spilled there.
+/// Eight bytes of a frame: what each of them holds, and the registers that were spilled there, one that takes all of it
+/// or one in each half.
 struct StackSlot: Hashable, Sendable {
     /// A byte's kind in each byte, the lowest address in the lowest.
-    var bytes: UInt64 = 0
-    /// Meaningful where a byte is ``spilled``: the lowest four or all eight then are.
-    var register = RegisterState()
+    private(set) var bytes: UInt64 = 0
+    /// Where bytes are ``spilled``: all eight, or the lower four.
+    private(set) var register = RegisterState()
+    /// Where bytes are ``spilledHigh``: the upper four.
+    private(set) var high = RegisterState()
 
     /// Nothing has been written there.
     static let empty: UInt8 = 0
@@ -12,27 +15,72 @@ struct StackSlot: Hashable, Sendable {
     /// Some number.
     static let data: UInt8 = 2
     static let zero: UInt8 = 3
+    /// Part of ``high``.
+    static let spilledHigh: UInt8 = 4
 
-    static let allSpilled: UInt64 = 0x0101_0101_0101_0101
+    private static let wholeSpill: UInt64 = 0x0101_0101_0101_0101
     static let allData: UInt64 = 0x0202_0202_0202_0202
     static let allZero: UInt64 = 0x0303_0303_0303_0303
 
+    init() {}
+
+    init(bytes: UInt64, register: RegisterState = RegisterState(), high: RegisterState = RegisterState()) {
+        self.bytes = bytes
+        self.register = register
+        self.high = high
+    }
+
+    /// A register that takes the slot.
+    init(spilling register: RegisterState) { self.init(bytes: Self.wholeSpill, register: register) }
+
     func byte(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: bytes >> UInt64(index * 8)) }
 
-    mutating func setByte(_ index: Int, _ kind: UInt8) {
+    private mutating func set(_ index: Int, _ kind: UInt8) {
         let shift = UInt64(index * 8)
         bytes = bytes & ~(0xff << shift) | UInt64(kind) << shift
     }
 
-    /// Some register is here, whole or in its low half.
+    /// A register is in the lower half, or in all of it.
     var isSpill: Bool { bytes & 0xff == UInt64(Self.spilled) }
-    var isWholeSpill: Bool { bytes == Self.allSpilled }
+    var isWholeSpill: Bool { bytes == Self.wholeSpill }
+    var hasHighSpill: Bool { byte(4) == Self.spilledHigh }
     var holdsPointer: Bool { isSpill && register.isPointer }
 
-    /// The register is no longer needed as such: its bytes are numbers now.
-    mutating func forgetRegister() {
-        guard isSpill else { return }
-        for index in 0..<8 where byte(index) == Self.spilled { setByte(index, Self.data) }
-        register = RegisterState()
+    mutating func update(_ isWanted: (RegisterState) -> Bool, _ change: (inout RegisterState) -> Void) {
+        if isSpill, isWanted(register) {
+            change(&register)
+            // What is gone leaves bytes that nobody may read.
+            if register.kind == .uninitialized { self = StackSlot() }
+        }
+        if hasHighSpill, isWanted(high) { change(&high) }
+    }
+
+    mutating func setOrigin(_ origin: PrecisionGraph.Node, high isHigh: Bool) {
+        if isHigh { high.origin = origin } else { register.origin = origin }
+    }
+
+    /// Writes a byte; a register that it was part of is forgotten.
+    mutating func write(_ index: Int, _ kind: UInt8) {
+        forgetRegister(at: index)
+        set(index, kind)
+    }
+
+    /// The register that the byte is part of is no longer needed as such: its bytes are numbers now.
+    mutating func forgetRegister(at index: Int) {
+        switch byte(index) {
+        case Self.spilled:
+            for other in 0..<8 where byte(other) == Self.spilled { set(other, Self.data) }
+            register = RegisterState()
+        case Self.spilledHigh:
+            for other in 4..<8 { set(other, Self.data) }
+            high = RegisterState()
+        default: break
+        }
+    }
+
+    /// Spills a scalar of 32 bits to a half.
+    mutating func spillHalf(_ value: RegisterState, high isHigh: Bool) {
+        for index in isHigh ? 4..<8 : 0..<4 { write(index, isHigh ? Self.spilledHigh : Self.spilled) }
+        if isHigh { high = value } else { register = value }
     }
 }

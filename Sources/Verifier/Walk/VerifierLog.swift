@@ -56,7 +56,7 @@ struct VerifierLog: Sendable {
     }
 
     mutating func instruction(_ slot: Int, _ operation: Operation) {
-        if let source = input.line(at: slot), source != lastLine {
+        if let source = input.line(at: slot), source.line != lastLine?.line || source.file != lastLine?.file {
             lastLine = source
             add("; \(source.text.drop { $0 == " " || $0 == "\t" }) @ \(source.file):\(source.line)")
         }
@@ -195,7 +195,7 @@ struct VerifierLog: Sendable {
         for index in (0..<8).reversed() {
             switch slot.byte(index) {
             case StackSlot.empty: text += "?"
-            case StackSlot.spilled: text += "r"
+            case StackSlot.spilled, StackSlot.spilledHigh: text += "r"
             case StackSlot.zero: text += "0"
             default: text += "m"
             }

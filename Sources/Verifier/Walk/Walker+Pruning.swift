@@ -117,13 +117,22 @@ extension Walker {
             var value = SavedState.Value(place: .stack(index, frame: frame), bytes: slot.bytes, register: slot.register)
             if slot.isSpill, slot.register.isScalar {
                 value.register.origin = graph.keep(slot.register.origin, state: number, place: kept.values.count)
-                if isRunning {
-                    state.stack[index].register.origin = value.register.origin
-                } else {
-                    state.callers[frame].stack[index].register.origin = value.register.origin
-                }
+                setOrigin(value.register.origin, index, frame: frame, high: false)
             }
             kept.values.append(value)
+            guard slot.hasHighSpill else { continue }
+            var half = SavedState.Value(place: .stack(index, frame: frame, high: true), register: slot.high)
+            half.register.origin = graph.keep(slot.high.origin, state: number, place: kept.values.count)
+            setOrigin(half.register.origin, index, frame: frame, high: true)
+            kept.values.append(half)
+        }
+    }
+
+    private mutating func setOrigin(_ origin: PrecisionGraph.Node, _ index: Int, frame: Int, high: Bool) {
+        if frame == state.depth {
+            state.stack[index].setOrigin(origin, high: high)
+        } else {
+            state.callers[frame].stack[index].setOrigin(origin, high: high)
         }
     }
 
@@ -142,8 +151,7 @@ extension Walker {
         let isOpen = !saved[number].isFinished || state.isInLoop || program.isLoopPoint[state.slot]
         for index in saved[number].values.indices {
             let value = saved[number].values[index]
-            guard value.register.isScalar else { continue }
-            let origin = current(value.place).register.origin
+            guard value.register.isScalar, let origin = current(value.place)?.origin else { continue }
             if value.isExact {
                 relyOn(origin)
             } else if isOpen {
@@ -154,11 +162,15 @@ extension Walker {
 
     // MARK: - Comparing
 
-    /// What is at a place now, as a stack slot.
-    private func current(_ place: SavedState.Place) -> StackSlot {
-        if place.isStack { return state.stackSlot(place.index, frame: place.frame) }
-        let registers = place.frame == state.depth ? state.registers : state.callers[place.frame].registers
-        return StackSlot(bytes: 0, register: registers[place.index])
+    /// What register, or spilled register, is at a place now.
+    private func current(_ place: SavedState.Place) -> RegisterState? {
+        if place.isStack {
+            let slot = state.stackSlot(place.index, frame: place.frame)
+            if place.isHighHalf { return slot.hasHighSpill ? slot.high : nil }
+            return slot.isSpill ? slot.register : nil
+        }
+        return place.frame == state.depth
+            ? state.registers[place.index] : state.callers[place.frame].registers[place.index]
     }
 
     private mutating func isSame(_ old: SavedState, _ comparison: Comparison) -> Bool {
@@ -180,7 +192,13 @@ extension Walker {
         for value in old.values {
             if value.place.isStack {
                 let slot = state.stackSlot(value.place.index, frame: value.place.frame)
-                if !isSame(value, slot, comparison) { return false }
+                if value.place.isHighHalf {
+                    // Compared byte by byte with the slot already: something is there.
+                    let register = slot.hasHighSpill ? slot.high : RegisterState(Scalar.unknown.zeroExtended)
+                    if !isSame(value.register, register, isExact: value.isExact, comparison) { return false }
+                } else if !isSame(value, slot, comparison) {
+                    return false
+                }
             } else {
                 let isRunning = value.place.frame == state.depth
                 let register =
@@ -194,24 +212,23 @@ extension Walker {
 
     private mutating func isSame(_ old: SavedState.Value, _ new: StackSlot, _ comparison: Comparison) -> Bool {
         let oldSlot = StackSlot(bytes: old.bytes, register: old.register)
-        if oldSlot.isSpill && new.isSpill && (oldSlot.register.isPointer || oldSlot.bytes == new.bytes) {
-            return oldSlot.bytes == new.bytes
-                && isSame(old.register, new.register, isExact: old.isExact, comparison)
-        }
         if oldSlot.isSpill {
-            // A scalar of which nothing was asked, or that may be anything, is any eight bytes of data.
-            guard oldSlot.isWholeSpill, oldSlot.register.isScalar, comparison != .identical else { return false }
-            for index in 0..<8 where new.byte(index) == StackSlot.empty { return false }
-            if new.holdsPointer { return false }
-            let register = new.bytes == StackSlot.allZero ? RegisterState.constant(0) : RegisterState.unknown
-            return isSame(old.register, register, isExact: old.isExact, comparison)
+            let register: RegisterState
+            if new.isSpill, new.isWholeSpill == oldSlot.isWholeSpill {
+                register = new.register
+            } else {
+                // A scalar of which nothing was asked, or that may be anything, is any bytes of data.
+                guard oldSlot.register.isScalar, !new.holdsPointer, comparison != .identical else { return false }
+                register = oldSlot.isWholeSpill ? .unknown : RegisterState(Scalar.unknown.zeroExtended)
+            }
+            if !isSame(old.register, register, isExact: old.isExact, comparison) { return false }
         }
         for index in 0..<8 {
             let now = new.byte(index)
             switch oldSlot.byte(index) {
             case StackSlot.empty: continue
-            case StackSlot.zero:
-                if now != StackSlot.zero { return false }
+            case StackSlot.zero: if now != StackSlot.zero { return false }
+            case StackSlot.spilled: if now == StackSlot.empty { return false }
             default:
                 guard now != StackSlot.empty, !(now == StackSlot.spilled && new.register.isPointer) else { return false }
                 if comparison == .identical, now != oldSlot.byte(index) { return false }
@@ -254,13 +271,15 @@ extension Walker {
         for index in saved[Int(number)].values.indices {
             let value = saved[Int(number)].values[index]
             guard value.register.isScalar, !value.isExact else { continue }
-            let now = current(value.place)
-            guard now.register.isScalar, now.register.value != value.register.value else { continue }
+            guard let now = current(value.place), now.isScalar, now.value != value.register.value else { continue }
             let (place, frame) = (value.place.index, value.place.frame)
             if value.place.isStack {
-                guard now.isWholeSpill else { continue }
-                var slot = now
-                slot.register = .unknown
+                var slot = state.stackSlot(place, frame: frame)
+                if slot.isWholeSpill {
+                    slot = StackSlot(spilling: .unknown)
+                } else {
+                    slot.spillHalf(RegisterState(Scalar.unknown.zeroExtended), high: value.place.isHighHalf)
+                }
                 state.setStackSlot(place, frame: frame, slot)
             } else if frame == state.depth {
                 state.registers[place] = .unknown

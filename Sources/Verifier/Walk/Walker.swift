@@ -84,7 +84,7 @@ struct Walker {
                     "BPF program is too large. Processed \(statistics.instructions) insn",
                     hint: "it branches too much or loops for too long: bound its loops, or use bpf_loop")
             }
-            if program.isPrunePoint[slot], try isKnown() {
+            if program.isPrunePoint[slot], options.prunes || program.isLoopPoint[slot], try isKnown() {
                 log.note("\(slot): safe")
                 endPath()
                 if !takeBranch() { return }
@@ -94,7 +94,8 @@ struct Walker {
             isReached[slot] = true
             state.instructionsSinceParent += 1
             if let observer = options.observer {
-                observer.visit(slot: slot, frame: state.depth, registers: state.registers)
+                observer.visit(
+                    slot: slot, frame: state.depth, registers: state.registers, live: program.liveness.registers[slot])
             }
             let goesOn: Bool
             if log.isOn {
