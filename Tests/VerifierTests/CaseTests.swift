@@ -47,4 +47,25 @@ struct CaseTests {
         }
         for (group, verdicts) in verdicts { #expect(verdicts.count == 2, "\(group) goes one way only") }
     }
+
+    @Test("each helper and kfunc that a process has is called by an accepted and by a refused program")
+    func helpers() throws {
+        let root = Self.folder.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let table = try String(contentsOf: root.appendingPathComponent("docs/helpers.md"), encoding: .utf8)
+        let rows = table.split(separator: "\n").filter { $0.hasPrefix("| ") && $0.contains("`bpf_") }
+        let names = rows.compactMap { $0.split(separator: "`").dropFirst().first } + ["bpf_tail_call"]
+        #expect(names.count > 45)
+        var called: [Bool: Set<Substring>] = [:]
+        for name in Self.names {
+            let text = try String(contentsOf: Self.folder.appendingPathComponent("\(name).case"), encoding: .utf8)
+            let isAccepted = text.contains("\nverdict: accept\n")
+            for line in text.split(separator: "\n") where line.hasPrefix("call ") {
+                called[isAccepted, default: []].insert(line.dropFirst(5))
+            }
+        }
+        for name in names {
+            #expect(called[true]?.contains(name) == true, "no accepted case calls \(name)")
+            #expect(called[false]?.contains(name) == true, "no refused case calls \(name)")
+        }
+    }
 }
