@@ -26,12 +26,12 @@ let package = Package(
             path: "Sources/ConformancePlugin"),
 
         // The public API.
-        .target(name: "FSession", dependencies: ["ProcessEngine", "LinuxProcess", "BPF", "BTF"]),
+        .target(name: "FSession", dependencies: ["ProcessEngine", "LinuxProcess", "Verifier", "BPF", "BTF"]),
 
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["LinuxProcess", "Trampoline", "JIT", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
+            dependencies: ["LinuxProcess", "Trampoline", "JIT", "Verifier", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
         // A Linux process from outside.
         .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
 

@@ -18,7 +18,7 @@ struct FSessionCommand: AsyncParsableCommand {
               fsession list 'libcrypto:EVP_*' /usr/bin/openssl
             """,
         version: "fsession \(Version.text)",
-        subcommands: [RunCommand.self, TraceCommand.self, ListCommand.self, DumpCommand.self])
+        subcommands: [RunCommand.self, TraceCommand.self, ListCommand.self, CheckCommand.self, DumpCommand.self])
 }
 
 enum Version {

@@ -38,6 +38,9 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Allow bpf_probe_write_user: the programs may change the process's memory.")
     var allowWrite = false
 
+    @Flag(help: "Run programs that the verifier has not proven safe; they can crash or hang the process, which must be yours.")
+    var noVerify = false
+
     func validate() throws { _ = try target.requireTarget() }
 
     func run() async throws {
@@ -45,10 +48,16 @@ struct RunCommand: AsyncParsableCommand {
         let object = try Object(contentsOf: object)
         if object.programs.isEmpty { throw CommandFailure("\(self.object) holds no program; name its section fsession/FUNCTION") }
         let output = try Output(path: options.output, launches: target.launches)
+        if noVerify {
+            output.line(
+                output.styled(
+                    "fsession: not verified: a bad pointer or an endless loop in \(self.object) will crash or hang the process", .red))
+            output.flush()
+        }
         let session = try await Session(target.requireTarget())
         let attachment: Attachment
         do {
-            try await session.load(object, allowsWriting: allowWrite)
+            try await session.load(object, allowsWriting: allowWrite, verifies: !noVerify)
             attachment = try await session.attach(program, to: at)
         } catch {
             try await session.detach()

@@ -52,13 +52,19 @@ public final class Session: Sendable {
         }
     }
 
-    /// Puts an object's maps and programs into the target. Nothing runs yet.
-    /// - Parameter allowsWriting: lets programs call `bpf_probe_write_user`.
-    /// - Throws: ``SessionError`` with the code `program`: a helper, kfunc, map or instruction that a process
-    ///   does not have.
-    public func load(_ object: Object, allowsWriting: Bool = false) async throws(SessionError) {
+    /// Puts an object's maps and programs into the target, once the verifier has proven that they can do no harm.
+    /// Nothing runs yet.
+    /// - Parameters:
+    ///   - allowsWriting: lets programs call `bpf_probe_write_user`.
+    ///   - verifies: false leaves the proof out. Then a fault of a program is a fault of the target, which must be
+    ///     a process of the same user.
+    /// - Throws: ``SessionError`` with the code `program`: a program that is not safe, or a helper, kfunc, map or
+    ///   instruction that a process does not have.
+    public func load(
+        _ object: Object, allowsWriting: Bool = false, verifies: Bool = true
+    ) async throws(SessionError) {
         let result = try await mapErrors { () async throws(EngineError) in
-            try await engine.load(object.object, LoadOptions(allowsWriting: allowsWriting))
+            try await engine.load(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
         }
         loaded.withLock { $0.append(result) }
     }

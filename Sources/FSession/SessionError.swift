@@ -33,7 +33,7 @@ public struct SessionError: Error, Sendable, CustomStringConvertible {
         let code: Code =
             switch error {
             case .controller, .target, .unopened: .target
-            case .program, .map: .program
+            case .program, .unsafeProgram, .map: .program
             case .noFunction, .noModule: .noFunction
             case .allRefused: .refused
             case .request: .request

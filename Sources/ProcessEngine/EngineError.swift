@@ -9,6 +9,8 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
     case target(pid: Int32, doing: String, because: String)
     /// A program of an object cannot run in a process.
     case program(name: String, because: String)
+    /// A program is not safe to run in a process.
+    case unsafeProgram(name: String, because: String)
     /// A map of an object cannot be made.
     case map(name: String, because: String)
     /// No function matches.
@@ -30,6 +32,8 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
             "cannot \(doing) in process \(pid): \(because)"
         case .program(let name, let because):
             "program '\(name)' cannot run in a process: \(because)"
+        case .unsafeProgram(let name, let because):
+            "program '\(name)' is refused, it is not safe: \(because) ('fsession check' shows the way there)"
         case .map(let name, let because):
             "map '\(name)' cannot be made: \(because)"
         case .noFunction(let pattern, let nearest):

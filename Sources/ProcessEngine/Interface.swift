@@ -82,6 +82,8 @@ package struct LoadedProgram: Sendable {
     var address: UInt64
     var usesCookie: Bool
     var usesTailCalls: Bool
+    /// Bytes of the context that it may read; functions with fewer are refused.
+    var contextBytes = 0
     package var codeSize: Int
 }
 
@@ -96,5 +98,10 @@ package struct LoadedObject: Sendable {
 package struct LoadOptions: Sendable {
     /// `bpf_probe_write_user` works.
     package var allowsWriting: Bool
-    package init(allowsWriting: Bool = false) { self.allowsWriting = allowsWriting }
+    /// Programs are proven safe before they are compiled.
+    package var verifies: Bool
+    package init(allowsWriting: Bool = false, verifies: Bool = true) {
+        self.allowsWriting = allowsWriting
+        self.verifies = verifies
+    }
 }

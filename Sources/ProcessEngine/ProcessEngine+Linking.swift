@@ -155,6 +155,10 @@ extension ProcessEngine {
             if isTraced(function.address, in: batch) { return }
             program = try traceProgram(arguments: argumentCount, entryOnly: entryOnly != nil)
         }
+        if let reason = Self.missingWords(program, argumentCount) {
+            batch.refused.append(RefusedFunction(function: function, reason: reason))
+            return
+        }
         nextLink += 1
         let linked = registry.append {
             LinkedFunction(
@@ -184,6 +188,15 @@ extension ProcessEngine {
         }
         batch.additions[function.address, default: []].append(.init(link: link, program: program.name))
         batch.linked.append(linked)
+    }
+
+    /// Why the context of a function with so many argument words is too small for the program; nil if it is not.
+    private static func missingWords(_ program: LoadedProgram, _ argumentCount: Int) -> String? {
+        let words = argumentCount + (program.kind == .fentry ? 0 : 1)
+        guard program.contextBytes > words * 8 else { return nil }
+        let read = (program.contextBytes + 7) / 8
+        return "the program reads word \(read - 1) of its context, and there are \(argumentCount) argument words"
+            + (program.kind == .fentry ? "" : " and the return value")
     }
 
     private func isTraced(_ address: UInt64, in batch: LinkBatch) -> Bool {

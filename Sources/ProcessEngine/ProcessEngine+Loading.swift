@@ -9,16 +9,23 @@ extension ProcessEngine {
     /// Puts an object's maps and programs into the target; nothing is linked yet.
     package func load(_ object: Object, _ options: LoadOptions) throws(EngineError) -> LoadedObject {
         try requireRunning()
+        if !options.verifies { try requireOwnProcess() }
+        // Before anything of it is in the target.
+        let proofs = try ProgramProof.prove(object, options)
         let maps = try makeMaps(object.maps)
         if options.allowsWriting { shared?.state.pointee.allow_write = 1 }
         let linker = ProgramLinker(maps: maps, externs: object.externs) { [functions] in functions.symbolAddress($0) }
         var programs: [LoadedProgram] = []
-        for program in object.programs {
-            let linked = try linker.link(program)
-            programs.append(
-                try compile(
-                    program.name, linked, section: program.section,
-                    kind: TrampolineProgramKind(program.section.kind)))
+        for (program, proof) in zip(object.programs, proofs) {
+            let linked = try linker.link(program, proof)
+            var loaded = try compile(
+                program.name, linked, section: program.section, kind: TrampolineProgramKind(program.section.kind))
+            loaded.contextBytes = proof.contextBytes
+            programs.append(loaded)
+        }
+        // A tail call takes the context along.
+        if let most = programs.map(\.contextBytes).max() {
+            for index in programs.indices where programs[index].usesTailCalls { programs[index].contextBytes = most }
         }
         try fillProgramArrays(maps, programs)
         for map in maps where map.definition.isRing {
@@ -126,6 +133,21 @@ extension ProcessEngine {
                     throw .map(name: map.name, because: "slot \(slot): \(String(cString: strerror(-result)))")
                 }
             }
+        }
+    }
+
+    /// Without the verifier a program can end its process: only one's own is to be risked.
+    private func requireOwnProcess() throws(EngineError) {
+        let user = geteuid()
+        let status: ProcessStatus
+        do throws(ProcessError) {
+            status = try ProcessStatus(processID)
+        } catch {
+            throw .request("cannot tell whose process \(processID) is: \(error)")
+        }
+        guard status.user == user, status.effectiveUser == user else {
+            throw .request(
+                "programs that are not verified run in your own processes only; process \(processID) is of user \(status.effectiveUser)")
         }
     }
 

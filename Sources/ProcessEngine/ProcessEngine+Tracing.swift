@@ -1,6 +1,7 @@
 import BPF
 import TargetRuntime
 import Trampoline
+import Verifier
 
 /// The ring of `fsession trace` and its programs, one for each number of argument words.
 struct TracePrograms: Sendable {
@@ -62,8 +63,12 @@ extension ProcessEngine {
             name: name, section: section,
             instructions: entryOnly
                 ? TraceProgram.entry(arguments: arguments) : TraceProgram.session(arguments: arguments))
-        var linked = try ProgramLinker(maps: [map], externs: [], symbol: { _ in nil }).link(program)
-        linked.usesCookie = !entryOnly
+        let proof = try ProgramProof.prove(
+            VerifierInput(
+                name: name, kind: section.kind, instructions: program.instructions, maps: [map.definition],
+                externs: SessionKfunc.externs, context: .words(arguments)))
+        let linked = try ProgramLinker(maps: [map], externs: SessionKfunc.externs, symbol: { _ in nil })
+            .link(program, proof)
         let loaded = try compile(name, linked, section: section, kind: TrampolineProgramKind(section.kind))
         // One program for every shape of function: to the lists they are the same, so twice is EBUSY.
         var shared = loaded

@@ -2,6 +2,7 @@ import BPF
 import Glibc
 import JIT
 import TargetRuntime
+import Verifier
 
 /// Turns a program as the object holds it into one that only needs to be compiled: addresses of maps,
 /// variables and symbols filled in, session kfuncs inlined, everything else refused with the reason.
@@ -18,13 +19,19 @@ struct ProgramLinker {
         var usesTailCalls: Bool
     }
 
-    func link(_ program: ObjectProgram) throws(EngineError) -> Linked {
+    func link(_ program: ObjectProgram, _ proof: ProgramProof = ProgramProof()) throws(EngineError) -> Linked {
         var patcher = ProgramPatcher(program.instructions)
         var usesCookie = false
         var usesTailCalls = false
         var slot = 0
         while slot < program.instructions.count {
             let instruction = program.instructions[slot]
+            if proof.deadSlots.contains(slot), instruction.opcode == .call, instruction.source != .r1 {
+                // Never reached: what it calls need not exist.
+                patcher.replace(at: slot, with: [.move(.r0, 0)])
+                slot += 1
+                continue
+            }
             if instruction.opcode == .wideLoad {
                 guard slot + 1 < program.instructions.count else {
                     throw .program(name: program.name, because: "its last instruction is half a wide load")
@@ -85,6 +92,11 @@ struct ProgramLinker {
             guard externs.indices.contains(index) else {
                 throw .program(name: program.name, because: "instruction \(slot) names no extern variable")
             }
+            if externs[index].isFunction {
+                // Asked for to see whether it exists; a weak kfunc that does not has the address 0.
+                if SessionKfunc(rawValue: externs[index].name) != nil { return 1 }
+                if externs[index].isWeak { return 0 }
+            }
             if let address = symbol(externs[index].name) { return address }
             if externs[index].isWeak { return 0 }
             throw .program(
@@ -142,6 +154,12 @@ struct ProgramLinker {
 enum SessionKfunc: String {
     case isReturn = "bpf_session_is_return"
     case cookie = "bpf_session_cookie"
+
+    /// Both as externs, for programs that come from no object.
+    static let externs = VerifierInput.sessionKfuncs
+
+    /// The place in ``externs``.
+    var number: Int32 { self == .isReturn ? 0 : 1 }
 
     /// r0 = result; r1 = ctx. Only r0 changes.
     var inlined: [Instruction] {

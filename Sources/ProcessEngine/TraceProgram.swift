@@ -36,8 +36,8 @@ enum TraceProgram {
     private static func slot(_ offset: Int) -> Int16 { Int16(offset - recordSize) }
 
     /// Fills the record but for start and end, r6 = ctx, and sends it. ctx holds `arguments` words, of which
-    /// the first are recorded, then the return value.
-    private static func send(arguments: Int) -> [Instruction] {
+    /// the first are recorded, then, at an exit, the return value.
+    private static func send(arguments: Int, atExit: Bool) -> [Instruction] {
         var code: [Instruction] = [
             .move(.r1, .r6),
             .call(.helper(Helper.getAttachCookie.rawValue)),
@@ -53,8 +53,12 @@ enum TraceProgram {
                 code.append(.store(.u64, Int32(0), to: .r10, offset: slot(32 + index * 8)))
             }
         }
-        code.append(.load(.u64, into: .r0, from: .r6, offset: Int16(arguments * 8)))
-        code.append(.store(.u64, .r0, to: .r10, offset: slot(32 + argumentCount * 8)))
+        if atExit {
+            code.append(.load(.u64, into: .r0, from: .r6, offset: Int16(arguments * 8)))
+            code.append(.store(.u64, .r0, to: .r10, offset: slot(32 + argumentCount * 8)))
+        } else {
+            code.append(.store(.u64, Int32(0), to: .r10, offset: slot(32 + argumentCount * 8)))
+        }
         code += Instruction.loadMap(.r1, index: 0)
         code += [
             .move(.r2, .r10),
@@ -72,7 +76,7 @@ enum TraceProgram {
     static func session(arguments: Int) -> [Instruction] {
         let entry: [Instruction] = [
             .move(.r1, .r6),
-        ] + SessionKfunc.cookie.inlined + [
+            .call(.external(SessionKfunc.cookie.number)),
             .move(.r7, .r0),
             .call(.helper(Helper.ktimeGetNs.rawValue)),
             .store(.u64, .r0, to: .r7),
@@ -81,13 +85,13 @@ enum TraceProgram {
         ]
         let exit: [Instruction] = [
             .move(.r1, .r6),
-        ] + SessionKfunc.cookie.inlined + [
+            .call(.external(SessionKfunc.cookie.number)),
             .load(.u64, into: .r0, from: .r0),
             .store(.u64, .r0, to: .r10, offset: slot(8)),
             .call(.helper(Helper.ktimeGetNs.rawValue)),
             .store(.u64, .r0, to: .r10, offset: slot(16)),
-        ] + send(arguments: arguments)
-        return [.move(.r6, .r1)] + SessionKfunc.isReturn.inlined
+        ] + send(arguments: arguments, atExit: true)
+        return [.move(.r6, .r1), .call(.external(SessionKfunc.isReturn.number))]
             + [.branch(.notEqual, .r0, 0, Int16(entry.count))] + entry + exit
     }
 
@@ -98,7 +102,7 @@ enum TraceProgram {
             .call(.helper(Helper.ktimeGetNs.rawValue)),
             .store(.u64, .r0, to: .r10, offset: slot(8)),
             .store(.u64, Int32(0), to: .r10, offset: slot(16)),
-        ] + send(arguments: arguments)
+        ] + send(arguments: arguments, atExit: false)
     }
 
     /// Reads a record; nil if it is not one.

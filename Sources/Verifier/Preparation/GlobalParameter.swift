@@ -28,7 +28,7 @@ enum GlobalParameter: Hashable, Sendable {
                 message: "Global function \(subprogram.name)() with \(parameters.count) > 5 args. Buggy compiler.",
                 hint: "functions of BPF programs have five parameters at most")
         }
-        guard subprogram.isGlobal, isScalar(result, btf) || result == .void else { return }
+        guard subprogram.isGlobal, isScalar(result, btf) else { return }
         var described: [GlobalParameter] = []
         for parameter in parameters {
             guard let description = describe(parameter.type, btf) else { return }
@@ -53,6 +53,8 @@ enum GlobalParameter: Hashable, Sendable {
             let pointee = btf.resolve(target), let size = btf.size(of: pointee), size > 0, size <= 1 << 28
         else { return nil }
         switch btf[pointee].kind {
+        // The context is a pointer to 64-bit numbers, too.
+        case .integer where size == 8: return nil
         // What clang makes of `void *` and of incomplete types has no size, and is walked into.
         case .structure, .union, .integer, .enumeration, .array: return .memory(Int32(truncatingIfNeeded: size))
         default: return nil

@@ -7,9 +7,12 @@ extension PreparedProgram {
         let padded = opcode.count < 2 ? "0" + opcode : opcode
         let message: String =
             switch fault {
+            case .unknownOpcode where instruction.opcode.instructionClass == .store && instruction.opcode.mode == .atomic:
+                "invalid atomic operand size"
             case .unknownOpcode: "unknown opcode \(padded)"
             case .unknownAtomic(let operation):
                 "BPF_ATOMIC uses invalid atomic opcode \(String(UInt32(bitPattern: operation), radix: 16))"
+            case .unknownPseudoSource where instruction.opcode == .wideLoad: "unrecognized bpf_ld_imm64 insn"
             case .unknownPseudoSource: "unrecognized or reserved source register in insn \(slot): \(fault)"
             case .packetAccess: "BPF_LD_[ABS|IND] instructions not allowed for this program type"
             case .noSuchRegister(let register): "R\(register.rawValue) is invalid"
@@ -43,6 +46,7 @@ extension PreparedProgram {
         case .jump, .jump32:
             switch instruction.opcode {
             case .jump, .jumpLong: "BPF_JA"
+            case .mayGoto: "may_goto"
             case .call: "BPF_CALL"
             case .exit: "BPF_EXIT"
             default: "BPF_JMP/JMP32"

@@ -86,7 +86,9 @@ extension Walker {
         } else if let constant = value.value.constant {
             result = Scalar(constant.byteSwapped >> UInt64(64 - Int(bits)))
         } else {
-            result = Scalar.unknown.truncated(toBytes: bytes)
+            var swapped = Scalar(bits: value.value.bits.swapped(bytes: bytes))
+            swapped.settle()
+            result = swapped
         }
         write(register, RegisterState(result, origin: value.origin))
     }
@@ -114,8 +116,17 @@ extension Walker {
             write(destination, register)
         case .variable:
             guard input.externs.indices.contains(Int(first)) else { throw failure("invalid extern index \(first)") }
-            // The address of a symbol of the target: a number, which only helpers follow.
-            write(destination, .unknown)
+            let extern = input.externs[Int(first)]
+            if extern.isFunction, !Self.kfuncs.contains(extern.name) {
+                guard extern.isWeak else {
+                    throw failure("calling kernel function \(extern.name) is not allowed", hint: Self.kfuncHint)
+                }
+                // Not found: what it guards is dead.
+                write(destination, .constant(0))
+            } else {
+                // The address of a symbol of the target: a number, which only helpers follow.
+                write(destination, extern.isFunction ? RegisterState(Scalar(1...UInt64.max)) : .unknown)
+            }
         case .function:
             let start = state.slot + 1 + Int(first)
             write(destination, RegisterState(kind: .function, index: Int32(truncatingIfNeeded: start)))
@@ -183,10 +194,12 @@ extension Walker {
             guard operation == .subtract else {
                 throw failure("\(name) pointer \(operation.text) pointer prohibited")
             }
-            guard options.allowsPointerLeaks || left.kind == right.kind && left.kind == .frame else {
-                throw failure("\(name) pointer -= pointer prohibited")
+            if left.kind == .frame, right.kind == .frame, left.frame == right.frame {
+                // A distance within the same frame tells no address.
+                write(destination, RegisterState(Scalar.apply(.subtract, .bits64, left.value, right.value)))
+                return
             }
-            guard left.kind == right.kind, !left.isNullable, !right.isNullable else {
+            guard options.allowsPointerLeaks, left.kind == right.kind, !left.isNullable, !right.isNullable else {
                 throw failure("\(name) pointer -= pointer prohibited")
             }
             write(destination, .unknown)
@@ -196,6 +209,9 @@ extension Walker {
         case .add: break
         case .subtract:
             if left.isScalar { throw failure("\(name) tried to subtract pointer from scalar") }
+            if left.kind == .frame, !right.value.isConstant {
+                throw failure("\(name) subtraction from stack pointer prohibited", hint: "add a negative number instead")
+            }
         case .and, .or, .xor:
             throw failure("\(name) bitwise operator \(operation.text) on pointer prohibited")
         default:

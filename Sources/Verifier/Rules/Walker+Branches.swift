@@ -12,6 +12,10 @@ extension Walker {
             try pointerBranch(condition, width, left, operand, one, other, to: target)
             return
         }
+        if operand == .register(left), let holds = condition.holdsForEqual {
+            state.slot = holds ? target : next
+            return
+        }
         if let holds = Scalar.decide(condition, width, one.value, other.value) {
             relyOn(one.origin)
             relyOn(other.origin)
@@ -165,6 +169,17 @@ extension Walker {
             } else {
                 register.isNullable = false
             }
+        }
+    }
+}
+
+extension Condition {
+    /// Whether it holds for a number and itself; nil if that depends on the number.
+    fileprivate var holdsForEqual: Bool? {
+        switch self {
+        case .equal, .greaterOrEqual, .lessOrEqual, .signedGreaterOrEqual, .signedLessOrEqual: true
+        case .notEqual, .greater, .less, .signedGreater, .signedLess: false
+        case .anyBitSet: nil
         }
     }
 }

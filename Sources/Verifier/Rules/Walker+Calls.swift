@@ -53,18 +53,26 @@ extension Walker {
 
     // MARK: - Kfuncs
 
+    /// Those that exist in a process.
+    static let kfuncs = ["bpf_session_is_return", "bpf_session_cookie"]
+    static let kfuncHint = "in a process there are bpf_session_is_return and bpf_session_cookie"
+
     private mutating func callKfunc(_ index: Int32) throws(VerifierFailure) {
         guard input.externs.indices.contains(Int(index)) else { throw failure("invalid kernel function call: no extern \(index)") }
         let name = input.externs[Int(index)].name
-        guard name == "bpf_session_is_return" || name == "bpf_session_cookie" else {
-            throw failure(
-                "calling kernel function \(name) is not allowed",
-                hint: "in a process there are bpf_session_is_return and bpf_session_cookie")
+        guard Self.kfuncs.contains(name) else {
+            throw failure("calling kernel function \(name) is not allowed", hint: Self.kfuncHint)
         }
         guard input.kind == .session else {
             throw failure(
                 "calling kernel function \(name) is not allowed",
                 hint: "it is for session programs: SEC(\"fsession/FUNCTION\")")
+        }
+        let argument = try read(.r1)
+        guard argument.kind == .context else {
+            throw failure(
+                "R1 expected pointer to ctx, but got \(log.kindName(argument))",
+                hint: "\(name) takes the program's ctx: hand it on through functions in between")
         }
         try checkContextArgument(.r1, of: name)
         if name == "bpf_session_is_return" {
@@ -126,13 +134,14 @@ extension Walker {
             try checkEnd()
             return false
         }
-        let result = try read(.r0)
-        if result.kind == .frame, Int(result.frame) == state.depth {
+        // A function that returns nothing leaves nothing to be read.
+        let result = state.registers[0]
+        if result.kind == .frame {
             throw failure(
                 "cannot return stack pointer to the caller", hint: "the function's own variables are gone when it returns")
         }
         if let callback = caller.callback {
-            try checkResult(result, 0...1, "At callback return")
+            try checkResult(read(.r0), 0...1, "At callback return")
             if state.references.count > callback.references {
                 throw leak(state.references[callback.references])
             }
@@ -169,6 +178,7 @@ extension Walker {
             }
             return
         }
+        if options.allowsPointerLeaks, input.kind == .fmodRet { return }
         guard result.isScalar else {
             throw options.allowsPointerLeaks
                 ? failure("At program exit the register R0 is not a known value (\(log.kindName(result)))")

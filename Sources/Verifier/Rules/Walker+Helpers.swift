@@ -37,8 +37,30 @@ extension Walker {
             try callBack(callback, call)
             return
         }
-        finishCall(result(prototype.result, call))
+        let isFound = helper == .mapLookupElem && isFoundForSure(call)
+        var value = result(prototype.result, call)
+        if isFound { (value.isNullable, value.id) = (false, newID()) }
+        finishCall(value)
     }
+
+    /// Elements of an array are all there: a constant key that is small enough finds one.
+    private mutating func isFoundForSure(_ call: Call) -> Bool {
+        guard let map = call.map, map.type == .array || map.type == .perCPUArray, map.keySize == 4 else { return false }
+        let key = state.registers[2]
+        guard key.kind == .frame, let offset = key.fixedOffset, offset % 4 == 0, (-512...(-4)).contains(offset) else {
+            return false
+        }
+        let slot = state.stackSlot((-Int(offset) - 1) / 8, frame: Int(key.frame))
+        let isHigh = offset % 8 != 0
+        guard isHigh ? slot.hasHighSpill : slot.isSpill else { return false }
+        let register = isHigh ? slot.high : slot.register
+        guard register.isScalar, let index = register.value.constant32, index < map.maxEntries else { return false }
+        relyOn(register.origin)
+        return true
+    }
+
+    /// Helpers that change the map they are handed.
+    private static let writing: Set<Helper> = [.mapUpdateElem, .mapDeleteElem, .mapPushElem, .mapPopElem]
 
     // MARK: - Arguments
 
@@ -60,9 +82,13 @@ extension Walker {
             guard value.kind == .map else { throw wrongKind(register, value, "map_ptr") }
             let map = try map(value.index)
             guard types.contains(map.type) else {
+                if helper == .tailCall { throw failure("expected prog array map for tail call") }
                 throw failure(
                     "cannot pass map_type \(map.type.rawValue) into func \(helper.name)#\(helper.rawValue)",
                     hint: "'\(map.name)' is a \(map.type.kernelName) map")
+            }
+            if map.section == .rodata, Self.writing.contains(helper) {
+                throw failure("write into map forbidden", hint: "constants cannot be written")
             }
             call.map = map
             call.mapIndex = value.index
@@ -81,6 +107,9 @@ extension Walker {
             try checkSizedMemory(
                 register, value, size, mayBeEmpty: next == .sizeOrZero, isWrite: isWrite, mayBeNull: mayBeNull,
                 mayHoldPointers: argument == .words, &call)
+            if argument == .words, call.sizeLimit % 8 != 0 {
+                throw failure("\(helper.name) is handed \(call.sizeLimit) bytes of values, no multiple of 8")
+            }
         case .size, .sizeOrZero: break
         case .string: try checkString(register, value, helper)
         case .context: try checkContextArgument(register, of: helper.name)
@@ -189,13 +218,15 @@ extension Walker {
 
     private mutating func result(_ result: HelperPrototype.Result, _ call: Call) -> RegisterState {
         switch result {
-        case .scalar, .tailCall: return .unknown
+        case .scalar: return .unknown
+        case .tailCall: return RegisterState()
         case .range(let range): return RegisterState(Scalar(signed: range))
         case .sizeOrError: return RegisterState(Scalar(signed: -4095...max(0, call.sizeLimit)))
         case .mapValueOrNull:
             var register = RegisterState(
                 kind: .mapValue, index: call.mapIndex, size: Int32(clamping: call.map?.valueSize ?? 0))
             register.isNullable = true
+            register.isReadOnly = call.map?.section == .rodata
             register.id = newID()
             return register
         case .recordOrNull:
@@ -249,6 +280,7 @@ extension Walker {
                 registers[3] = RegisterState(
                     kind: .mapValue, index: call.mapIndex, size: Int32(clamping: call.map?.valueSize ?? 0))
                 registers[3].id = newID()
+                registers[3].isReadOnly = call.map?.section == .rodata
                 registers[4] = context
             }
             let outside = state

@@ -61,7 +61,7 @@ extension Walker {
         case _ where pointer.isNullable: throw badAccess(base, pointer)
         case .frame:
             let old = try readStack(base, pointer, offset, count)
-            guard old.isScalar else { throw failure("R\(base.rawValue) atomic access to a spilled pointer") }
+            guard old.isScalar else { throw failure("leaking pointer from stack off \((pointer.fixedOffset ?? 0) + Int64(offset))") }
             try writeStack(base, pointer, offset, count, .unknown, .register(source))
         case .mapValue, .mapKey, .memory:
             try checkWritable(base, pointer, offset, count)
@@ -166,7 +166,12 @@ extension Walker {
         let length = Int64(count)
         if let fixed = pointer.fixedOffset {
             let start = fixed + shift
-            guard start >= 0, start + length <= size, length > 0 || mayBeEmpty else { throw outside(start) }
+            guard start >= 0, start + length <= size, length > 0 || mayBeEmpty else {
+                throw outside(
+                    start,
+                    start < 0
+                        ? "\(name) min value is negative, either use unsigned index or do a if (index >=0) check." : "")
+            }
             return
         }
         guard pointer.value.signedMinimum + shift >= 0 else {

@@ -184,13 +184,14 @@ extension Walker {
         let frame = Int(pointer.frame)
         let start = range.lowerBound
         let total = range.upperBound - start + length
-        // Where it is not sure that all of it will be written, it must have been before.
-        if !isWrite || !isExact || range.count > 1 {
+        if !isWrite {
             try checkReadable(
                 base, start, total, frame: frame, count: length, mayHoldPointers: mayHoldPointers)
         }
         guard isWrite else { return }
-        if isExact, range.count == 1 {
+        // Where it is not sure that all of it will be written, what was empty stays so.
+        let isSure = isExact && range.count == 1
+        if isSure {
             // Slots that are overwritten as a whole may have held pointers.
             for index in slotIndex(start + length - 1)...slotIndex(start) {
                 let bottom = -8 * (index + 1)
@@ -199,6 +200,6 @@ extension Walker {
                 }
             }
         }
-        for offset in start..<start + total { try forgetByte(offset, frame: frame, wasWritten: true) }
+        for offset in start..<start + total { try forgetByte(offset, frame: frame, wasWritten: isSure) }
     }
 }

@@ -98,6 +98,12 @@ package struct KnownBits: Hashable, Sendable {
             mask: UInt64(bitPattern: Int64(bitPattern: mask) >> Int64(amount)))
     }
 
+    /// The low `count` bytes in the other order.
+    func swapped(bytes count: Int) -> KnownBits {
+        let shift = UInt64(64 - count * 8)
+        return KnownBits(value: value.byteSwapped >> shift, mask: mask.byteSwapped >> shift)
+    }
+
     /// The low 32 bits, the others known to be 0.
     var low: KnownBits { KnownBits(value: value & 0xffff_ffff, mask: mask & 0xffff_ffff) }
 

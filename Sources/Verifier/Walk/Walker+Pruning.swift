@@ -36,9 +36,10 @@ extension Walker {
                 }
                 // A loop that is being walked round by round: keep few of its states.
                 if state.jumpsSinceParent < 20, state.instructionsSinceParent < 100 { isWorthKeeping = false }
-                continue
+                guard isWorthKeeping else { continue }
+                comparison = .identical
             }
-            if isSame(saved[number], comparison) {
+            if comparison != .identical, isSame(saved[number], comparison) {
                 saved[number].hits += 1
                 adopt(number)
                 if hasEvicted { savedAt[slot] = candidates }

@@ -115,8 +115,9 @@ final class FuzzWorld {
             return call.id == Self.kfuncs ? UInt64(generator.below(2)) : cookie.address
         case Helper.mapLookupElem.rawValue:
             let map = try map(call.r1)
-            guard map < 2 else { throw .helper("lookup in map \(map)") }
+            guard map < 4 else { throw .helper("lookup in map \(map)") }
             try require(call.r2, 4)
+            if map >= 2 { return generator.chance(50) ? (map == 2 ? bss : rodata).address : 0 }
             if map == 0 { return generator.chance(60) ? hashValue.address : 0 }
             guard let key = UnsafeRawPointer(bitPattern: UInt(call.r2))?.loadUnaligned(as: UInt32.self), key < 4 else { return 0 }
             return arrayValues[Int(key)].address

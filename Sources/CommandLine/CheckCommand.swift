@@ -1,0 +1,65 @@
+import ArgumentParser
+import FSession
+
+struct CheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Prove the programs of an object safe, without running them.",
+        discussion: """
+            What 'fsession run' does first: a program that could crash or hang its process is refused, with the way \
+            to the fault in the format of the kernel's log. The exit status is 1 if one is refused.
+
+              fsession check latency.bpf.o
+              fsession check -v latency.bpf.o
+            """)
+
+    @Argument(help: ArgumentHelp("The BPF object file.", valueName: "prog.bpf.o"))
+    var object: String
+
+    @Flag(name: .shortAndLong, help: "The whole log: every instruction on every path.")
+    var verbose = false
+
+    @Flag(help: "An object per line, in JSON.")
+    var json = false
+
+    @Option(help: ArgumentHelp("Words of arguments that the functions have (default: 6).", valueName: "words"))
+    var arguments: Int?
+
+    func validate() throws {
+        if let arguments, !(0...64).contains(arguments) { throw ValidationError("--arguments takes a number from 0 to 64.") }
+    }
+
+    func run() async throws {
+        let output = try Output(path: nil, launches: false)
+        let results = try Object(contentsOf: object).verify(argumentWords: arguments, detailed: verbose)
+        for result in results { show(result, output) }
+        output.flush()
+        if results.contains(where: { !$0.isSafe }) { throw ExitWith(1) }
+    }
+
+    private func show(_ result: Verification, _ output: Output) {
+        let milliseconds = fixed(result.duration / .milliseconds(1))
+        if json {
+            output.line(
+                "{\"program\": \(JSONText.string(result.program)), \"section\": \(JSONText.string(result.section)), "
+                    + "\"safe\": \(result.isSafe), \"fault\": \(result.fault.map(JSONText.string) ?? "null"), "
+                    + "\"instructions\": \(result.instructions), \"states\": \(result.states), "
+                    + "\"peak_memory\": \(result.peakMemory), \"stack\": \(result.stackDepth), "
+                    + "\"milliseconds\": \(milliseconds), \"log\": \(JSONText.string(result.log))}")
+            return
+        }
+        if verbose || !result.isSafe { output.line(result.log) }
+        let verdict = result.isSafe ? output.styled("safe", .green) : output.styled("refused", .red)
+        output.line(
+            "\(output.styled(result.program, .bold)) (\(result.section)): \(verdict), \(result.instructions) instructions walked, "
+                + "\(result.states) states, \((result.peakMemory + 1023) / 1024) KiB, \(result.stackDepth) bytes of stack, \(milliseconds) ms")
+        if let fault = result.fault { output.line("  " + fault) }
+    }
+
+    /// With two digits behind the point.
+    private func fixed(_ number: Double) -> String {
+        let hundredths = Int((number * 100).rounded())
+        let fraction = hundredths % 100
+        return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)"
+    }
+}

@@ -1,0 +1,74 @@
+import BPF
+import Foundation
+import Testing
+import Verifier
+
+/// What clang makes of ordinary programs.
+@Suite("Programs of clang")
+struct ProgramTests {
+    private static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+
+    /// Programs of the repository, and why a verifier refuses those that it does.
+    private static let refused = [
+        // They return something although only fmod_ret programs may.
+        "answers": "At program exit the register R0 has",
+        // Reads what lies below the context.
+        "context": "invalid bpf_context access off=-8 size=8",
+        // Calls a helper that a process does not have.
+        "unsupported": "program of this type cannot use helper bpf_send_signal#109",
+    ]
+
+    static let sources: [URL] = {
+        let folders = ["Examples", "Benchmarks", "Tests/ProcessEngineTests/Programs", "Tests/VerifierTests/Programs"]
+        return folders.flatMap { folder -> [URL] in
+            let files = FileManager.default.enumerator(
+                at: package.appendingPathComponent(folder), includingPropertiesForKeys: nil)
+            return (files?.allObjects as? [URL] ?? []).filter { $0.lastPathComponent.hasSuffix(".bpf.c") }
+        }.sorted { $0.path < $1.path }
+    }()
+
+    @Test("are accepted at -O1, -O2 and -O3, and refused for the reason that they have", arguments: sources)
+    func verdicts(_ source: URL) throws {
+        let name = String(source.lastPathComponent.dropLast(".bpf.c".count))
+        // Its section and kfunc are the compiler's options.
+        let options = name == "kfunc" ? ["-DSECTION=\"fsession/add\"", "-DKFUNC=bpf_session_cookie"] : []
+        for level in ["-O1", "-O2", "-O3"] {
+            let object = try Object(bytes: compile(source, [level] + options), name: name)
+            for program in object.programs {
+                let verdict = Verifier.verify(VerifierInput(program, in: object, context: .words(9)))
+                if let reason = Self.refused[name] {
+                    #expect(verdict.isAccepted || verdict.log.contains(reason), "\(program.name) \(level)\n\(verdict.log)")
+                } else {
+                    #expect(verdict.isAccepted, "\(name) \(program.name) \(level)\n\(verdict.log)")
+                }
+            }
+            if let reason = Self.refused[name] {
+                let verdicts = object.programs.map { Verifier.verify(VerifierInput($0, in: object, context: .words(9))) }
+                #expect(verdicts.contains { $0.log.contains(reason) }, "\(name) \(level)")
+            }
+        }
+    }
+
+    @Test("there are some")
+    func some() { #expect(Self.sources.count >= 20) }
+
+    private func compile(_ source: URL, _ options: [String]) throws -> [UInt8] {
+        let output = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-\(UUID().uuidString).o")
+        defer { try? FileManager.default.removeItem(at: output) }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        #if arch(arm64)
+            let multiarch = "aarch64-linux-gnu"
+        #else
+            let multiarch = "x86_64-linux-gnu"
+        #endif
+        process.arguments =
+            ["clang", "-target", "bpf", "-g", "-I\(Self.package.path)/include", "-I/usr/include/\(multiarch)"] + options
+            + ["-c", source.path, "-o", output.path]
+        try process.run()
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0, "clang could not compile \(source.lastPathComponent)")
+        return try [UInt8](Data(contentsOf: output))
+    }
+}
