@@ -9,7 +9,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 const volatile u64 interval = 2;
 /* Calls that are let through before the first one fails. */
-const volatile u64 spared = 1;
+const volatile u64 spared = 2;
 /* Not 0, which would let the call through. 7 is SQLITE_NOMEM. */
 const volatile s32 result = 7;
 

@@ -1,6 +1,7 @@
 // How deep a function calls itself: a histogram of depths, and the deepest. Each thread counts for itself.
 //
-//     fsession run --maps --globals --at 'exe:execute_command_internal' recursion.bpf.o -- bash -c '((((true))))'
+//     fsession run --maps --globals --at 'exe:execute_command_internal' recursion.bpf.o -- \
+//         bash -c 'f() { [ $1 = 0 ] || f $(($1 - 1)); }; f 5'
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";

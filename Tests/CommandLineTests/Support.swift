@@ -230,11 +230,15 @@ enum Compiler {
     /// Makes a BPF object of programs in C, with the usual head.
     static func bpf(_ source: String, in folder: Folder, name: String = "prog") async throws -> String {
         let source = "#include \"fsession.bpf.h\"\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n\(source)\n"
-        let input = try folder.file("\(name).bpf.c", source)
+        return try await bpf(file: try folder.file("\(name).bpf.c", source), in: folder, name: name)
+    }
+
+    /// Makes a BPF object of a complete source file.
+    static func bpf(file: String, in folder: Folder, name: String) async throws -> String {
         let output = "\(folder.path)/\(name).bpf.o"
         let result = try await run([
             try clang(), "-target", "bpf", "-O2", "-g", "-D__x86_64__", "-I\(Package.root)/include",
-            "-I/usr/include/x86_64-linux-gnu", "-c", input, "-o", output,
+            "-I/usr/include/x86_64-linux-gnu", "-c", file, "-o", output,
         ])
         guard result.status == 0 else { throw Trouble("clang: \(result.errors)") }
         return output

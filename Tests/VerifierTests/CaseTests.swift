@@ -47,4 +47,26 @@ struct CaseTests {
         }
         for (group, verdicts) in verdicts { #expect(verdicts.count == 2, "\(group) goes one way only") }
     }
+
+    @Test("each helper and kfunc that a process has is called by an accepted and by a refused program")
+    func helpers() throws {
+        let root = Self.folder.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let table = try String(contentsOf: root.appendingPathComponent("docs/helpers.md"), encoding: .utf8)
+        let rows = table.split(separator: "\n").filter { $0.hasPrefix("| ") && $0.contains("`bpf_") }
+        let names: [Substring] = ["bpf_tail_call"] + rows.compactMap { $0.split(separator: "`").dropFirst().first }
+        #expect(names.count > 45)
+        var accepted: Set<Substring> = []
+        var refused: Set<Substring> = []
+        for name in Self.names {
+            let text = try String(contentsOf: Self.folder.appendingPathComponent("\(name).case"), encoding: .utf8)
+            let isAccepted = text.contains("\nverdict: accept\n")
+            for line in text.split(separator: "\n") where line.hasPrefix("call ") {
+                if isAccepted { accepted.insert(line.dropFirst(5)) } else { refused.insert(line.dropFirst(5)) }
+            }
+        }
+        for name in names {
+            #expect(accepted.contains(name), "no accepted case calls \(name)")
+            #expect(refused.contains(name), "no refused case calls \(name)")
+        }
+    }
 }
