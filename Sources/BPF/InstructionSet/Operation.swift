@@ -242,7 +242,7 @@ extension Operation {
         case .store(_, let base, _, let operand): base == .r10 || operand == .register(.r10)
         case .atomic(_, _, let base, _, let source): base == .r10 || source == .r10
         case .branch(_, _, let left, let operand, _): left == .r10 || operand == .register(.r10)
-        case .negate, .byteOrder, .loadImmediate, .jump, .call, .exit: false
+        case .negate, .byteOrder, .loadImmediate, .jump, .mayGoto, .call, .exit: false
         }
     }
 }
