@@ -40,10 +40,13 @@ package struct CompileContext {
     package struct Clock: Sendable {
         package var parameters: UInt64
         package var index: UInt64
+        /// Where a 32-bit word is not 0 when the process may not read the counter any more; nil: it always may.
+        package var filtered: UInt64?
 
-        package init(parameters: UInt64, index: UInt64) {
+        package init(parameters: UInt64, index: UInt64, filtered: UInt64? = nil) {
             self.parameters = parameters
             self.index = index
+            self.filtered = filtered
         }
     }
 

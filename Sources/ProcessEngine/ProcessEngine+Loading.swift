@@ -23,15 +23,33 @@ extension ProcessEngine {
             loaded.contextBytes = proof.contextBytes
             programs.append(loaded)
         }
-        // A tail call takes the context along.
-        if let most = programs.map(\.contextBytes).max() {
-            for index in programs.indices where programs[index].usesTailCalls { programs[index].contextBytes = most }
-        }
+        try followTailCalls(object, &programs)
         try fillProgramArrays(maps, programs)
         for map in maps where map.definition.isRing {
             reader.add(EventReader.Source(map: map, content: .records(map: map.name)))
         }
         return LoadedObject(maps: maps, programs: programs, object: object)
+    }
+
+    /// A tail call takes the context along: it must have what the program behind it reads, and that must be of the same
+    /// kind, as in the kernel: in another one's context there is no cookie, or another's.
+    private func followTailCalls(_ object: Object, _ programs: inout [LoadedProgram]) throws(EngineError) {
+        for (index, program) in object.programs.enumerated() where programs[index].usesTailCalls {
+            let arrays = Set(
+                program.instructions.filter {
+                    $0.opcode == .wideLoad && WideImmediate(rawValue: $0.source.rawValue) == .map
+                }.map { Int($0.immediate) })
+            let slots = object.maps.indices.filter(arrays.contains).flatMap { object.maps[$0].programSlots.values }
+            for target in programs where slots.contains(target.name) {
+                guard target.section.kind == program.section.kind else {
+                    throw .program(
+                        name: program.name,
+                        because: "it may tail-call '\(target.name)', a program of another kind ('\(target.section.name)'); "
+                            + "only programs of one kind can call each other that way")
+                }
+                programs[index].contextBytes = max(programs[index].contextBytes, target.contextBytes)
+            }
+        }
     }
 
     /// All maps of an object in one shared region.

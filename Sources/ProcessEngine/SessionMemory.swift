@@ -63,7 +63,8 @@ struct SessionMemory: Sendable {
             let index = MemoryLayout<fs_state>.offset(of: \.clock_index)
         else { return nil }
         return CompileContext.Clock(
-            parameters: stateAddress + UInt64(clock), index: stateAddress + UInt64(index))
+            parameters: stateAddress + UInt64(clock), index: stateAddress + UInt64(index),
+            filtered: state.pointee.filtered_address)
     }
 
     /// Writes the conversion of the time stamp counter anew: the longer the session, the more exact.

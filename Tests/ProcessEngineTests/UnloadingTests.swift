@@ -39,7 +39,9 @@ struct UnloadingTests {
         #expect(UInt64(results.count) + summary.drops.reduce(0) { $0 + $1.count } == summary.calls)
         #expect(Set(results) == [6, 80])
         #expect(try target.ask("call") == "6")
-        try Leftovers.expectNone(in: target.pid)
+        #expect(summary.counts.allSatisfy { $0.unreturned == 0 })
+        // An old word on the stack may look like a return into our code, which then stays.
+        if !summary.keptCode { try Leftovers.expectNone(in: target.pid) }
         #expect(target.end("end") == 0)
     }
 }

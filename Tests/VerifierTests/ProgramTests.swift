@@ -32,7 +32,7 @@ struct ProgramTests {
     func verdicts(_ source: URL) throws {
         let name = String(source.lastPathComponent.dropLast(".bpf.c".count))
         // Its section and kfunc are the compiler's options.
-        let options = name == "kfunc" ? ["-DSECTION=\"fsession/add\"", "-DKFUNC=bpf_session_cookie"] : []
+        let options = name == "kfunc" ? ["-DSECTION=\"fsession/add\"", "-DKFUNC=bpf_session_is_return"] : []
         for level in ["-O1", "-O2", "-O3"] {
             let object = try Object(bytes: compile(source, [level] + options), name: name)
             for program in object.programs {

@@ -14,12 +14,18 @@ extension X86_64Emitter {
     private static let clockShift: UInt8 = 5
 
     /// `bpf_ktime_get_ns`: base_ns + ((counter - base_tsc) * mult >> 32), by the clock that the index names before
-    /// and after. Where it changes meanwhile, or this processor's counter lags, the helper is called; it keeps what
+    /// and after. Where it changes meanwhile, this processor's counter lags, or the process has given the counter up
+    /// (strict seccomp), the helper is called; it keeps what
     /// the quick way does not change, so that a trampoline need not.
     mutating func emitClock(_ clock: CompileContext.Clock, helper: UInt64) {
         let slow = assembler.makeLabel()
         let done = assembler.makeLabel()
         let index = X86_64Memory.at(.r9, Int32(truncatingIfNeeded: clock.index &- clock.parameters))
+        if let filtered = clock.filtered {
+            emitConstant(.r9, filtered)
+            assembler.alu(.cmp, .at(.r9), immediate: 0, .dword)
+            assembler.jcc(.notEqual, slow, .automatic)
+        }
         emitConstant(.r9, clock.parameters)
         assembler.mov(.r10, index, .dword)
         assembler.mov(.r11, .r10, .dword)

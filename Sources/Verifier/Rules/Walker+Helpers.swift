@@ -13,7 +13,11 @@ extension Walker {
     }
 
     mutating func callHelper(_ id: UInt32) throws(VerifierFailure) {
-        guard let helper = Helper(rawValue: id) else { throw failure("invalid func unknown#\(Int32(bitPattern: id))") }
+        guard let helper = Helper(rawValue: id) else {
+            throw failure(
+                "invalid func unknown#\(Int32(bitPattern: id))",
+                hint: "there is no helper of that number; docs/helpers.md lists those that programs in a process have")
+        }
         guard let prototype = HelperPrototype.of(id) else {
             throw failure(
                 "program of this type cannot use helper \(helper.name)#\(id)",

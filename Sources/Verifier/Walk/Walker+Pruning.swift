@@ -26,7 +26,9 @@ extension Walker {
             let comparison: Comparison
             if saved[number].isFinished {
                 comparison = isInLoop || isLoopPoint ? .complete : .sufficient
-            } else if isLoopPoint {
+            } else if isLoopPoint, callbackDepth > saved[number].callbackDepth || state.mayGotoDepth > saved[number].mayGotoDepth {
+                // One more round of a helper or of may_goto, which end by themselves. Who comes round by a loop of
+                // the program's own is no deeper than before.
                 comparison = .complete
             } else {
                 if isSame(saved[number], .identical) {

@@ -104,7 +104,17 @@ struct {
     __uint(key_size, sizeof(u32));
     __array(values, int(u64 *));
 } jumps SEC(".maps") = {
-    .values = { [0] = (void *)&landing, [2] = (void *)&again },
+    .values = { [0] = (void *)&landing },
+};
+
+// One of its own: what `landing` reads of its context, `nothing` does not have.
+struct {
+    __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+    __uint(max_entries, 1);
+    __uint(key_size, sizeof(u32));
+    __array(values, int(u64 *));
+} turns SEC(".maps") = {
+    .values = { [0] = (void *)&again },
 };
 
 SEC("fentry/other")
@@ -126,7 +136,7 @@ SEC("fentry/nothing")
 int again(u64 *ctx)
 {
     rounds++;
-    bpf_tail_call(ctx, &jumps, 2);
+    bpf_tail_call(ctx, &turns, 0);
     after_rounds++;
     return 0;
 }

@@ -10,6 +10,6 @@ extern u64 bpf_nonsense(void *ctx) __ksym;
 SEC(SECTION)
 int uses_kfunc(void *ctx)
 {
-    result = (u64)KFUNC(ctx);
+    result = KFUNC(ctx) != 0;
     return 0;
 }
