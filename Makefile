@@ -6,12 +6,15 @@ FSESSION = $(BUILD)/fsession
 # What the build needs, and the programs that the demo and the tests trace.
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
 TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux
+# What boots real kernels.
+VM_PACKAGES = qemu-system-x86 busybox-static cpio bpftool xz-utils
 
 # Tests that stop and trace processes have the machine for themselves, one after the other; the others keep its
 # cores busy. Neither takes more than a few minutes.
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
+IN_MACHINES = KernelVMTests
 
-.PHONY: demo test torture bench fuzz build packages traced-packages clean
+.PHONY: demo test test-vm torture bench fuzz build vm packages traced-packages vm-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -21,8 +24,13 @@ demo: build
 
 test: packages traced-packages
 	$(SWIFT) build -c release --build-tests
-	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)'
+	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)|$(IN_MACHINES)'
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
+
+# The kernel engine, in virtual machines with Linux 6.1, 6.12 and 7.2.
+test-vm: packages traced-packages vm-packages
+	$(SWIFT) build -c release --build-tests
+	scripts/run-tests 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
 
 # Faults a thousand times, then real programs with a session at every function; ROUNDS of each.
 torture: packages traced-packages
@@ -42,12 +50,21 @@ SECONDS ?= 3600
 fuzz: packages
 	FSESSION_FUZZ_SECONDS=$(SECONDS) $(SWIFT) test -c release --filter FuzzTests
 
+# A real kernel with fsession on the PATH: a shell, or RUN='command' in a folder with FILES="a.bpf.o b".
+KERNEL ?= 7.2
+vm: vm-packages
+	@test -x $(FSESSION) || $(MAKE) build >&2
+	@scripts/vm $(KERNEL) $(if $(RUN),-r '$(subst ','\'',$(RUN))') $(FILES)
+
 # Installs what is missing; does nothing, and needs no root, when all is there.
 packages:
 	@scripts/install-packages $(BUILD_PACKAGES)
 
 traced-packages:
 	@scripts/install-packages $(TRACED_PACKAGES)
+
+vm-packages:
+	@scripts/install-packages $(VM_PACKAGES)
 
 clean:
 	rm -rf .build

@@ -26,12 +26,16 @@ let package = Package(
             path: "Sources/ConformancePlugin"),
 
         // The public API.
-        .target(name: "FSession", dependencies: ["ProcessEngine", "LinuxProcess", "Verifier", "BPF", "BTF"]),
+        .target(name: "FSession", dependencies: ["ProcessEngine", "KernelEngine", "Engine", "LinuxProcess", "Verifier", "BPF", "BTF"]),
 
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
+            dependencies: ["Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
+        // Installs programs into the kernel.
+        .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "CLinux"]),
+        // What both engines have in common.
+        .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.
         .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
 
@@ -82,6 +86,11 @@ let package = Package(
         // They run the examples and the command line as they are built.
         .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "slow-calls"]),
         .testTarget(name: "CommandLineTests"),
+        // What runs inside the virtual machines of KernelVMTests.
+        .executableTarget(
+            name: "kernel-checks", dependencies: ["FSession", "KernelEngine", "Engine", "CLinux"],
+            path: "Tests/KernelChecks", exclude: ["Programs"]),
+        .testTarget(name: "KernelVMTests", dependencies: ["fsession", "kernel-checks"], exclude: ["guest.sh"]),
         // Shared memory, threads and children to kill for the runtime's tests.
         .target(name: "TargetRuntimeTestSupport", dependencies: ["TargetRuntime"], path: "Tests/TargetRuntimeTestSupport"),
         // Real C functions for the trampoline tests to trace.

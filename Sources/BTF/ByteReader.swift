@@ -17,8 +17,13 @@ struct ByteReader: Sendable {
     }
 }
 
+/// Where the names of types come from.
+protocol NameTable {
+    mutating func string(_ offset: UInt32) throws(BTFError) -> String
+}
+
 /// The string section. Each string is made once, and strings that overlap cannot fill the memory.
-struct StringTable {
+struct StringTable: NameTable {
     private let bytes: ArraySlice<UInt8>
     private var known: [UInt32: String] = [:]
     private var budget: Int

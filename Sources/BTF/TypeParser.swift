@@ -6,7 +6,7 @@ struct TypeParser {
     /// The highest id that any entry refers to.
     var largestReference = BTF.TypeID.void
 
-    mutating func next(_ strings: inout StringTable) throws(BTFError) -> BTFType? {
+    mutating func next(_ strings: inout some NameTable) throws(BTFError) -> BTFType? {
         guard position < end else { return nil }
         let nameOffset = try word()
         let info = try word()
@@ -99,7 +99,7 @@ struct TypeParser {
     }
 
     private mutating func members(
-        _ count: Int, _ hasBitFields: Bool, _ size: UInt32, _ strings: inout StringTable
+        _ count: Int, _ hasBitFields: Bool, _ size: UInt32, _ strings: inout some NameTable
     ) throws(BTFError) -> [BTFMember] {
         var members: [BTFMember] = []
         for _ in 0..<count {

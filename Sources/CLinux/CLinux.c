@@ -363,3 +363,6 @@ char *clinux_demangle_swift(const char *name, size_t length) {
     pthread_once(&demanglers, find_demanglers);
     return swift_demangle ? swift_demangle(name, length, NULL, NULL, 0) : NULL;
 }
+
+uint64_t clinux_load_acquire(const void *word) { return __atomic_load_n((const uint64_t *)word, __ATOMIC_ACQUIRE); }
+void clinux_store_release(void *word, uint64_t value) { __atomic_store_n((uint64_t *)word, value, __ATOMIC_RELEASE); }

@@ -7,7 +7,7 @@ struct FSessionCommand: AsyncParsableCommand {
         commandName: "fsession",
         abstract: "One program at both ends of any function call.",
         discussion: """
-            Traces functions of running processes: no root, no recompiling, no library in the target.
+            Traces functions of running processes (no root, no recompiling, no library in the target) and of the kernel.
 
             A FUNCTION is named as FUNCTION or MODULE:FUNCTION, with shell patterns in both. MODULE is a path, a \
             file name (libz.so.1), its stem (libz), or exe for the executable itself. Examples:
@@ -16,9 +16,12 @@ struct FSessionCommand: AsyncParsableCommand {
               fsession trace malloc --limit 20 -p 4711
               fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
               fsession list 'libcrypto:EVP_*' /usr/bin/openssl
+              fsession trace kernel:icmp_rcv
             """,
         version: "fsession \(Version.text)",
-        subcommands: [RunCommand.self, TraceCommand.self, ListCommand.self, CheckCommand.self, DumpCommand.self])
+        subcommands: [
+            RunCommand.self, TraceCommand.self, ListCommand.self, CheckCommand.self, DumpCommand.self, DoctorCommand.self,
+        ])
 }
 
 enum Version {

@@ -10,6 +10,7 @@ struct ListCommand: AsyncParsableCommand {
 
               fsession list 'libcrypto:EVP_*' -- openssl version
               fsession list '*' /usr/bin/gzip
+              fsession list 'kernel:tcp_*'
             """)
 
     @Argument(help: ArgumentHelp("FUNCTION or MODULE:FUNCTION, with patterns.", valueName: "function"))
@@ -24,9 +25,10 @@ struct ListCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        if (file == nil) == (target.target == nil) {
+        if file != nil, target.target != nil {
             throw ValidationError("Say what to look at: a FILE, -p PID, or -- COMMAND ARGUMENTS.")
         }
+        if file == nil { _ = try target.requireTarget(for: [function]) }
     }
 
     func run() async throws {
@@ -35,7 +37,7 @@ struct ListCommand: AsyncParsableCommand {
         if let file {
             functions = try Function.functions(matching: function, inFile: file)
         } else {
-            let session = try await Session(target.requireTarget())
+            let session = try await Session(target.requireTarget(for: [function]))
             do {
                 functions = try await session.functions(matching: function)
             } catch {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FSession
+import Glibc
 
 /// What to trace: a command behind `--`, or a process.
 struct TargetOptions: ParsableArguments {
@@ -25,11 +26,22 @@ struct TargetOptions: ParsableArguments {
         return .launch(program, Array(command.dropFirst()))
     }
 
-    func requireTarget() throws -> Target {
-        guard let target else {
-            throw ValidationError("Say what to trace: -p PID, or -- COMMAND ARGUMENTS.")
+    /// The target; functions of the kernel need none.
+    func requireTarget(for functions: [String]) throws -> Target {
+        if let target { return target }
+        guard !functions.isEmpty, functions.allSatisfy(Self.isInKernel) else {
+            throw ValidationError(
+                "Say what to trace: -p PID, or -- COMMAND ARGUMENTS (or, to list, a FILE); functions of the kernel are named 'kernel:FUNCTION'.")
         }
-        return target
+        return .kernel
+    }
+
+    /// Whether MODULE:FUNCTION names a module of the kernel. A "::" belongs to a name of C++ or Rust.
+    private static func isInKernel(_ function: String) -> Bool {
+        let parts = function.split(separator: ":", maxSplits: 1)
+        guard parts.count == 2, !function.contains("::") else { return false }
+        if parts[0] == "kernel" || parts[0] == "prog" || parts[0].contains(where: { "*?[".contains($0) }) { return true }
+        return access("/sys/module/\(String(parts[0].map { $0 == "-" ? "_" : $0 }))", F_OK) == 0
     }
 
     var launches: Bool { !command.isEmpty }

@@ -8,10 +8,12 @@ struct RunCommand: AsyncParsableCommand {
         discussion: """
             The object is made by 'clang -target bpf -O2 -g'. Sections are fsession/FUNCTION, fentry/FUNCTION, \
             fexit/FUNCTION and fmod_ret/FUNCTION, where FUNCTION may be MODULE:FUNCTION and hold patterns. What \
-            the programs print with bpf_printk is printed as it comes.
+            the programs print with bpf_printk is printed as it comes. Without -p and without a command the functions \
+            are those of the kernel, MODULE one of its modules, or prog for loaded BPF programs.
 
               fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
               fsession run --maps --globals counts.bpf.o -p 4711
+              fsession run cookie.bpf.o
             """)
 
     @Argument(help: ArgumentHelp("The BPF object file.", valueName: "prog.bpf.o"))
@@ -41,8 +43,6 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Run programs that the verifier has not proven safe; they can crash or hang the process, which must be yours.")
     var noVerify = false
 
-    func validate() throws { _ = try target.requireTarget() }
-
     func run() async throws {
         Interrupts.catchAll()
         let object = try Object(contentsOf: object)
@@ -54,7 +54,7 @@ struct RunCommand: AsyncParsableCommand {
                     "fsession: not verified: a bad pointer or an endless loop in \(self.object) will crash or hang the process", .red))
             output.flush()
         }
-        let session = try await Session(target.requireTarget())
+        let session = try await Session(target.target ?? .kernel)
         let attachment: Attachment
         do {
             try await session.load(object, allowsWriting: allowWrite, verifies: !noVerify)

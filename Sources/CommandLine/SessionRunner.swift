@@ -116,13 +116,21 @@ struct SessionRunner {
             return
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count
-        output.remark("\(counted(summary.calls, "call")) of \(counted(UInt64(functions), "function"))\(printed.map { ", \($0)" } ?? "")")
+        // The kernel does not count the calls of somebody's own programs.
+        if session.processID == 0, summary.counts.isEmpty {
+            output.remark("\(counted(UInt64(attachment.links.count), "link"))\(printed.map { ", \($0)" } ?? "")")
+        } else {
+            output.remark("\(counted(summary.calls, "call")) of \(counted(UInt64(functions), "function"))\(printed.map { ", \($0)" } ?? "")")
+        }
         let open = summary.counts.reduce(UInt64(0)) { $0 &+ $1.unreturned }
         if open > 0, open < 1 << 62 {
             output.remark("\(counted(open, "call")) did not return: still inside, or left by an exception, longjmp or the end")
         }
         for drop in summary.drops {
             output.line(output.styled("fsession: \(drop.count) records of '\(drop.map)' found no room and were dropped", .red))
+        }
+        if summary.missed > 0 {
+            output.remark("the kernel skipped \(counted(summary.missed, "run")) of a program at an entry or exit: it was running on that CPU")
         }
         if summary.abandoned > 0 {
             output.remark("\(summary.abandoned) records were lost with threads that were killed while writing them")
@@ -163,6 +171,6 @@ extension JSONText {
         }
         return "{\"type\": \"summary\", \"calls\": \(summary.calls), \"attached\": \(attachment.links.count), "
             + "\"functions\": [\(counts.joined(separator: ", "))], \"drops\": [\(drops.joined(separator: ", "))], "
-            + "\"abandoned\": \(summary.abandoned), \"refused\": [\(refused.joined(separator: ", "))]}"
+            + "\"missed\": \(summary.missed), \"abandoned\": \(summary.abandoned), \"refused\": [\(refused.joined(separator: ", "))]}"
     }
 }

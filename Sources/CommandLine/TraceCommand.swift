@@ -12,6 +12,7 @@ struct TraceCommand: AsyncParsableCommand {
 
               fsession trace libc:write -- gzip -k file
               fsession trace --limit 10 malloc free -p 4711
+              fsession trace 'kernel:icmp_*'
             """)
 
     @Argument(help: ArgumentHelp("FUNCTION or MODULE:FUNCTION, with patterns; several are allowed.", valueName: "function"))
@@ -25,13 +26,13 @@ struct TraceCommand: AsyncParsableCommand {
 
     func validate() throws {
         if let limit, limit < 1 { throw ValidationError("--limit takes a number of calls above 0.") }
-        _ = try target.requireTarget()
+        _ = try target.requireTarget(for: functions)
     }
 
     func run() async throws {
         Interrupts.catchAll()
         let output = try Output(path: options.output, launches: target.launches)
-        let session = try await Session(target.requireTarget())
+        let session = try await Session(target.requireTarget(for: functions))
         let attachment: Attachment
         do {
             attachment = try await session.trace(functions)

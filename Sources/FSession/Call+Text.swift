@@ -1,18 +1,18 @@
 import LinuxProcess
-import ProcessEngine
+import Engine
 
 extension Call {
     /// Whether the function's prototype is known, so that arguments and result are shown by their types.
-    public var argumentsAreTyped: Bool { convention.prototype != nil }
+    public var argumentsAreTyped: Bool { context.prototype != nil }
 
     /// The arguments as text: `name=value` where debug information names them, else the first three words.
     public var renderedArguments: [String] {
-        guard let prototype = convention.prototype else { return arguments.prefix(3).map(Self.word) }
+        guard let prototype = context.prototype else { return arguments.prefix(3).map(Self.word) }
         return prototype.parameters.indices.map { index in
             let parameter = prototype.parameters[index]
             let value =
-                if index < convention.words.count {
-                    text(of: convention.words[index], type: parameter.type)
+                if index < context.words.count {
+                    text(of: context.words[index], type: parameter.type)
                 } else {
                     "?"
                 }
@@ -23,7 +23,7 @@ extension Call {
     /// The return value as text; empty for a function that returns nothing, nil where the exit is not seen.
     public var renderedReturnValue: String? {
         guard let returnValue else { return nil }
-        guard let prototype = convention.prototype else { return Self.word(returnValue) }
+        guard let prototype = context.prototype else { return Self.word(returnValue) }
         guard let type = prototype.returnType else { return "" }
         return Self.text(returnValue, type)
     }

@@ -1,4 +1,4 @@
-import ProcessEngine
+import Engine
 
 /// What happens in a session.
 public enum Event: Sendable {
@@ -33,7 +33,7 @@ public struct Call: Sendable {
     public let arguments: [UInt64]
     /// The return value's first word; nil where the exit is not seen.
     public let returnValue: UInt64?
-    let convention: Prototypes.Convention
+    let context: ContextWords
 }
 
 /// A line that a program printed.
@@ -133,7 +133,7 @@ public struct Events: AsyncSequence, Sendable {
                         processID: call.processID, threadID: call.threadID,
                         arguments: linked.arguments(of: call),
                         returnValue: call.hasReturned ? call.returnValue : nil,
-                        convention: linked.convention))
+                        context: linked.context))
             case .print(let time, let processID, let threadID, let text):
                 return .print(Print(time: time, processID: processID, threadID: threadID, text: text))
             case .records:

@@ -1,4 +1,4 @@
-import ProcessEngine
+import Engine
 
 /// A function of the target.
 public struct Function: Sendable, Hashable {

@@ -1,4 +1,4 @@
-import ProcessEngine
+import Engine
 
 /// What an iteration over events knows of the functions that records name by number.
 struct FunctionRegistry: Sendable {
@@ -19,10 +19,10 @@ struct LinkedDescription: Sendable {
     init(_ linked: LinkedFunction) {
         function = Function(linked.function)
         argumentCount = linked.argumentCount
-        convention = linked.convention
+        context = linked.context
     }
 
-    let convention: Prototypes.Convention
+    let context: ContextWords
 
     func arguments(of call: TracedCall) -> [UInt64] {
         let count = min(argumentCount, 6)

@@ -1,6 +1,6 @@
 import BPF
 import BTF
-import ProcessEngine
+import Engine
 
 /// A map of a loaded object, read and written while the programs run.
 ///
@@ -21,7 +21,7 @@ public struct Map: Sendable {
         public let json: String
     }
 
-    let map: LoadedMap
+    let map: any EngineMap
     let types: BTF?
 
     public var name: String { map.name }
@@ -41,7 +41,7 @@ public struct Map: Sendable {
     /// Sets the value at `key` (`BPF_ANY`); for a per-CPU map, in every slot.
     /// - Throws: ``SessionError`` where key or value have the wrong size or the map is full.
     public func update(_ key: [UInt8], _ value: [UInt8]) throws(SessionError) {
-        let result = map.write(key, Array(repeating: value, count: map.valueCount))
+        let result = map.write(key, Array(repeating: value, count: map.valueCount), flags: 0)
         if result != 0 {
             throw SessionError(
                 .request,
@@ -74,7 +74,7 @@ public struct Variable: Sendable, CustomStringConvertible {
     public let name: String
     /// Bytes.
     public let size: Int
-    let map: LoadedMap
+    let map: any EngineMap
     let types: BTF
     let type: BTF.TypeID
     let offset: Int
@@ -85,6 +85,19 @@ public struct Variable: Sendable, CustomStringConvertible {
         return Array(value[offset..<(offset + size)])
     }
 
+    /// Gives the variable a new value while programs run; other variables of its section keep theirs only where
+    /// no program writes them at the same time.
+    /// - Throws: ``SessionError`` where `bytes` are not as many as the variable has.
+    public func set(_ bytes: [UInt8]) throws(SessionError) {
+        guard bytes.count == size, var value = map.read([0, 0, 0, 0])?.first, offset + size <= value.count else {
+            throw SessionError(.request, "cannot set '\(name)': it has \(size) bytes, not \(bytes.count)")
+        }
+        value.replaceSubrange(offset..<(offset + size), with: bytes)
+        guard map.write([0, 0, 0, 0], [value], flags: 0) == 0 else {
+            throw SessionError(.request, "cannot set '\(name)': its section cannot be written")
+        }
+    }
+
     /// The value now, rendered by its BTF type.
     public var description: String { types.value(of: bytes, as: type).description }
 
@@ -92,7 +105,7 @@ public struct Variable: Sendable, CustomStringConvertible {
     public var json: String { types.value(of: bytes, as: type).json }
 
     /// The variables of an object that programs can change.
-    static func all(of object: LoadedObject) -> [Variable] {
+    static func all(of object: EngineObject) -> [Variable] {
         guard let types = object.object.btf else { return [] }
         return object.maps.flatMap { map -> [Variable] in
             guard map.definition.section == .data || map.definition.section == .bss,

@@ -1,8 +1,10 @@
 import BPF
+import Engine
+import KernelEngine
 import ProcessEngine
 import Synchronization
 
-/// Programs at both ends of the functions of a process.
+/// Programs at both ends of the functions of a process, or of the kernel.
 ///
 /// ```swift
 /// let session = try await Session(.launch("gzip", ["-k", "file"]))
@@ -19,25 +21,27 @@ import Synchronization
 /// Detach in the end. A session that goes away without ``detach()`` leaves its programs in the target: they run
 /// on, unheard, until the target ends or the next session on it takes them out.
 public final class Session: Sendable {
-    private let engine: ProcessEngine
-    private let loaded = Mutex<[LoadedObject]>([])
+    private let engine: any SessionEngine
+    private let loaded = Mutex<[EngineObject]>([])
 
     /// What happens, as it happens. To be iterated once.
     public let events: Events
 
-    /// The id of the traced process.
+    /// The id of the traced process; 0 for the kernel.
     public var processID: Int32 { engine.processID }
 
     /// Opens `target`. A command is started and waits at its entry point; a running process is stopped for a
     /// moment and goes on.
     /// - Throws: ``SessionError`` with the code `target`.
     public init(_ target: Target) async throws(SessionError) {
-        engine = try await mapErrors { () async throws(EngineError) in
+        engine = try await mapErrors { () async throws(EngineError) -> any SessionEngine in
             switch target {
             case .command(let command):
                 try await ProcessEngine.launch(command.program, command.arguments)
             case .process(let id):
                 try await ProcessEngine.attach(id)
+            case .kernel:
+                try KernelEngine()
             }
         }
         events = Events(queue: engine.queue, functions: FunctionRegistry(links: engine.registry))
@@ -48,7 +52,7 @@ public final class Session: Sendable {
     /// - Throws: ``SessionError`` with the code `noFunction`, naming the nearest there are.
     public func functions(matching pattern: String) async throws(SessionError) -> [Function] {
         try await mapErrors { () async throws(EngineError) in
-            try await engine.list(FunctionPattern(pattern)).map(Function.init)
+            try await engine.functions(matching: FunctionPattern(pattern)).map(Function.init)
         }
     }
 
@@ -64,7 +68,7 @@ public final class Session: Sendable {
         _ object: Object, allowsWriting: Bool = false, verifies: Bool = true
     ) async throws(SessionError) {
         let result = try await mapErrors { () async throws(EngineError) in
-            try await engine.load(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
+            try await engine.loadObject(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
         }
         loaded.withLock { $0.append(result) }
     }
@@ -82,22 +86,10 @@ public final class Session: Sendable {
         let programs = loaded.withLock { $0.flatMap(\.programs) }.filter { program == nil || $0.name == program }
         if let program, programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
         return try await mapErrors { () async throws(EngineError) in
-            var requests: [ProcessEngine.LinkRequest] = []
-            for program in programs {
-                let functions: FunctionPattern
-                if let pattern {
-                    functions = try FunctionPattern(pattern)
-                } else if let named = FunctionPattern(program.section) {
-                    functions = named
-                } else {
-                    throw .program(
-                        name: program.name,
-                        because: "its section '\(program.section.name)' names no function; "
-                            + "write one, as in '\(program.section.name)/libz:deflate'")
-                }
-                requests.append(ProcessEngine.LinkRequest(program: program, pattern: functions, cookie: cookie))
-            }
-            return Attachment(try await engine.link(requests))
+            let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
+            return Attachment(
+                try await engine.attach(
+                    programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) }))
         }
     }
 
@@ -108,25 +100,25 @@ public final class Session: Sendable {
         try await mapErrors { () async throws(EngineError) in
             var read: [FunctionPattern] = []
             for pattern in patterns { read.append(try FunctionPattern(pattern)) }
-            return Attachment(try await engine.trace(read))
+            return Attachment(try await engine.traceCalls(of: read))
         }
     }
 
     /// Detaches one link again; the others stay.
     public func detach(_ link: Link) async throws(SessionError) {
-        try await mapErrors { () async throws(EngineError) in try await engine.unlink(link.id) }
+        try await mapErrors { () async throws(EngineError) in try await engine.removeLink(link.id) }
     }
 
     /// Lets a launched command run.
     public func resume() async throws(SessionError) {
-        try await mapErrors { () async throws(EngineError) in try await engine.resume() }
+        try await mapErrors { () async throws(EngineError) in try await engine.letRun() }
     }
 
     /// Takes everything out of the target, which runs on, and ends ``events`` once all of them are read.
     /// Doing it twice is harmless.
     @discardableResult
     public func detach() async throws(SessionError) -> Summary {
-        Summary(try await mapErrors { () async throws(EngineError) in try await engine.detach() })
+        Summary(try await mapErrors { () async throws(EngineError) in try await engine.end() })
     }
 
     /// Waits until a launched command has ended.
@@ -135,7 +127,7 @@ public final class Session: Sendable {
     }
 
     /// The counts so far.
-    public func summary() async -> Summary { Summary(await engine.summary()) }
+    public func summary() async -> Summary { Summary(await engine.currentSummary()) }
 
     /// The maps of the loaded objects, the sections of global variables left out.
     public var maps: [Map] {
@@ -209,6 +201,9 @@ public struct Summary: Sendable {
 
     public let counts: [Count]
     public let drops: [Drop]
+    /// Runs of programs, at an entry or an exit, that the kernel skipped because the program was running already on
+    /// that CPU. Always 0 in processes.
+    public let missed: UInt64
     /// Records that a thread was writing when it was killed.
     public let abandoned: UInt64
     /// Whether some of our code had to stay mapped, because a thread was still inside it.
@@ -222,6 +217,7 @@ public struct Summary: Sendable {
             Count(function: Function($0.function), entered: $0.entered, returned: $0.seesReturns ? $0.returned : nil)
         }
         drops = summary.drops.map { Drop(map: $0.map, count: $0.count) }
+        missed = summary.missed
         abandoned = summary.abandoned
         keptCode = summary.keptCode
     }

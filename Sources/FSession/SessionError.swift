@@ -1,5 +1,5 @@
 import BPF
-import ProcessEngine
+import Engine
 
 /// Why a session could not do what it was asked to.
 ///
@@ -32,10 +32,10 @@ public struct SessionError: Error, Sendable, CustomStringConvertible {
     init(_ error: EngineError) {
         let code: Code =
             switch error {
-            case .controller, .target, .unopened: .target
-            case .program, .unsafeProgram, .map: .program
+            case .controller, .target, .unopened, .kernel: .target
+            case .program, .unsafeProgram, .map, .rejected: .program
             case .noFunction, .noModule: .noFunction
-            case .allRefused: .refused
+            case .allRefused, .refused: .refused
             case .request: .request
             }
         self.init(code, error.description)

@@ -10,6 +10,8 @@ public enum Target: Sendable {
     case command(Command)
     /// A running process, by its id. It may be any that you are allowed to ptrace(2).
     case process(Int32)
+    /// The running kernel: its functions, those of its modules, and loaded BPF programs.
+    case kernel
 
     /// A command that the session starts, found in PATH like a shell's.
     public static func launch(_ program: String, _ arguments: [String] = []) -> Target {

@@ -134,7 +134,7 @@ package final class EventReader: Sendable {
             count += 1
             switch ring.source.content {
             case .calls:
-                if let call = TraceProgram.decode(bytes) { events.append(.call(call)) }
+                if let call = TracedCall.decode(bytes) { events.append(.call(call)) }
             case .prints:
                 events.append(EventReader.decodePrint(bytes))
             case .executions:

@@ -35,9 +35,9 @@ extension FunctionInfo {
         guard let match = Self.match(symbol, glob) else { return nil }
         self.init(
             name: match.name, aliases: match.name == symbol.name ? symbol.aliases : symbol.names.filter { $0 != match.name },
-            module: moduleName, modulePath: modulePath,
+            demangled: match.demangled, module: moduleName, modulePath: modulePath,
             address: (symbol.resolvedAddress ?? symbol.address) &+ loadBias,
-            size: symbol.kind == .indirect ? symbol.resolvedSize ?? 64 : symbol.size, demangled: match.demangled)
+            size: symbol.kind == .indirect ? symbol.resolvedSize ?? 64 : symbol.size)
         if symbol.kind == .indirect, symbol.resolvedAddress == nil {
             refusal = "an indirect function (IFUNC) whose implementation nothing in the process refers to yet"
         }

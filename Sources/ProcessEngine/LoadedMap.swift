@@ -12,11 +12,6 @@ package struct LoadedMap: Sendable {
     let offset: Int
     let size: Int
 
-    package var name: String { definition.name }
-    package var keySize: Int { Int(definition.keySize) }
-    /// Bytes of one value, the copies of a per-CPU map not counted.
-    package var valueSize: Int { Int(definition.valueSize) }
-
     /// The value a BPF program holds as this map.
     var targetAddress: UInt64 { region.address(at: offset) }
 
@@ -58,7 +53,7 @@ package struct LoadedMap: Sendable {
     }
 
     /// Writes `values` (one for each copy) at `key`; 0 or -errno.
-    package func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64 = 0) -> Int32 {
+    package func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64) -> Int32 {
         guard key.count == keySize, values.count == valueCount, values.allSatisfy({ $0.count == valueSize }) else {
             return -EINVAL
         }

@@ -172,7 +172,7 @@ extension ProcessEngine {
         let linked = registry.append {
             LinkedFunction(
                 id: $0, link: nextLink, function: function, program: program.name, argumentCount: argumentCount,
-                convention: convention)
+                context: convention.context)
         }
         let cookie =
             switch request {

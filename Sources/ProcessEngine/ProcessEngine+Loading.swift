@@ -71,7 +71,7 @@ extension ProcessEngine {
         for (index, definition) in definitions.enumerated() {
             let map = try LoadedMap.make(definition, in: region, at: place[index] ?? 0)
             if let contents = definition.initialContents {
-                let result = map.write([0, 0, 0, 0], [contents])
+                let result = map.write([0, 0, 0, 0], [contents], flags: 0)
                 if result != 0 {
                     throw .map(name: definition.name, because: "its contents do not fit: \(String(cString: strerror(-result)))")
                 }

@@ -54,6 +54,7 @@ package actor ProcessEngine {
     /// Images that were replaced while calls may be inside: they must stay known to unwinders.
     var retiredUnwinding: [UnwindEntry] = []
     var loadedPrograms = 0
+    var programsByID: [Int: LoadedProgram] = [:]
     var nextLink = 0
     /// What was asked for by pattern, for libraries that come later.
     var standing: [StandingRequest] = []

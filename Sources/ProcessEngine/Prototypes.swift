@@ -14,6 +14,9 @@ package struct Prototypes {
         /// Why the function's exit cannot be seen.
         let entryOnly: String?
 
+        /// What events need of it.
+        var context: ContextWords { ContextWords(prototype: prototype, words: words) }
+
         init(
             calling: CallingConvention, prototype: FunctionPrototype? = nil,
             words: [(range: Range<Int>, isIndirect: Bool)] = [], entryOnly: String? = nil

@@ -2,21 +2,6 @@ import BPF
 import Glibc
 import TargetRuntime
 
-/// A call that the trace program saw.
-package struct TracedCall: Sendable {
-    package var function: Int
-    /// CLOCK_MONOTONIC at entry, in nanoseconds.
-    package var start: UInt64
-    /// Nanoseconds from entry to exit; 0 when the exit is not seen.
-    package var duration: UInt64
-    package var processID: Int32
-    package var threadID: Int32
-    package var hasReturned: Bool
-    /// The first argument words; how many of them mean something, the function's prototype says.
-    package var arguments: InlineArray<6, UInt64>
-    package var returnValue: UInt64
-}
-
 /// The program behind `fsession trace`: one ring buffer record for a call, made at its exit (at its entry
 /// for functions that never return). An ordinary session program, written with BPF's own factories.
 ///
@@ -25,10 +10,9 @@ package struct TracedCall: Sendable {
 ///     0 attach cookie (the function's number)   8 start   16 end (0: entry only)   24 pid_tgid
 ///     32 return value                          40… the first arguments, as many as there are and six at most
 enum TraceProgram {
-    static let argumentCount = 6
-    private static let headSize = 40
-
-    private static func recordSize(arguments: Int) -> Int { headSize + 8 * min(arguments, argumentCount) }
+    private static func recordSize(arguments: Int) -> Int { TracedCall.recordSize(arguments: arguments) }
+    private static let argumentCount = TracedCall.argumentCount
+    private static let headSize = TracedCall.headSize
 
     /// The object's one map, a ring buffer of `bytes` (a power of two).
     static func map(bytes: UInt32) -> MapDefinition {
@@ -103,20 +87,5 @@ enum TraceProgram {
             .store(.u64, .r0, to: .r10, offset: slot(8)),
             .store(.u64, Int32(0), to: .r10, offset: slot(16)),
         ] + send(arguments: arguments, atExit: false)
-    }
-
-    /// Reads a record; nil if it is not one.
-    static func decode(_ record: UnsafeRawBufferPointer) -> TracedCall? {
-        guard record.count >= headSize else { return nil }
-        func word(_ offset: Int) -> UInt64 { record.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
-        let end = word(16)
-        let identity = word(24)
-        return TracedCall(
-            function: Int(truncatingIfNeeded: word(0)), start: word(8),
-            duration: end == 0 ? 0 : end &- word(8),
-            processID: Int32(truncatingIfNeeded: identity >> 32), threadID: Int32(truncatingIfNeeded: identity),
-            hasReturned: end != 0,
-            arguments: InlineArray { headSize + $0 * 8 + 8 <= record.count ? word(headSize + $0 * 8) : 0 },
-            returnValue: word(32))
     }
 }

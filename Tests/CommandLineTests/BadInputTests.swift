@@ -30,7 +30,6 @@ import Testing
         (["trace", "libc:write", "--duration", "nan", "--", "echo"], "--duration"),
         (["trace", "libc:write", "--nosuch", "--", "echo"], "--nosuch"),
         (["run", "--", "echo"], "prog.bpf.o"),
-        (["run", "x.o"], "-p PID"),
         (["list"], "function"),
         (["list", "write"], "FILE"),
         (["list", "write", "/bin/ls", "-p", "1"], "FILE"),

@@ -1,6 +1,7 @@
 # Starts the server and puts load on it from eight threads: client.py COMMAND…
-import socket, subprocess, sys, threading
-server = subprocess.Popen(sys.argv[1:] + ["200"], stdout=subprocess.PIPE, text=True)
+import os, socket, subprocess, sys, threading
+traced = [os.environ["TRACED"]] if os.environ.get("TRACED") else []
+server = subprocess.Popen(traced + sys.argv[1:] + ["200"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 port = int(server.stdout.readline())
 def ask(i):
     text = ["sum 1 2 %d" % i, "sort c a b%d" % i, "reverse abc%d" % i, "sum x%d" % i, "what"][i % 5]

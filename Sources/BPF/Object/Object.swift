@@ -14,6 +14,16 @@ package struct Object: Sendable {
     package let license: String
     package let btf: BTF?
 
+    /// An object that is written in Swift rather than read from a file.
+    package init(name: String, programs: [ObjectProgram], externs: [Extern], license: String) {
+        self.name = name
+        self.programs = programs
+        self.externs = externs
+        self.license = license
+        maps = []
+        btf = nil
+    }
+
     /// Reads an object that is in memory already.
     package init(bytes: [UInt8], name: String = "the object") throws(ObjectError) {
         let file: ELFFile
@@ -55,6 +65,8 @@ package struct ObjectProgram: Sendable {
     package let lines: [SourceLine]
     /// The type of the C function in the object's BTF.
     package let typeID: BTF.TypeID?
+    /// Instructions that depend on the kernel's types.
+    package let coreRelocations: [CORERelocation]
 
     /// A program that is written in Swift rather than read from a file.
     package init(name: String, section: ProgramSection, instructions: [Instruction]) {
@@ -62,9 +74,9 @@ package struct ObjectProgram: Sendable {
             name: name, section: section, instructions: instructions, subprograms: [], lines: [], typeID: nil)
     }
 
-    init(
+    package init(
         name: String, section: ProgramSection, instructions: [Instruction], subprograms: [Subprogram],
-        lines: [SourceLine], typeID: BTF.TypeID?
+        lines: [SourceLine], typeID: BTF.TypeID?, coreRelocations: [CORERelocation] = []
     ) {
         self.name = name
         self.section = section
@@ -72,6 +84,7 @@ package struct ObjectProgram: Sendable {
         self.subprograms = subprograms
         self.lines = lines
         self.typeID = typeID
+        self.coreRelocations = coreRelocations
     }
 
     /// A function that the program calls or passes on as a callback.

@@ -32,6 +32,8 @@ struct ObjectLinker {
         let functions: [Function]
         let lines: [BTFExtension.LineInfo]
         let types: [Int: BTF.TypeID]
+        /// In ascending order.
+        let coreRelocations: [BTFExtension.CoreRelocation]
     }
 
     init(input: ObjectInput, maps: ObjectMaps) throws(ObjectError) {
@@ -116,7 +118,8 @@ struct ObjectLinker {
         for function in input.lineInfo?.functions[section.name] ?? [] { types[Int(function.offset / 8)] = function.type }
         return CodeSection(
             name: section.name, target: target, slots: slots, relocations: relocations, functions: functions,
-            lines: Self.lines(input.lineInfo?.lines[section.name] ?? []), types: types)
+            lines: Self.lines(input.lineInfo?.lines[section.name] ?? []), types: types,
+            coreRelocations: (input.lineInfo?.coreRelocations[section.name] ?? []).sorted { $0.offset < $1.offset })
     }
 
     /// In ascending order, the first of several for one slot.
@@ -149,6 +152,7 @@ struct ObjectLinker {
     private struct Output {
         var instructions: [Instruction] = []
         var lines: [SourceLine] = []
+        var coreRelocations: [CORERelocation] = []
         /// Functions already placed or about to be, by section and first slot.
         var starts: [Key: Int] = [:]
         var queue: [Function] = []
@@ -198,7 +202,8 @@ struct ObjectLinker {
         }
         return ObjectProgram(
             name: program.name, section: target, instructions: output.instructions, subprograms: subprograms,
-            lines: output.lines, typeID: sections[program.section]?.types[program.range.lowerBound])
+            lines: output.lines, typeID: sections[program.section]?.types[program.range.lowerBound],
+            coreRelocations: output.coreRelocations)
     }
 
     private mutating func append(_ function: Function, to output: inout Output) throws(ObjectError) {
@@ -206,6 +211,7 @@ struct ObjectLinker {
         let base = output.instructions.count
         output.instructions += section.slots[function.range]
         appendLines(of: function, section, at: base, to: &output)
+        try appendCoreRelocations(of: function, section, at: base, to: &output)
         var slot = 0
         while slot < function.range.count {
             let here = function.range.lowerBound + slot
@@ -331,6 +337,24 @@ struct ObjectLinker {
         externIndices[name] = externs.count
         externs.append(Extern(name: name, isFunction: isFunction, isWeak: symbol.binding == .weak, typeID: type))
         return externs.count - 1
+    }
+
+    private func appendCoreRelocations(
+        of function: Function, _ section: CodeSection, at base: Int, to output: inout Output
+    ) throws(ObjectError) {
+        let all = section.coreRelocations
+        guard var index = all.partitioningIndex(where: { Int($0.offset / 8) >= function.range.lowerBound }) else { return }
+        while index < all.count, Int(all[index].offset / 8) < function.range.upperBound {
+            let relocation = all[index]
+            index += 1
+            guard let kind = CORERelocation.Kind(rawValue: relocation.kind) else {
+                throw .unsupported(name: input.name, what: "\(function.name) has a CO-RE relocation of the unknown kind \(relocation.kind)")
+            }
+            output.coreRelocations.append(
+                CORERelocation(
+                    slot: base + Int(relocation.offset / 8) - function.range.lowerBound, type: relocation.type,
+                    access: relocation.access, kind: kind))
+        }
     }
 
     private func appendLines(of function: Function, _ section: CodeSection, at base: Int, to output: inout Output) {

@@ -21,6 +21,11 @@ extension ObjectProgram {
                 Subprogram(
                     name: $0.name, start: patched.position(of: $0.start), isGlobal: $0.isGlobal, typeID: $0.typeID)
             },
-            lines: moved, typeID: typeID)
+            lines: moved, typeID: typeID,
+            coreRelocations: coreRelocations.map {
+                var relocation = $0
+                relocation.slot = patched.position(of: relocation.slot)
+                return relocation
+            })
     }
 }

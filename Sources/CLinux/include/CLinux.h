@@ -29,6 +29,10 @@ pid_t clinux_thread_id(void);
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t clinux_monotonic(void);
 
+/// A word that somebody else writes: read before, and written after, all that it stands for.
+uint64_t clinux_load_acquire(const void *word);
+void clinux_store_release(void *word, uint64_t value);
+
 /// eventfd(2): close-on-exec, non-blocking; adds 1; sets back to 0.
 int clinux_eventfd(void);
 void clinux_eventfd_signal(int descriptor);

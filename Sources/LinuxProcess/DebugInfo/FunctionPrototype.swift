@@ -69,6 +69,11 @@ package struct ValueType: Sendable, Hashable {
     package struct Enumerator: Sendable, Hashable {
         package var value: Int64
         package var name: String
+
+        package init(value: Int64, name: String) {
+            self.value = value
+            self.name = name
+        }
     }
 
     /// A member or base class; of variants and unions several share their bytes.

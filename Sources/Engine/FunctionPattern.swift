@@ -51,7 +51,7 @@ package struct Glob: Sendable, Hashable {
     package let matchesEverything: Bool
     /// Whether it may stand for a readable C++, Rust or Swift name: not the mangled form of one, nor a C name
     /// with an underscore in front.
-    let mayBeReadable: Bool
+    package let mayBeReadable: Bool
 
     package init(_ text: String) {
         self.text = text

@@ -14,7 +14,7 @@ package struct RecordBatch: Sendable {
         (record == 0 ? 0 : ends[record - 1])..<ends[record]
     }
 
-    mutating func append(_ record: UnsafeRawBufferPointer, of map: String) {
+    package mutating func append(_ record: UnsafeRawBufferPointer, of map: String) {
         if ends.isEmpty { self.map = map }
         bytes.append(contentsOf: record)
         ends.append(bytes.count)

@@ -10,10 +10,12 @@ package struct FunctionInfo: Sendable {
     /// Why only its entry can be traced; nil if its exit can be, too.
     package var entryOnly: String?
 
-    init(
-        name: String, aliases: [String], module: String, modulePath: String, address: UInt64, size: UInt64,
-        demangled: String? = nil
+    package init(
+        name: String, aliases: [String] = [], demangled: String? = nil, module: String, modulePath: String,
+        address: UInt64, size: UInt64, refusal: String? = nil, entryOnly: String? = nil
     ) {
+        self.refusal = refusal
+        self.entryOnly = entryOnly
         identity = Identity(
             name: name, aliases: aliases, module: module, modulePath: modulePath, address: address, size: size,
             demangled: demangled)

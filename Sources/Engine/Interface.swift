@@ -1,12 +1,16 @@
 import BPF
-import MachineCode
-import Trampoline
+import LinuxProcess
 
 /// What `link` did.
 package struct LinkReport: Sendable {
     /// The functions that are traced now, numbered as `TracedCall.function` names them.
     package var linked: [LinkedFunction] = []
     package var refused: [RefusedFunction] = []
+
+    package init(linked: [LinkedFunction] = [], refused: [RefusedFunction] = []) {
+        self.linked = linked
+        self.refused = refused
+    }
 }
 
 /// A function with one of our programs at it.
@@ -17,7 +21,29 @@ package struct LinkedFunction: Sendable {
     package var program: String
     /// Argument words in the program's context.
     package var argumentCount: Int
-    package var convention: Prototypes.Convention
+    package var context: ContextWords
+
+    package init(id: Int, link: Int, function: FunctionInfo, program: String, argumentCount: Int, context: ContextWords) {
+        self.id = id
+        self.link = link
+        self.function = function
+        self.program = program
+        self.argumentCount = argumentCount
+        self.context = context
+    }
+}
+
+/// What the words of a program's context mean, as far as the function's prototype tells.
+package struct ContextWords: Sendable {
+    /// Nil: nothing is known; the words are shown as numbers.
+    package var prototype: FunctionPrototype?
+    /// For each parameter the words that hold it, and whether they point to it.
+    package var words: [(range: Range<Int>, isIndirect: Bool)]
+
+    package init(prototype: FunctionPrototype? = nil, words: [(range: Range<Int>, isIndirect: Bool)] = []) {
+        self.prototype = prototype
+        self.words = words
+    }
 }
 
 /// A function that could not be traced.
@@ -27,7 +53,7 @@ package struct RefusedFunction: Sendable {
     /// The same without its addresses, to count by.
     package var category: String
 
-    init(function: FunctionInfo, reason: String, category: String? = nil) {
+    package init(function: FunctionInfo, reason: String, category: String? = nil) {
         self.function = function
         self.reason = reason
         self.category = category ?? reason
@@ -41,6 +67,13 @@ package struct CallCount: Sendable {
     package var returned: UInt64
     /// False where only entries are seen.
     package var seesReturns: Bool
+
+    package init(function: FunctionInfo, entered: UInt64, returned: UInt64, seesReturns: Bool) {
+        self.function = function
+        self.entered = entered
+        self.returned = returned
+        self.seesReturns = seesReturns
+    }
 }
 
 /// The numbers at the end of a session.
@@ -48,33 +81,13 @@ package struct EngineSummary: Sendable {
     package var counts: [CallCount] = []
     /// Records that found no room in a ring buffer, by map.
     package var drops: [(map: String, count: UInt64)] = []
+    /// Runs of programs at an entry or an exit that the kernel skipped: the program was running already on that CPU.
+    package var missed: UInt64 = 0
     /// Records of threads that died while writing them.
     package var abandoned: UInt64 = 0
     /// Whether our code had to stay mapped because a thread was still inside.
     package var keptCode = false
     package init() {}
-}
-
-/// A program of an object, compiled and in the target.
-package struct LoadedProgram: Sendable {
-    package var id: Int
-    package var name: String
-    package var section: ProgramSection
-    package var kind: TrampolineProgramKind
-    var address: UInt64
-    var usesCookie: Bool
-    var usesTailCalls: Bool
-    var clobbers: RegisterSet
-    /// Bytes of the context that it may read; functions with fewer are refused.
-    var contextBytes = 0
-    package var codeSize: Int
-}
-
-/// An object in the target: its maps and programs.
-package struct LoadedObject: Sendable {
-    package var maps: [LoadedMap]
-    package var programs: [LoadedProgram]
-    package var object: Object
 }
 
 /// What programs may do beyond reading.

@@ -9,8 +9,10 @@ package final class LinkRegistry: Sendable {
         functions.withLock { $0[min(first, $0.count)...] }
     }
 
+    package init() {}
+
     /// Adds a function under the next number, which `make` is told.
-    func append(_ make: (Int) -> LinkedFunction) -> LinkedFunction {
+    package func append(_ make: (Int) -> LinkedFunction) -> LinkedFunction {
         functions.withLock { functions in
             let new = make(functions.count)
             functions.append(new)

@@ -21,6 +21,12 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
     case allRefused(pattern: String, reasons: [String])
     /// The target cannot be opened at all; the text says why.
     case unopened(String)
+    /// The kernel does not do something.
+    case kernel(doing: String, because: String)
+    /// One function cannot be traced.
+    case refused(function: String, because: String)
+    /// The kernel's verifier refuses a program.
+    case rejected(program: String, because: String)
     /// A request that makes no sense as it stands.
     case request(String)
 
@@ -30,6 +36,9 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
             "cannot \(what): \(String(cString: strerror(errno)))"
         case .target(let pid, let doing, let because):
             "cannot \(doing) in process \(pid): \(because)"
+        case .kernel(let doing, let because): "cannot \(doing): \(because)"
+        case .refused(let function, let because): "cannot attach to '\(function)': \(because)"
+        case .rejected(let program, let because): "program '\(program)' cannot be attached: \(because)"
         case .program(let name, let because):
             "program '\(name)' cannot run in a process: \(because)"
         case .unsafeProgram(let name, let because):

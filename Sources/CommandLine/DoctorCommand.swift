@@ -1,0 +1,30 @@
+import ArgumentParser
+import FSession
+
+struct DoctorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Show what this machine's kernel lets fsession do, and what to change.",
+        discussion: "Every answer is that of a real try. The exit status is 1 if sessions in the kernel are not possible.")
+
+    @Flag(help: "An object per line, in JSON.")
+    var json = false
+
+    func run() async throws {
+        let output = try Output(path: nil, launches: false)
+        let findings = Doctor.examineKernel()
+        let width = findings.map(\.what.count).max() ?? 0
+        for finding in findings {
+            if json {
+                output.line(
+                    "{\"what\": \(JSONText.string(finding.what)), \"good\": \(finding.isGood), \"text\": \(JSONText.string(finding.text))}")
+            } else {
+                let mark = finding.isGood ? output.styled("ok", .green) : output.styled("no", .red)
+                let padding = String(repeating: " ", count: width - finding.what.count)
+                output.line("\(mark)  \(finding.what)\(padding)  \(finding.text)")
+            }
+        }
+        output.flush()
+        if findings.contains(where: { $0.what == "sessions" && $0.isGood }) == false { throw ExitWith(1) }
+    }
+}

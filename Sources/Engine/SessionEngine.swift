@@ -1,0 +1,100 @@
+import BPF
+
+/// What runs sessions: in a process or in the kernel. The public API knows no more of an engine than this.
+package protocol SessionEngine: Sendable {
+    /// The traced process; 0 for the kernel.
+    var processID: Int32 { get }
+    var queue: EventQueue { get }
+    var registry: LinkRegistry { get }
+
+    /// The functions that a pattern matches; those that cannot be traced with the reason.
+    func functions(matching pattern: FunctionPattern) async throws(EngineError) -> [FunctionInfo]
+    /// Makes an object's maps and programs ready; nothing runs yet.
+    func loadObject(_ object: Object, _ options: LoadOptions) async throws(EngineError) -> EngineObject
+    /// Attaches programs; when it throws, nothing of this call stays attached.
+    func attach(_ requests: [AttachRequest]) async throws(EngineError) -> LinkReport
+    /// Records every call of the functions that the patterns match.
+    func traceCalls(of patterns: [FunctionPattern]) async throws(EngineError) -> LinkReport
+    func removeLink(_ id: Int) async throws(EngineError)
+    /// Lets a launched command run.
+    func letRun() async throws(EngineError)
+    /// Takes everything out and ends the queue once all is read. Doing it twice is harmless.
+    func end() async throws(EngineError) -> EngineSummary
+    func exitStatus() async -> EngineExit
+    func currentSummary() async -> EngineSummary
+}
+
+/// An object that an engine made ready.
+package struct EngineObject: Sendable {
+    package var object: Object
+    package var maps: [any EngineMap]
+    package var programs: [EngineProgram]
+
+    package init(object: Object, maps: [any EngineMap], programs: [EngineProgram]) {
+        self.object = object
+        self.maps = maps
+        self.programs = programs
+    }
+}
+
+/// A program of such an object.
+package struct EngineProgram: Sendable {
+    package var id: Int
+    package var name: String
+    package var section: ProgramSection
+
+    package init(id: Int, name: String, section: ProgramSection) {
+        self.id = id
+        self.name = name
+        self.section = section
+    }
+}
+
+/// A program and where to attach it.
+package struct AttachRequest: Sendable {
+    package var program: EngineProgram
+    /// Nil: where its section says.
+    package var pattern: FunctionPattern?
+    package var cookie: UInt64
+
+    package init(program: EngineProgram, pattern: FunctionPattern? = nil, cookie: UInt64 = 0) {
+        self.program = program
+        self.pattern = pattern
+        self.cookie = cookie
+    }
+
+    /// The functions that are meant.
+    package func functions() throws(EngineError) -> FunctionPattern {
+        if let pattern = pattern ?? FunctionPattern(program.section) { return pattern }
+        throw .program(
+            name: program.name,
+            because: "its section '\(program.section.name)' names no function; "
+                + "write one, as in '\(program.section.name)/libz:deflate'")
+    }
+}
+
+/// A map of an engine, from the controller's side.
+package protocol EngineMap: Sendable {
+    var definition: MapDefinition { get }
+    /// How many values an element has: more than one in per-CPU maps.
+    var valueCount: Int { get }
+    var isPerCPU: Bool { get }
+    /// Updates and records that found no room.
+    var dropped: UInt64 { get }
+
+    /// The values at `key`, one for each copy; nil if there is no such element.
+    func read(_ key: [UInt8]) -> [[UInt8]]?
+    /// Writes `values` (one for each copy) at `key`; 0 or -errno.
+    func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64) -> Int32
+    /// Removes the element at `key`; 0 or -errno.
+    func delete(_ key: [UInt8]) -> Int32
+    /// The keys there are now, at most `max_entries`.
+    func keys() -> [[UInt8]]
+}
+
+extension EngineMap {
+    package var name: String { definition.name }
+    package var keySize: Int { Int(definition.keySize) }
+    /// Bytes of one value, the copies of a per-CPU map not counted.
+    package var valueSize: Int { Int(definition.valueSize) }
+}

@@ -1,0 +1,16 @@
+import BTF
+
+/// What the running kernel has, by its own types.
+enum KernelFeatures {
+    /// `BPF_TRACE_FSESSION` and the kfuncs that belong to it.
+    static func hasSessions(_ types: BTFIndex) -> Bool {
+        hasAttachType("BPF_TRACE_FSESSION", types) && types.id(named: SessionKfuncs.cookie, .function) != nil
+    }
+
+    static func hasAttachType(_ name: String, _ types: BTFIndex) -> Bool {
+        guard let id = types.id(named: "bpf_attach_type", .enumeration),
+            case .enumeration(_, _, let values) = types[id].kind
+        else { return false }
+        return values.contains { $0.name == name }
+    }
+}

@@ -1,0 +1,126 @@
+import BTF
+import Engine
+import Glibc
+import LinuxProcess
+
+/// A function of the kernel, of a module, or of a loaded program, with its type.
+struct KernelFunction: Sendable {
+    let name: String
+    /// "kernel" for vmlinux, else the module's name, "prog" for programs.
+    let module: String
+    let target: LoadTarget
+    let prototype: KernelPrototype
+    /// Why it cannot be traced; nil as far as that is known before the kernel is asked.
+    var refusal: String?
+    /// Why only its entry can be traced.
+    var entryOnly: String?
+    var address: UInt64 = 0
+    /// Of a loaded program: several may have one name.
+    var programID: UInt32?
+
+    /// Tells it from all others.
+    var key: String { programID.map { "\(name)#\($0)" } ?? name }
+
+    var info: FunctionInfo {
+        FunctionInfo(
+            name: name, module: module, modulePath: module, address: address, size: 0, refusal: refusal,
+            entryOnly: entryOnly)
+    }
+}
+
+
+/// Chooses functions by pattern: those with a type, less those that the kernel cannot trace.
+struct KernelFunctions {
+    private var traceable = TraceableFunctions()
+
+    /// Functions that never return: the kernel could not run anything at their exit. Newer kernels refuse them
+    /// themselves, older ones would crash.
+    private static let noReturn: Set<String> = [
+        "__fortify_panic", "__ia32_sys_exit", "__ia32_sys_exit_group", "__kunit_abort", "__module_put_and_kthread_exit",
+        "__stack_chk_fail", "__tdx_hypercall_failed", "__ubsan_handle_builtin_unreachable", "__x64_sys_exit",
+        "__x64_sys_exit_group", "arch_cpu_idle_dead", "arch_call_rest_init", "cpu_bringup_and_idle", "cpu_startup_entry",
+        "do_exit", "do_group_exit", "do_task_dead", "ex_handler_msr_mce", "fpu_reset_from_exception_fixup",
+        "hlt_play_dead", "kthread_complete_and_exit", "kthread_exit", "kunit_try_catch_throw",
+        "machine_real_restart", "make_task_dead", "mpt_halt_firmware", "native_play_dead", "nmi_panic",
+        "nmi_panic_self_stop", "panic", "panic_smp_self_stop", "play_dead", "resume_play_dead", "rest_init",
+        "rewind_stack_and_make_dead", "snp_abort", "start_kernel", "stop_this_cpu", "usercopy_abort", "vpanic",
+        "x86_64_start_kernel", "x86_64_start_reservations", "xen_cpu_bringup_again", "xen_start_kernel",
+    ]
+
+    /// The functions that a pattern matches, in the order of the types.
+    mutating func matching(_ pattern: FunctionPattern, _ kernel: inout KernelTypes) throws(EngineError) -> [KernelFunction] {
+        if let module = pattern.module, module.text == "prog" { return try LoadedPrograms.matching(pattern.function) }
+        traceable.read(pattern.function)
+        var found: [KernelFunction] = []
+        for source in try sources(pattern, &kernel) {
+            let module = source.name == "vmlinux" ? "kernel" : source.name
+            if pattern.function.isPattern {
+                var seen: Set<String> = []
+                for (name, id) in source.types.functions()
+                where pattern.function.matches(name) && seen.insert(name).inserted {
+                    // Most of what has a type and cannot be traced was inlined; a pattern does not mean that.
+                    if traceable.count(name, module) == 0 { continue }
+                    found.append(function(name, id, module, source))
+                }
+            } else if let id = source.types.id(named: pattern.function.text, .function) {
+                found.append(function(pattern.function.text, id, module, source))
+            }
+        }
+        if found.isEmpty { throw try nothing(pattern, &kernel) }
+        return found
+    }
+
+    private func sources(_ pattern: FunctionPattern, _ kernel: inout KernelTypes) throws(EngineError) -> [KernelTypes.Source] {
+        guard let module = pattern.module, module.text != "kernel" else {
+            if !pattern.function.isPattern, kernel.vmlinux.types.id(named: pattern.function.text, .function) != nil {
+                return [kernel.vmlinux]
+            }
+            return try kernel.all()
+        }
+        var sources: [KernelTypes.Source] = []
+        for name in ["vmlinux"] + KernelTypes.moduleNames.sorted() where module.matches(name) {
+            if let source = try kernel.module(name) { sources.append(source) }
+        }
+        if sources.isEmpty {
+            let loaded = KernelTypes.moduleNames.sorted()
+            throw .noModule(
+                name: module.text, nearest: NearestNames.of(module.text, in: loaded + ["kernel", "prog"]),
+                loaded: ["kernel", "prog"] + loaded.prefix(8))
+        }
+        return sources
+    }
+
+    private func function(
+        _ name: String, _ id: BTF.TypeID, _ module: String, _ source: KernelTypes.Source
+    ) -> KernelFunction {
+        let prototype = KernelPrototype(of: id, in: source.types)
+        var refusal: String?
+        if let count = traceable.count(name, module) {
+            switch count {
+            case 0: refusal = "the kernel cannot trace it: it is inlined, notrace, or not compiled in"
+            case 1: break
+            default: refusal = "the name stands for \(count) functions at different addresses"
+            }
+        }
+        refusal = refusal ?? prototype.refusal
+        return KernelFunction(
+            name: name, module: module, target: LoadTarget(function: id, holder: source.descriptor),
+            prototype: prototype, refusal: refusal,
+            entryOnly: Self.noReturn.contains(name) ? "it never returns" : nil)
+    }
+
+    /// Why a pattern matches nothing: with the names nearest to it, or a function that has no type.
+    private mutating func nothing(_ pattern: FunctionPattern, _ kernel: inout KernelTypes) throws(EngineError) -> EngineError {
+        let name = pattern.function.text
+        if traceable.hasFunction(name) {
+            return .rejected(
+                program: name,
+                because: "the kernel has that function, but no type information for it; without it sessions cannot be attached")
+        }
+        var names: [String] = []
+        for source in try sources(FunctionPattern(module: pattern.module?.text, function: "*"), &kernel) {
+            names += source.types.functions().map(\.name)
+        }
+        return .noFunction(pattern: pattern.description, nearest: NearestNames.of(name, in: names))
+    }
+}

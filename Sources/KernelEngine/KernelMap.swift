@@ -1,0 +1,146 @@
+import BPF
+import BTF
+import Engine
+import Glibc
+import LinuxProcess
+
+/// A map of the kernel.
+struct KernelMap: EngineMap {
+    let definition: MapDefinition
+    let descriptor: BPFDescriptor
+    let valueCount: Int
+
+    /// What programs count themselves; the kernel counts no updates that found no room.
+    var dropped: UInt64 { 0 }
+    var isPerCPU: Bool { definition.type.isPerCPU }
+
+    private var stride: Int { (valueSize + 7) / 8 * 8 }
+
+    /// `BPF_MAP_CREATE`, with the first contents of variables, which are frozen where they are constant.
+    init(_ definition: MapDefinition, types: ObjectTypes?, innerMap: BPFDescriptor? = nil) throws(EngineError) {
+        let entries = definition.type == .ringBuffer ? Self.ringBytes(definition.maxEntries) : definition.maxEntries
+        var attributes = BPFAttributes()
+        attributes.set(0, definition.type.rawValue)
+        attributes.set(4, definition.keySize)
+        attributes.set(8, definition.valueSize)
+        attributes.set(
+            12, definition.type == .perfEventArray && entries == 0 ? UInt32(ProcessorCount.possible) : entries)
+        attributes.set(16, definition.flags)
+        if let innerMap { attributes.set(20, innerMap.number) }
+        attributes.set(28, name: definition.name)
+        let plain = attributes
+        // Types are for showing; where the kernel does not want them for this sort of map, it goes without.
+        if let types, let descriptor = types.descriptor, definition.keyTypeID != nil || definition.valueTypeID != nil {
+            attributes.set(48, descriptor.number)
+            attributes.set(52, definition.keyTypeID?.rawValue ?? 0)
+            attributes.set(56, definition.valueTypeID?.rawValue ?? 0)
+        }
+        var result = attributes.open(.mapCreate)
+        if case .failure = result {
+            attributes = plain
+            result = attributes.open(.mapCreate)
+        }
+        switch result {
+        case .success(let descriptor): self.descriptor = descriptor
+        case .failure(let error):
+            throw .map(name: definition.name, because: "the kernel says: \(KernelAdvice.text(error))")
+        }
+        self.definition = definition
+        valueCount = definition.type.isPerCPU ? ProcessorCount.possible : 1
+        if let contents = definition.initialContents {
+            let error = write([0, 0, 0, 0], [contents], flags: 0)
+            guard error == 0 else {
+                throw .map(name: definition.name, because: "its first contents cannot be written: \(Errno(-error))")
+            }
+            if definition.section == .rodata {
+                var attributes = BPFAttributes()
+                attributes.set(0, descriptor.number)
+                _ = attributes.run(.mapFreeze)
+            }
+        }
+    }
+
+    /// The kernel takes powers of two that are multiples of a page.
+    private static func ringBytes(_ wanted: UInt32) -> UInt32 {
+        var bytes: UInt32 = 4096
+        while bytes < wanted, bytes < 1 << 31 { bytes *= 2 }
+        return bytes
+    }
+
+    private func run(_ command: BPFCommand, _ key: [UInt8], _ value: inout [UInt8], flags: UInt64 = 0) -> Int32 {
+        key.withUnsafeBytes { key in
+            value.withUnsafeMutableBytes { value in
+                var attributes = BPFAttributes()
+                attributes.set(0, descriptor.number)
+                attributes.set(8, key.baseAddress)
+                attributes.set(16, UnsafeRawPointer(value.baseAddress))
+                attributes.set(24, flags)
+                return Int32(attributes.run(command))
+            }
+        }
+    }
+
+    func read(_ key: [UInt8]) -> [[UInt8]]? {
+        guard key.count == keySize else { return nil }
+        var bytes = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
+        guard run(.mapLookup, key, &bytes) == 0 else { return nil }
+        return (0..<valueCount).map { Array(bytes[($0 * stride)..<($0 * stride + valueSize)]) }
+    }
+
+    /// With `BPF_F_ALL_CPUS` or `BPF_F_CPU` in `flags` (Linux 7.0) there is one value, for all or for that CPU.
+    func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64) -> Int32 {
+        let isSingle = flags & (PerCPUFlags.cpu | PerCPUFlags.allCPUs) != 0
+        guard key.count == keySize, values.count == (isSingle ? 1 : valueCount),
+            values.allSatisfy({ $0.count == valueSize })
+        else { return -EINVAL }
+        var bytes = [UInt8](repeating: 0, count: max(stride * values.count, 8))
+        for (index, value) in values.enumerated() {
+            bytes.replaceSubrange((index * stride)..<(index * stride + valueSize), with: value)
+        }
+        return run(.mapUpdate, key, &bytes, flags: flags)
+    }
+
+    func delete(_ key: [UInt8]) -> Int32 {
+        guard key.count == keySize else { return -EINVAL }
+        var none: [UInt8] = []
+        return run(.mapDelete, key, &none)
+    }
+
+    func keys() -> [[UInt8]] {
+        var keys: [[UInt8]] = []
+        var next = [UInt8](repeating: 0, count: max(keySize, 8))
+        var last: [UInt8] = []
+        while keys.count < Int(definition.maxEntries), run(.mapNextKey, last, &next) == 0 {
+            last = Array(next.prefix(keySize))
+            keys.append(last)
+        }
+        return keys
+    }
+}
+
+/// Flags of updates and lookups of per-CPU maps (Linux 7.0).
+enum PerCPUFlags {
+    /// `BPF_F_CPU`: the one whose number is in the upper half of the flags.
+    static let cpu: UInt64 = 8
+    /// `BPF_F_ALL_CPUS`
+    static let allCPUs: UInt64 = 16
+}
+
+extension MapType {
+    var isPerCPU: Bool {
+        switch self {
+        case .perCPUArray, .perCPUHash, .lruPerCPUHash, .perCPUCgroupStorage: true
+        default: false
+        }
+    }
+}
+
+enum ProcessorCount {
+    /// CPUs that may ever be there: so many values per-CPU maps have.
+    static let possible: Int = {
+        // "0-7" or "0-3,8-11"
+        let text = (try? WholeFile.text("/sys/devices/system/cpu/possible")) ?? ""
+        let last = text.split(whereSeparator: { !$0.isNumber }).compactMap { Int($0) }.max()
+        return (last ?? 0) + 1
+    }()
+}

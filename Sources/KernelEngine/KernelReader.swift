@@ -1,0 +1,151 @@
+import BPF
+import CLinux
+import Engine
+import Glibc
+import Synchronization
+
+/// Reads ring buffers and `trace_pipe` on a thread of its own and puts what it finds into the queue.
+final class KernelReader: Sendable {
+    enum Source: Sendable {
+        /// Records of the trace program.
+        case calls(KernelMap)
+        /// Records of an object's ring buffer.
+        case records(KernelMap)
+        /// What programs print.
+        case prints
+    }
+
+    private struct State {
+        var added: [Source] = []
+        var isStarted = false
+        var isStopping = false
+        var isStopped = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    /// Events that may wait for the consumer before the rings are left to fill (and programs to count drops).
+    private static let backlogLimit = 1 << 20
+    private static let batchLimit = 1 << 14
+
+    private let queue: EventQueue
+    private let state = Mutex(State())
+
+    init(queue: EventQueue) { self.queue = queue }
+
+    /// Reads from this, too; what cannot be read is reported now.
+    func add(_ source: Source) throws(EngineError) {
+        let reading = try Reading(source)
+        let isFirst = state.withLock { state -> Bool in
+            defer { state.isStarted = true }
+            return !state.isStarted
+        }
+        pending.withLock { $0.append(reading) }
+        guard isFirst else { return }
+        do throws(EngineError) {
+            try BlockingThread.start("fsession-kernel") { self.run() }
+        } catch {
+            state.withLock { $0.isStopped = true }
+            throw error
+        }
+    }
+
+    private let pending = Mutex<[Reading]>([])
+
+    /// Reads what is still there, then ends the thread.
+    func stop() async {
+        await withCheckedContinuation { continuation in
+            let now = state.withLock { state -> Bool in
+                state.isStopping = true
+                if state.isStopped || !state.isStarted { return true }
+                state.waiters.append(continuation)
+                return false
+            }
+            if now { continuation.resume() }
+        }
+    }
+
+    /// An open source. Only the thread uses it once it was added.
+    private final class Reading: Sendable {
+        private enum Kind: ~Copyable {
+            case ring(RingReader, isCalls: Bool, name: String)
+            case pipe(TracePipe)
+        }
+
+        private let kind: Mutex<Kind>
+        let descriptor: Int32
+
+        init(_ source: Source) throws(EngineError) {
+            switch source {
+            case .calls(let map):
+                kind = Mutex(.ring(try RingReader(map), isCalls: true, name: map.name))
+                descriptor = map.descriptor.number
+            case .records(let map):
+                kind = Mutex(.ring(try RingReader(map), isCalls: false, name: map.name))
+                descriptor = map.descriptor.number
+            case .prints:
+                let pipe = try TracePipe()
+                descriptor = pipe.file.rawValue
+                kind = Mutex(.pipe(pipe))
+            }
+        }
+
+        func events() -> [EngineEvent] {
+            var events: [EngineEvent] = []
+            kind.withLock { kind in
+                switch consume kind {
+                case .ring(let ring, let isCalls, let name):
+                    var records = RecordBatch()
+                    _ = ring.drain(KernelReader.batchLimit) { record in
+                        if !isCalls {
+                            records.append(record, of: name)
+                        } else if let call = TracedCall.decode(record) {
+                            events.append(.call(call))
+                        }
+                    }
+                    if records.count > 0 { events.append(.records(records)) }
+                    kind = .ring(ring, isCalls: isCalls, name: name)
+                case .pipe(var pipe):
+                    events = pipe.events()
+                    kind = .pipe(pipe)
+                }
+            }
+            return events
+        }
+    }
+
+    private func run() {
+        var readings: [Reading] = []
+        // Others may go on printing: what is left is read, but not for ever.
+        var roundsLeft = 1000
+        while true {
+            pending.withLock {
+                readings += $0
+                $0 = []
+            }
+            let isStopping = state.withLock { $0.isStopping }
+            var found = 0
+            let isBehind = queue.backlog >= Self.backlogLimit
+            if isStopping || !isBehind {
+                for reading in readings {
+                    let events = reading.events()
+                    found += events.count
+                    queue.append(events, records: events.count)
+                }
+            }
+            if isStopping { roundsLeft -= 1 }
+            if isStopping, found == 0 || roundsLeft == 0 { break }
+            if isBehind {
+                usleep(1000)
+            } else if found == 0 {
+                var entries = readings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+                _ = poll(&entries, nfds_t(entries.count), 50)
+            }
+        }
+        let waiters = state.withLock { state in
+            state.isStopped = true
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+}

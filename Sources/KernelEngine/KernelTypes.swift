@@ -1,0 +1,149 @@
+import BTF
+import Engine
+import Glibc
+import LinuxProcess
+
+/// The kernel's own types: those of vmlinux, and those of each module, read when they are asked for.
+struct KernelTypes {
+    /// vmlinux or a module.
+    struct Source {
+        /// "vmlinux" or the module's name.
+        let name: String
+        let types: BTFIndex
+        /// Nil for vmlinux, which the kernel knows by the number 0.
+        let descriptor: BPFDescriptor?
+    }
+
+    static let folder = "/sys/kernel/btf"
+
+    let vmlinux: Source
+    private var modules: [String: Source] = [:]
+    private var descriptors: [String: BPFDescriptor]?
+
+    init() throws(EngineError) {
+        let types = try Self.read("vmlinux", base: nil)
+        vmlinux = Source(name: "vmlinux", types: types, descriptor: nil)
+    }
+
+    private static func read(_ name: String, base: BTFIndex?) throws(EngineError) -> BTFIndex {
+        let path = "\(folder)/\(name)"
+        let bytes: [UInt8]
+        do throws(ProcessError) {
+            bytes = try WholeFile.bytes(path)
+        } catch {
+            throw .kernel(
+                doing: "read the kernel's types",
+                because: access("\(folder)/vmlinux", F_OK) == 0
+                    ? "\(error)" : "\(path) does not exist: this kernel was built without CONFIG_DEBUG_INFO_BTF")
+        }
+        do throws(BTFError) {
+            return try BTFIndex(bytes: bytes, base: base)
+        } catch {
+            throw .kernel(doing: "read the types in \(path)", because: "\(error)")
+        }
+    }
+
+    /// The names of the loaded modules that have types.
+    static var moduleNames: [String] { Directory.names(folder).filter { $0 != "vmlinux" } }
+
+    /// A module that is loaded; nil if there is none of that name.
+    mutating func module(_ name: String) throws(EngineError) -> Source? {
+        if name == "vmlinux" || name == "kernel" { return vmlinux }
+        if let known = modules[name] { return known }
+        guard Self.moduleNames.contains(name) else { return nil }
+        let source = Source(
+            name: name, types: try Self.read(name, base: vmlinux.types), descriptor: try descriptor(of: name))
+        modules[name] = source
+        return source
+    }
+
+    /// vmlinux, then all modules.
+    mutating func all() throws(EngineError) -> [Source] {
+        var sources = [vmlinux]
+        for name in Self.moduleNames.sorted() {
+            if let module = try module(name) { sources.append(module) }
+        }
+        return sources
+    }
+
+    /// The kernel's own handle of a module's types, which program loads name it by.
+    private mutating func descriptor(of name: String) throws(EngineError) -> BPFDescriptor? {
+        if descriptors == nil {
+            var found: [String: BPFDescriptor] = [:]
+            switch BPFObjects.ids(.nextBTFID) {
+            case .failure(let error):
+                throw .kernel(doing: "list the types of the kernel's modules", because: KernelAdvice.text(error))
+            case .success(let ids):
+                for id in ids {
+                    guard let descriptor = BPFObjects.open(.btfByID, id: id), let name = BTFName.of(descriptor),
+                        !name.isEmpty
+                    else { continue }
+                    found[name] = descriptor
+                }
+            }
+            descriptors = found
+        }
+        return descriptors?[name]
+    }
+}
+
+/// `struct bpf_btf_info`
+enum BTFName {
+    /// The name of a module; empty for the types of a program.
+    static func of(_ descriptor: BPFDescriptor) -> String? {
+        var name = [UInt8](repeating: 0, count: 64)
+        let isKnown = name.withUnsafeMutableBytes { buffer in
+            var information = BPFAttributes()
+            information.set(16, UnsafeRawPointer(buffer.baseAddress))
+            information.set(24, UInt32(buffer.count))
+            information.set(28, UInt32(0))
+            return BPFObjects.information(descriptor.number, &information) && information.u32(28) == 1
+        }
+        return isKnown ? String(decoding: name.prefix { $0 != 0 }, as: UTF8.self) : ""
+    }
+
+    /// All bytes of some BTF.
+    static func bytes(of descriptor: BPFDescriptor) -> [UInt8]? {
+        var information = BPFAttributes()
+        information.set(28, UInt32(0))
+        guard BPFObjects.information(descriptor.number, &information) else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(information.u32(8)))
+        let count = bytes.count
+        let isRead = bytes.withUnsafeMutableBytes { buffer in
+            var information = BPFAttributes()
+            information.set(0, UnsafeRawPointer(buffer.baseAddress))
+            information.set(8, UInt32(count))
+            information.set(28, UInt32(0))
+            return BPFObjects.information(descriptor.number, &information)
+        }
+        return isRead ? bytes : nil
+    }
+}
+
+/// readdir(3)
+enum Directory {
+    static func names(_ path: String) -> [String] {
+        guard let folder = opendir(path) else { return [] }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+}
+
+/// What to do about an error number of bpf(2).
+enum KernelAdvice {
+    static func text(_ error: Errno) -> String {
+        switch error.number {
+        case EPERM:
+            geteuid() == 0
+                ? "it is not permitted, though fsession runs as root: lockdown, a security module or the container forbids it"
+                : "it is not permitted; run fsession as root, or with CAP_BPF and CAP_PERFMON"
+        case ENOSYS: "this kernel has no bpf(2)"
+        default: "\(error)"
+        }
+    }
+}

@@ -1,0 +1,274 @@
+import BPF
+import BTF
+import CLinux
+import Engine
+import Glibc
+import LinuxProcess
+
+/// A program of the kernel, ready to be attached.
+struct KernelProgram: Sendable {
+    let descriptor: BPFDescriptor
+    let type: ProgramType
+}
+
+/// What a program is loaded for.
+struct LoadTarget: Sendable {
+    /// The traced function's type: in vmlinux, a module, or the types of another program.
+    var function: BTF.TypeID
+    /// The module's types or the traced program; nil for vmlinux.
+    var holder: BPFDescriptor?
+
+    static let none = LoadTarget(function: .void, holder: nil)
+}
+
+/// Makes the programs of one object loadable: everything that they leave open is filled in from the running kernel.
+struct ProgramLoader {
+    let object: Object
+    let types: ObjectTypes
+    let maps: [KernelMap]
+    private let externs: [Address]
+    /// Types of modules that kfuncs are in; the first place stands for vmlinux.
+    private let holders: [BPFDescriptor?]
+    private let relocated: [String: ObjectProgram]
+
+    /// Where the running kernel has something that the object expects outside.
+    private enum Address {
+        case function(id: UInt32, holder: Int)
+        case variable(id: UInt32, holder: Int32)
+        case address(UInt64)
+        /// A weak one that there is not.
+        case nowhere
+        /// Only sessions have it.
+        case session
+    }
+
+    /// `BPF_F_SLEEPABLE`
+    private static let sleepable: UInt32 = 1 << 4
+    /// A helper that does not exist: the verifier refuses it if the program can get there.
+    private static let poison = Instruction.call(.helper(0xbad_2310))
+
+    init(
+        _ object: Object, types: ObjectTypes, maps: [KernelMap], kernel: inout KernelTypes
+    ) throws(EngineError) {
+        self.object = object
+        self.types = types
+        self.maps = maps
+        var holders: [BPFDescriptor?] = [nil]
+        var found: [Address] = []
+        for extern in object.externs {
+            found.append(try Self.find(extern, object, &kernel, &holders))
+        }
+        externs = found
+        self.holders = holders
+        var relocated: [String: ObjectProgram] = [:]
+        if let btf = object.btf, object.programs.contains(where: { !$0.coreRelocations.isEmpty }) {
+            var resolver = COREResolver(local: btf, targets: try kernel.all().map(\.types))
+            for program in object.programs { relocated[program.name] = try Self.relocate(program, &resolver) }
+        }
+        self.relocated = relocated
+    }
+
+    // MARK: Externs
+
+    private static func find(
+        _ extern: Extern, _ object: Object, _ kernel: inout KernelTypes, _ holders: inout [BPFDescriptor?]
+    ) throws(EngineError) -> Address {
+        let name = extern.name
+        if name == SessionKfuncs.isReturn || name == SessionKfuncs.cookie {
+            if let id = kernel.vmlinux.types.id(named: name, .function) { return .function(id: id.rawValue, holder: 0) }
+            return .session
+        }
+        let kind: BTFIndex.KindNumber = extern.isFunction ? .function : .variable
+        if let id = kernel.vmlinux.types.id(named: name, kind) {
+            return extern.isFunction ? .function(id: id.rawValue, holder: 0) : .variable(id: id.rawValue, holder: 0)
+        }
+        for source in try kernel.all().dropFirst() {
+            guard let id = source.types.id(named: name, kind), let descriptor = source.descriptor else { continue }
+            if !extern.isFunction { return .variable(id: id.rawValue, holder: descriptor.number) }
+            if let place = holders.firstIndex(where: { $0?.number == descriptor.number }) {
+                return .function(id: id.rawValue, holder: place)
+            }
+            holders.append(descriptor)
+            return .function(id: id.rawValue, holder: holders.count - 1)
+        }
+        // A variable declared as void has no type to go by, only an address.
+        if !extern.isFunction, let address = KernelSymbols.address(of: name) { return .address(address) }
+        if extern.isWeak { return .nowhere }
+        throw .kernel(
+            doing: "load \(object.name)",
+            because: extern.isFunction
+                ? "this kernel has no kfunc '\(name)'; declare it __weak and ask with bpf_ksym_exists before using it"
+                : "this kernel has no symbol '\(name)'; declare it __weak to do without")
+    }
+
+    // MARK: CO-RE
+
+    private static func relocate(
+        _ program: ObjectProgram, _ resolver: inout COREResolver
+    ) throws(EngineError) -> ObjectProgram {
+        var replacements: [Int: [Instruction]] = [:]
+        for relocation in program.coreRelocations {
+            guard program.instructions.indices.contains(relocation.slot) else { continue }
+            let result: COREResult
+            do throws(COREError) {
+                result = try resolver.result(of: relocation)
+            } catch {
+                throw .rejected(program: program.name, because: "\(error)")
+            }
+            replacements[relocation.slot] = patched(program.instructions, relocation.slot, result)
+        }
+        do throws(ProgramPatcher.PatchError) {
+            return try program.replacing(replacements)
+        } catch {
+            throw .rejected(program: program.name, because: "\(error)")
+        }
+    }
+
+    private static func patched(_ instructions: [Instruction], _ slot: Int, _ result: COREResult) -> [Instruction] {
+        var instruction = instructions[slot]
+        guard let value = result.value else { return [poison] }
+        if instruction.opcode == .wideLoad {
+            return Instruction.loadImmediate(instruction.destination, value)
+        }
+        let code = instruction.opcode.rawValue
+        switch code & 7 {
+        case 1, 2, 3:
+            guard value <= UInt64(Int16.max) else { return [poison] }
+            instruction.offset = Int16(value)
+            if let count = result.byteCount {
+                let size: UInt8 = [1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18][count] ?? code & 0x18
+                instruction.opcode = Opcode(rawValue: code & ~0x18 | size)
+            }
+        default:
+            instruction.immediate = Int32(truncatingIfNeeded: value)
+        }
+        return [instruction]
+    }
+
+    // MARK: Loading
+
+    /// The program as its object has it, made for the running kernel; references to maps and externs stay.
+    func program(_ name: String) -> ObjectProgram? {
+        relocated[name] ?? object.programs.first { $0.name == name }
+    }
+
+    /// `BPF_PROG_LOAD`
+    func load(_ program: ObjectProgram, as type: ProgramType, for target: LoadTarget) throws(EngineError) -> KernelProgram {
+        let bytes = try resolved(program).flatMap(\.bytes)
+        let entries = [(0, program.typeID)] + program.subprograms.map { ($0.start, $0.typeID) }
+        var functionInfo: [UInt32] = []
+        for (slot, id) in entries {
+            if let id { functionInfo += [UInt32(slot), id.rawValue] }
+        }
+        if functionInfo.count != entries.count * 2 { functionInfo = [] }
+        let lineInfo = functionInfo.isEmpty ? [] : types.lineInfo(program.lines)
+        let descriptors = holders.map { $0?.number ?? 0 }
+        let license = Array(object.license.utf8) + [0]
+
+        func attempt(_ log: UnsafeMutableRawBufferPointer?) -> Result<BPFDescriptor, Errno> {
+            bytes.withUnsafeBytes { code in
+                functionInfo.withUnsafeBytes { functions in
+                    lineInfo.withUnsafeBytes { lines in
+                        descriptors.withUnsafeBytes { holders in
+                            license.withUnsafeBytes { license in
+                                var attributes = BPFAttributes()
+                                attributes.set(0, type.number)
+                                attributes.set(4, UInt32(code.count / 8))
+                                attributes.set(8, code.baseAddress)
+                                attributes.set(16, license.baseAddress)
+                                if let log {
+                                    attributes.set(24, UInt32(1))
+                                    attributes.set(28, UInt32(log.count))
+                                    attributes.set(32, UnsafeRawPointer(log.baseAddress))
+                                }
+                                attributes.set(44, program.section.sleepable ? Self.sleepable : 0)
+                                attributes.set(48, name: program.name)
+                                attributes.set(68, type.attachType)
+                                if let descriptor = types.descriptor, !functions.isEmpty {
+                                    attributes.set(72, descriptor.number)
+                                    attributes.set(76, UInt32(8))
+                                    attributes.set(80, functions.baseAddress)
+                                    attributes.set(88, UInt32(functions.count / 8))
+                                    attributes.set(92, UInt32(16))
+                                    attributes.set(96, lines.baseAddress)
+                                    attributes.set(104, UInt32(lines.count / 16))
+                                }
+                                attributes.set(108, target.function.rawValue)
+                                attributes.set(112, target.holder?.number ?? 0)
+                                if self.holders.count > 1 { attributes.set(120, holders.baseAddress) }
+                                return attributes.open(.programLoad)
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        switch attempt(nil) {
+        case .success(let descriptor): return KernelProgram(descriptor: descriptor, type: type)
+        case .failure(let error):
+            guard error.number != EPERM else {
+                throw .rejected(program: program.name, because: KernelAdvice.text(error))
+            }
+            var log = [UInt8](repeating: 0, count: 16 << 20)
+            _ = log.withUnsafeMutableBytes { attempt($0) }
+            throw .rejected(program: program.name, because: VerifierLog.reason(log, error, of: program))
+        }
+    }
+
+    /// The instructions with maps and externs filled in.
+    private func resolved(_ program: ObjectProgram) throws(EngineError) -> [Instruction] {
+        var instructions = program.instructions
+        var slot = 0
+        while slot < instructions.count {
+            let instruction = instructions[slot]
+            if instruction.opcode == .wideLoad, slot + 1 < instructions.count {
+                try resolveLoad(program, slot, &instructions)
+                slot += 2
+                continue
+            }
+            if instruction.opcode == .call, instruction.source == .r2 {
+                let index = Int(instruction.immediate)
+                switch externs.indices.contains(index) ? externs[index] : .nowhere {
+                case .function(let id, let holder):
+                    instructions[slot].immediate = Int32(bitPattern: id)
+                    instructions[slot].offset = Int16(holder)
+                case .session:
+                    throw .rejected(
+                        program: program.name,
+                        because: "it calls \(object.externs[index].name), which only programs of sections fsession and fsession.s can")
+                default: instructions[slot] = Self.poison
+                }
+            }
+            slot += 1
+        }
+        return instructions
+    }
+
+    private func resolveLoad(_ program: ObjectProgram, _ slot: Int, _ instructions: inout [Instruction]) throws(EngineError) {
+        let (first, second) = (instructions[slot], instructions[slot + 1])
+        let index = Int(first.immediate)
+        let replacement: [Instruction]
+        switch WideImmediate(rawValue: first.source.rawValue) {
+        case .map, .mapValue:
+            guard maps.indices.contains(index) else {
+                throw .rejected(program: program.name, because: "it refers to map \(index), which its object does not have")
+            }
+            let isValue = first.source.rawValue == WideImmediate.mapValue.rawValue
+            replacement = Instruction.loadImmediate(
+                isValue ? .mapDescriptorValue : .mapDescriptor, first.destination, first: maps[index].descriptor.number,
+                second: isValue ? second.immediate : 0)
+        case .variable:
+            switch externs.indices.contains(index) ? externs[index] : .nowhere {
+            case .variable(let id, let holder):
+                replacement = Instruction.loadImmediate(
+                    .variable, first.destination, first: Int32(bitPattern: id), second: holder)
+            case .address(let address): replacement = Instruction.loadImmediate(first.destination, address)
+            // All that a program may do with the address of a kfunc is to ask whether there is one.
+            case .function, .session: replacement = Instruction.loadImmediate(first.destination, 1)
+            case .nowhere: replacement = Instruction.loadImmediate(first.destination, 0)
+            }
+        default: return
+        }
+        instructions.replaceSubrange(slot..<slot + 2, with: replacement)
+    }
+}

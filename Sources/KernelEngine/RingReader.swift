@@ -1,0 +1,59 @@
+import BPF
+import CLinux
+import Engine
+import Glibc
+
+/// The reader's side of a ring buffer of the kernel, mapped into this process.
+struct RingReader: ~Copyable {
+    let descriptor: BPFDescriptor
+    private let consumer: UnsafeMutableRawPointer
+    private let producer: UnsafeMutableRawPointer
+    private let size: Int
+    private let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+
+    private static let busy: UInt32 = 1 << 31
+    private static let discarded: UInt32 = 1 << 30
+
+    init(_ map: KernelMap) throws(EngineError) {
+        descriptor = map.descriptor
+        var bytes = 4096
+        while bytes < Int(map.definition.maxEntries) { bytes *= 2 }
+        size = bytes
+        // One page to write, the consumer's; then the producer's page and the data, twice, to read.
+        let own = mmap(nil, page, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.number, 0)
+        let data = mmap(nil, page + 2 * bytes, PROT_READ, MAP_SHARED, descriptor.number, Int(page))
+        guard let own, own != MAP_FAILED, let data, data != MAP_FAILED else {
+            let error = errno
+            if let own, own != MAP_FAILED { munmap(own, page) }
+            throw .map(name: map.name, because: "its records cannot be mapped: \(Errno(error))")
+        }
+        consumer = own
+        producer = data
+    }
+
+    deinit {
+        munmap(consumer, page)
+        munmap(producer, page + 2 * size)
+    }
+
+    /// Hands all finished records to `body`; how many there were.
+    func drain(_ limit: Int, _ body: (UnsafeRawBufferPointer) -> Void) -> Int {
+        var count = 0
+        var position = clinux_load_acquire(consumer)
+        while count < limit {
+            guard position < clinux_load_acquire(producer) else { break }
+            let record = producer + page + Int(position & UInt64(size - 1))
+            let head = UInt32(truncatingIfNeeded: clinux_load_acquire(record))
+            if head & Self.busy != 0 { break }
+            let length = Int(head & ~Self.discarded)
+            guard length <= size else { break }
+            if head & Self.discarded == 0 {
+                body(UnsafeRawBufferPointer(start: record + 8, count: length))
+                count += 1
+            }
+            position += UInt64((length + 8 + 7) / 8 * 8)
+            clinux_store_release(consumer, position)
+        }
+        return count
+    }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import Testing
+
+/// The kernel engine in real kernels. What needs one is done by `kernel-checks` and `fsession` inside a virtual
+/// machine of `scripts/vm`, which is started once for each kernel; what they say is judged here.
+@Suite(.serialized)
+struct KernelVMTests {
+    @Test("what a session means holds in the kernel", arguments: VirtualMachine.kernels, KernelCheck.names)
+    func meaning(kernel: String, check: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        let line = try #require(
+            machine.lines.first { $0 == "ok \(check)" || $0.hasPrefix("failed \(check): ") },
+            "the machine said nothing of it: \(machine.ending)")
+        #expect(line == "ok \(check)", "Linux \(kernel)")
+    }
+
+    @Test("the machine ran these checks and no others", arguments: VirtualMachine.kernels)
+    func complete(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        // The checks come before the first part.
+        let ran = machine.lines.prefix { !$0.hasPrefix("== ") }.filter { $0.hasPrefix("ok ") || $0.hasPrefix("failed ") }.count
+        #expect(ran == KernelCheck.names.count, "\(machine.ending)")
+    }
+
+    @Test("the article's programs print its lines for a ping", arguments: VirtualMachine.kernels)
+    func article(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        // A ping of this machine itself arrives twice: as request and as reply.
+        #expect(machine.part("entry_exit") == [
+            "fsession entry.", "fsession exit.", "fsession entry.", "fsession exit.", "fsession: 1 link", "status 0",
+        ], "\(machine.ending)")
+        #expect(machine.part("cookie") == [
+            "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
+        ])
+        #expect(machine.part("links of cookie") == (kernel == "7.2" ? ["58"] : ["24", "25"]))
+    }
+
+    @Test("nothing stays behind after Ctrl-C and after kill -9", arguments: VirtualMachine.kernels)
+    func cleanUp(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        #expect(machine.part("links after interrupt") == [])
+        #expect(machine.part("links before kill")?.isEmpty == false)
+        #expect(machine.part("links after kill") == [])
+    }
+
+    @Test("trace shows typed calls: of vmlinux and of a module", arguments: VirtualMachine.kernels)
+    func trace(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        let calls = try #require(machine.part("trace"))
+        #expect(calls.filter { $0.contains("icmp_rcv(skb=0xff") && $0.contains(") = ") }.count == 2, "\(calls)")
+        #expect(calls.last == "fsession: 2 calls of 1 function")
+        let module = try #require(machine.part("trace of a module"))
+        #expect(module.contains { $0.contains("dummy_xmit(skb=0xff") && $0.contains("dev=0xff") && $0.contains("= NETDEV_TX_OK") }, "\(module)")
+    }
+
+    @Test("sessions at a loaded BPF program", arguments: VirtualMachine.kernels)
+    func program(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        let lines = try #require(machine.part("session at a program"))
+        #expect(lines.filter { $0 == "classify returned 7" }.count == 1, "\(lines)")
+    }
+
+    @Test("the doctor tells native and split sessions apart by trying", arguments: VirtualMachine.kernels)
+    func doctor(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        let lines = try #require(machine.part("doctor"))
+        #expect(lines.last == "status 0")
+        // Debian's 6.1 lets programs modify no return values.
+        let missing = lines.filter { $0.hasPrefix("no ") }
+        #expect(kernel == "6.1" ? missing.allSatisfy { $0.hasPrefix("no  fmod_ret") } : missing.isEmpty, "\(lines)")
+        let sessions = try #require(lines.first { $0.hasPrefix("ok  sessions ") })
+        #expect(sessions.contains(kernel == "7.2" ? "native" : "split into fentry and fexit"))
+    }
+
+    @Test("bad input: one line with what, why and what to do; nothing attached", arguments: VirtualMachine.kernels)
+    func badInput(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        let expected: [(part: String, pieces: [String])] = [
+            ("unknown function", ["no function matches 'kernel:icmp_rcvv'", "did you mean 'icmp_rcv'"]),
+            ("unknown module", ["no module 'nosuch*' is loaded", "dummy"]),
+            ("no permission", ["not permitted", "run fsession as root"]),
+            ("rejected", ["answers_session", "R0", "answers.bpf.c:"]),
+            ("no return", ["do_exit", "never returns", "fentry"]),
+        ]
+        for (part, pieces) in expected {
+            let lines = try #require(machine.part(part), "\(part)")
+            #expect(lines.count == 2 && lines.last == "status 1", "\(part): \(lines)")
+            for piece in pieces { #expect(lines.first?.contains(piece) == true, "\(part): \(lines)") }
+        }
+        #expect(machine.part("links after bad input") == [])
+    }
+}

@@ -1,0 +1,83 @@
+import Foundation
+import Testing
+
+/// What a virtual machine said while it ran `guest.sh`.
+struct VirtualMachine: Sendable {
+    static let kernels = ["7.2", "6.12", "6.1"]
+    static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    let lines: [String]
+    let errors: String
+    let status: Int32
+
+    /// The lines between "== NAME" and the next such line; nil if there is no such part.
+    func part(_ name: String) -> [String]? {
+        guard let start = lines.firstIndex(of: "== \(name)") else { return nil }
+        return Array(lines[(start + 1)...].prefix { !$0.hasPrefix("== ") })
+    }
+
+    /// How it ended, for a test that misses something.
+    var ending: String { "status \(status); \(lines.suffix(5)); \(errors.suffix(600))" }
+
+    /// The machine with that kernel, run once; nil, said aloud, where the kernel cannot be had.
+    static func of(_ kernel: String) async throws -> VirtualMachine? { try await Machines.shared.machine(kernel) }
+
+    /// Runs the machines, one at a time.
+    private actor Machines {
+        static let shared = Machines()
+        private var known: [String: Result<VirtualMachine?, any Error>] = [:]
+
+        func machine(_ kernel: String) throws -> VirtualMachine? {
+            if let known = known[kernel] { return try known.get() }
+            let result = Result { try VirtualMachine.run(kernel) }
+            known[kernel] = result
+            return try result.get()
+        }
+    }
+
+    private static func run(_ kernel: String) throws -> VirtualMachine? {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-vm-\(getpid())-\(kernel)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var files = ["\(package.path)/.build/release/kernel-checks"]
+        let programs = KernelCheck.folder.appendingPathComponent("Programs")
+        let article = package.appendingPathComponent("Examples/Article")
+        for source in try FileManager.default.contentsOfDirectory(atPath: programs.path).sorted().map(programs.appendingPathComponent)
+            + ["entry_exit.bpf.c", "cookie.bpf.c"].map(article.appendingPathComponent)
+        {
+            let object = folder.appendingPathComponent(source.deletingPathExtension().lastPathComponent + ".o").path
+            let clang = try command(
+                ["clang", "-target", "bpf", "-O2", "-g", "-I\(package.path)/include", "-I/usr/include/x86_64-linux-gnu",
+                    "-c", source.path, "-o", object], folder)
+            try #require(clang.status == 0, "\(clang.errors)")
+            files.append(object)
+        }
+        let script = try String(
+            contentsOf: package.appendingPathComponent("Tests/KernelVMTests/guest.sh"), encoding: .utf8)
+        let machine = try command(["\(package.path)/scripts/vm", kernel, "-r", script] + files, folder)
+        if machine.status == 3 {
+            FileHandle.standardError.write(
+                Data("\n*** SKIPPED: the kernel engine is NOT tested on Linux \(kernel): \(machine.errors)\n".utf8))
+            return nil
+        }
+        return machine
+    }
+
+    private static func command(_ arguments: [String], _ folder: URL) throws -> VirtualMachine {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(["VM_SECONDS": "900"]) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        let names = ["out", "err"].map { folder.appendingPathComponent("\($0)-\(UUID().uuidString)").path }
+        for name in names { _ = FileManager.default.createFile(atPath: name, contents: nil) }
+        process.standardOutput = FileHandle(forWritingAtPath: names[0])
+        process.standardError = FileHandle(forWritingAtPath: names[1])
+        try process.run()
+        process.waitUntilExit()
+        let texts = names.map { (try? String(contentsOfFile: $0, encoding: .utf8)) ?? "" }
+        return VirtualMachine(
+            lines: texts[0].split(separator: "\n").map(String.init), errors: texts[1], status: process.terminationStatus)
+    }
+}
