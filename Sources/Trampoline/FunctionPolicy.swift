@@ -13,7 +13,7 @@ package enum FunctionPolicy: Sendable, Hashable {
         let name = symbol[..<(version ?? symbol.endIndex)]
         if name.utf8.count <= longestName, let reason = byName[String(name)] { return reason.policy }
         // All that follows is about such names; most C names have been passed by now.
-        guard let first = name.utf8.first, first == UInt8(ascii: "_") || first == UInt8(ascii: "$") else { return .any }
+        guard let first = name.utf8.first, "_$B".utf8.contains(first) else { return .any }
         if let reason = byPrefix.first(where: { name.utf8.starts(with: $0.prefix.utf8) })?.reason { return reason.policy }
         if let reason = standardLibraryReason(name) ?? swiftReason(name) { return reason.policy }
         return .any
@@ -151,6 +151,8 @@ package enum FunctionPolicy: Sendable, Hashable {
         ("__x86_indirect_thunk_", .privateConvention),
         ("__llvm_retpoline_", .privateConvention),
         ("__asan_check_", .privateConvention),
+        // V8's code for JavaScript: it takes arguments off its caller's stack, as many as a register says.
+        ("Builtins_", .privateConvention),
         ("__asan_report_", .neverReturns),
         ("__tsan_", .looksAtCaller),
         ("_ZN4core9panicking", .neverReturns),

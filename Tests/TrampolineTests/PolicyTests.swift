@@ -25,7 +25,7 @@ import Trampoline
         "functions without a caller, or with a convention of their own, take no programs",
         arguments: [
             "_start", "__restore_rt", "__start_context", "__tls_get_addr", "_dl_runtime_resolve_xsavec",
-            "_dl_tlsdesc_dynamic_xsavec", "__fentry__", "__x86_indirect_thunk_rax",
+            "_dl_tlsdesc_dynamic_xsavec", "__fentry__", "__x86_indirect_thunk_rax", "Builtins_ArrayPush",
         ])
     func never(name: String) {
         guard case .never = FunctionPolicy.of(name: name) else {
