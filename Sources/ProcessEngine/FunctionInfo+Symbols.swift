@@ -108,9 +108,13 @@ package enum FileFunctions {
         }
         let analysis = ModuleAnalysis(
             code: code,
-            layout: .init(starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size)))
+            layout: .init(starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size)),
+            unwoundRange: UnwindIndex.ranges(of: file, bias: 0))
+        var prototypes = Prototypes(path: symbols.debugFile ?? path)
+        prototypes.read(Set(found.map(\.address)))
         for index in found.indices where found[index].refusal == nil {
-            found[index].refusal = analysis.refusal(of: found[index])
+            let convention = prototypes.convention(at: found[index].address)
+            found[index].refusal = analysis.refusal(of: found[index], convention.calling)
         }
         return found
     }

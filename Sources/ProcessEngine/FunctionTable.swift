@@ -158,7 +158,7 @@ struct FunctionTable {
     mutating func convention(of function: FunctionInfo) -> Prototypes.Convention {
         guard var entry = entries[function.modulePath] else { return .unknown }
         if entry.prototypes == nil {
-            entry.prototypes = Prototypes(module: entry.module, debugFile: entry.symbols?.debugFile)
+            entry.prototypes = Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
             entries[function.modulePath] = entry
         }
         return entry.prototypes?.convention(at: function.address &- entry.module.loadBias) ?? .unknown
@@ -169,7 +169,7 @@ struct FunctionTable {
         for (path, infos) in Dictionary(grouping: functions, by: \.modulePath) {
             guard var entry = entries[path] else { continue }
             if entry.prototypes == nil {
-                entry.prototypes = Prototypes(module: entry.module, debugFile: entry.symbols?.debugFile)
+                entry.prototypes = Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
             }
             let bias = entry.module.loadBias
             entry.prototypes?.read(Set(infos.map { $0.address &- bias }))
@@ -214,7 +214,7 @@ struct FunctionTable {
         let range = module.range
         let analysis = ModuleAnalysis(
             code: code, patched: patched.filter { range.contains($0.address) }, layout: layout,
-            branches: isKnown ? known?.found : nil)
+            branches: isKnown ? known?.found : nil, unwoundRange: UnwindIndex.ranges(of: module.file, bias: module.loadBias))
         entries[path]?.branches = (layout, analysis.branches)
         return analysis
     }

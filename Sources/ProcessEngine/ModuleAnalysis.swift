@@ -40,19 +40,28 @@ struct ModuleAnalysis {
 
     /// As it is.
     private let code: [CodeRange]
+    /// As it was before anybody patched it.
+    private let original: [CodeRange]
     /// What patches overwrote, by ascending address.
     private let patched: [CodeRange]
     private let layout: Layout
+    /// What unwinders are told of code at an address: the range of a function, or of the cold part of one.
+    private let unwoundRange: @Sendable (UInt64) -> Range<UInt64>?
     /// The long branches to entries: of use as long as the module is loaded.
     let branches: EntryBranches
 
     /// - `patched`: what patches overwrote. A branch that a patch displaced still goes where it went.
     /// - `branches`: as an earlier analysis of this module with this layout found them.
-    init(code: [CodeRange], patched: [CodeRange] = [], layout: Layout, branches known: EntryBranches? = nil) {
+    init(
+        code: [CodeRange], patched: [CodeRange] = [], layout: Layout, branches known: EntryBranches? = nil,
+        unwoundRange: @escaping @Sendable (UInt64) -> Range<UInt64>? = { _ in nil }
+    ) {
+        self.unwoundRange = unwoundRange
         self.code = code
         self.patched = patched.sorted { $0.address < $1.address }
         self.layout = layout
-        branches = known ?? Self.branches(Self.unpatched(code, patched), layout)
+        original = patched.isEmpty ? code : Self.unpatched(code, patched)
+        branches = known ?? Self.branches(original, layout)
     }
 
     /// The code as it was before anybody patched it.
@@ -175,9 +184,71 @@ struct ModuleAnalysis {
         code.first { $0.address <= address && address < $0.address + UInt64($0.bytes.count) }?.address ?? address
     }
 
+    // MARK: The stack
+
+    /// What a function does with its caller's stack: with `convention`, as far as that does not tell.
+    func convention(_ convention: CallingConvention, of info: FunctionInfo) throws(DisplacementError) -> CallingConvention {
+        if convention.stackWordsAreKnown { return convention }
+        var result = convention
+        let named = convention.arguments.reduce(0) { if case .stack(let word) = $1 { max($0, word + 1) } else { $0 } }
+        let use = stackUse(of: info)
+        result.stackWords = max(named, try use.wordsToCopy())
+        result.takesFramePointer = !convention.keepsFrame && use.takesFramePointer
+        return result
+    }
+
+    /// Functions that leave to one another in a row.
+    private static let longestChain = 8
+    private static let largestFunction: UInt64 = 1 << 20
+
+    private func stackUse(of info: FunctionInfo) -> StackUse {
+        var use = stackUse(at: info.address, size: info.size)
+        var seen: Set<UInt64> = [info.address]
+        var next = use.tailCalls
+        for round in 0..<Self.longestChain where !next.isEmpty {
+            var found: [UInt64] = []
+            for target in next where seen.insert(target).inserted {
+                let other = stackUse(at: target, size: nil)
+                use.merge(other)
+                found += other.tailCalls
+            }
+            next = found
+            if round == Self.longestChain - 1, !next.isEmpty { use.isOpen = true }
+        }
+        return use
+    }
+
+    /// - Parameter size: of the function, if that is known.
+    private func stackUse(at address: UInt64, size: UInt64?) -> StackUse {
+        guard let range = original.first(where: { $0.address <= address && address - $0.address < UInt64($0.bytes.count) })
+        else {
+            // In another module.
+            var use = StackUse()
+            use.isOpen = true
+            return use
+        }
+        let stop = size.flatMap { $0 > 0 ? address + min($0, Self.largestFunction) : nil } ?? end(of: address)
+        return range.bytes.withUnsafeBytes {
+            Architecture.stackUse(
+                of: address..<min(max(address, stop), address + Self.largestFunction), in: $0, base: range.address,
+                end: end(of:))
+        }
+    }
+
+    /// Where the function ends that an address lies in, or the next one begins.
+    private func end(of address: UInt64) -> UInt64 {
+        let next = layout.firstIndex(notBelow: address + 1)
+        let stop = next < layout.starts.count ? layout.starts[next] : .max
+        if let range = unwoundRange(address) { return min(range.upperBound, stop) }
+        guard next > 0 else { return stop }
+        let (end, overflow) = layout.starts[next - 1].addingReportingOverflow(layout.sizes[next - 1])
+        return !overflow && end > address ? min(end, stop) : stop
+    }
+
     /// Why the function's entry cannot become a jump; nil if it can.
-    func refusal(of info: FunctionInfo) -> String? {
+    func refusal(of info: FunctionInfo, _ convention: CallingConvention? = nil) -> String? {
         do throws(DisplacementError) {
+            if let convention { _ = try self.convention(convention, of: info) }
             // Any place within reach will do to find out.
             _ = try Architecture.displace(request(for: info), at: (info.address & ~0xfff) + 0x100_0000)
             return nil

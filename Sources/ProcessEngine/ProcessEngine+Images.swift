@@ -26,22 +26,25 @@ extension ProcessEngine {
             let analysis = try functions.analysis(of: path, for: infos, memory: memory, patched: overwritten)
             let foreign = ForeignCode.regions(in: processID, memory).filter { !isOurCode($0.range.lowerBound) }
             let start = try allocateCode(room, near: range)
-            let results = Parallel.map(Array(infos.enumerated())) {
-                (index, info) -> Result<DisplacedEntry, DisplacementError> in
+            let conventions = infos.map { functions.convention(of: $0) }
+            let results = Parallel.map(Array(zip(infos, conventions).enumerated())) {
+                (index, function) -> Result<(DisplacedEntry, CallingConvention), DisplacementError> in
                 do throws(DisplacementError) {
                     let place = start + UInt64(index * ProcessEngine.movedEntryRoom)
-                    return .success(try Architecture.displace(analysis.request(for: info), at: place))
+                    return .success((
+                        try Architecture.displace(analysis.request(for: function.0), at: place),
+                        try analysis.convention(function.1.calling, of: function.0)))
                 } catch {
                     return .failure(error)
                 }
             }
-            for (info, result) in zip(infos, results) {
+            for ((info, convention), result) in zip(zip(infos, conventions), results) {
                 if let owner = foreignPatch(at: info.address, analysis, foreign) {
                     refuse(info, owner, in: &batch)
                     continue
                 }
                 do throws(DisplacementError) {
-                    var displaced = try result.get()
+                    var (displaced, calling) = try result.get()
                     if displaced.code.count > ProcessEngine.movedEntryRoom {
                         guard let place = try? allocateCode(displaced.code.count, near: range) else {
                             throw .outOfReach(from: info.address, to: range.lowerBound)
@@ -51,9 +54,8 @@ extension ProcessEngine {
                     if !displaced.code.isEmpty { batch.moved.append((displaced.codeAddress, displaced.code)) }
                     // It stands in the target; nobody asks for it again.
                     displaced.code = []
-                    let convention = functions.convention(of: info)
                     batch.functions[info.address] = TracedFunction(
-                        info: info, convention: convention.calling, displaced: displaced,
+                        info: info, convention: calling, displaced: displaced,
                         lists: TrampolineLists(
                             functionReturns: (info.entryOnly ?? convention.entryOnly ?? batch.noExits) == nil))
                 } catch {
@@ -112,6 +114,8 @@ extension ProcessEngine {
         var arguments: [ArgumentLocation]
         var stackWords: Int
         var stackWordsAreKnown: Bool
+        var keepsFrame: Bool
+        var takesFramePointer: Bool
         var returnValue: ReturnLocation
         var entry: Int
         var fmodRet: Int
@@ -122,6 +126,8 @@ extension ProcessEngine {
             arguments = function.convention.arguments
             stackWords = function.convention.stackWords
             stackWordsAreKnown = function.convention.stackWordsAreKnown
+            keepsFrame = function.convention.keepsFrame
+            takesFramePointer = function.convention.takesFramePointer
             returnValue = function.convention.returnValue
             entry = function.lists.entry.count
             fmodRet = function.lists.fmodRet.count

@@ -27,7 +27,7 @@ extension ProcessEngine {
             guard !indices.isEmpty else { continue }
             let analysis = try functions.analysis(of: path, for: indices.map { found[$0] }, memory: memory, patched: overwritten)
             for index in indices {
-                found[index].refusal = analysis.refusal(of: found[index])
+                found[index].refusal = analysis.refusal(of: found[index], functions.convention(of: found[index]).calling)
                 found[index].entryOnly = found[index].entryOnly ?? functions.convention(of: found[index]).entryOnly
             }
         }

@@ -39,8 +39,9 @@ package struct Prototypes {
     private var asked: Set<UInt64> = []
     private var hasDebugInformation = true
 
-    init(module: Module, debugFile: String?) {
-        path = debugFile ?? module.filePath
+    /// - Parameter path: the file that has the debug information, if there is any.
+    init(path: String) {
+        self.path = path
     }
 
     /// Reads the prototypes of functions at these addresses of the file.

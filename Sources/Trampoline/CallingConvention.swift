@@ -28,21 +28,30 @@ package struct CallingConvention: Sendable, Hashable {
     /// False: `stackWords` is a guess (no prototype, or variable arguments). Words beyond the end of
     /// the caller's stack are then read without faulting, and zero.
     package var stackWordsAreKnown: Bool
+    /// False: nothing says that the function leaves the frame pointer and its caller's stack as it found them.
+    package var keepsFrame: Bool
+    /// The function takes what its caller has in the frame pointer's register.
+    package var takesFramePointer = false
 
     package init(
         arguments: [ArgumentLocation], returnValue: ReturnLocation = .register, stackWords: Int = 0,
-        stackWordsAreKnown: Bool = true
+        stackWordsAreKnown: Bool = true, keepsFrame: Bool = true
     ) {
         self.arguments = arguments
         self.returnValue = returnValue
         self.stackWords = stackWords
         self.stackWordsAreKnown = stackWordsAreKnown
+        self.keepsFrame = keepsFrame
     }
 
     /// Stack words that are copied when nothing says how many there are: a call with 22 integer arguments.
     package static let defaultStackWords = 16
 
+    /// More than these lie on more than two pages, and are not copied where nobody knows that they are there.
+    package static let maximumGuessedStackWords = 256
+
     /// No prototype: the six integer registers, and a guess of the stack words.
     package static let unknown = CallingConvention(
-        arguments: (0..<6).map { .register($0) }, stackWords: defaultStackWords, stackWordsAreKnown: false)
+        arguments: (0..<6).map { .register($0) }, stackWords: defaultStackWords, stackWordsAreKnown: false,
+        keepsFrame: false)
 }

@@ -29,7 +29,6 @@ extension X86_64Trampoline {
         let entry = EntryAnalysis(function)
         let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
-        try entry.checkReturns(decoder)
         return try EntryMover(
             entry: entry, instructions: displaced.instructions, end: displaced.end, address: address
         ).move()
@@ -161,22 +160,6 @@ private struct EntryAnalysis {
                 try check(target, from: place, isCall: instruction.kind == .call, isOwn: isOwn)
             }
             offset += instruction.size
-        }
-    }
-
-    /// Refuses `ret imm16`: the caller has pushed what the function is to pop, below the trampoline's frame.
-    func checkReturns(_ decoder: borrowing X86_64Decoder) throws(DisplacementError) {
-        let code = request.function.bytes
-        // Words of eight bytes, and few of them. Only where there are such bytes the function is decoded.
-        func looksLikeIt(_ offset: Int) -> Bool {
-            code[offset] == 0xC2 && code[offset + 1] & 7 == 0 && code[offset + 2] < 2
-                && (code[offset + 1] != 0 || code[offset + 2] != 0)
-        }
-        guard let last = code.indices.dropLast(2).last(where: looksLikeIt) else { return }
-        var offset = 0
-        while offset <= last {
-            if looksLikeIt(offset) { throw .popsArguments(at: address + UInt64(offset)) }
-            offset += decoder.decode(code, at: offset, address: address + UInt64(offset))?.size ?? 1
         }
     }
 

@@ -99,7 +99,8 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
     case undecodable(at: UInt64)
     case insideAnother
     case readAsData(at: UInt64)
-    case popsArguments(at: UInt64)
+    case writesCallersFrame(at: UInt64)
+    case tooManyStackWords(Int, limit: Int)
     case outOfReach(from: UInt64, to: UInt64)
     case decoderUnavailable
 
@@ -116,7 +117,8 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
         case .undecodable: "unknown instruction"
         case .readAsData: "used as data"
         case .insideAnother: "begins inside another function"
-        case .popsArguments: "takes its arguments off the stack"
+        case .writesCallersFrame: "works in its caller's frame"
+        case .tooManyStackWords: "too many arguments on the stack"
         case .outOfReach: "out of reach"
         case .decoderUnavailable: "no decoder"
         }
@@ -145,8 +147,10 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
             "code reads \(Self.hex(address)) as data or takes its address; the jump would overwrite it"
         case .insideAnother:
             "begins inside another function, which may run through its first bytes"
-        case .popsArguments(let address):
-            "the return at \(Self.hex(address)) takes arguments off the stack, which would be the trampoline's copies"
+        case .writesCallersFrame(let address):
+            "the instruction at \(Self.hex(address)) writes into its caller's frame, which would be the trampoline's copy"
+        case .tooManyStackWords(let words, let limit):
+            "may take \(words) words of arguments off its caller's stack, and has no prototype; up to \(limit) are copied then"
         case .outOfReach(let from, let to):
             "\(Self.hex(to)) cannot be reached from \(Self.hex(from)), where the entry would be moved; free "
                 + "address space within 2 GiB is needed"

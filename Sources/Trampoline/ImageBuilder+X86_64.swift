@@ -123,8 +123,14 @@ struct X86_64ImageBuilder {
                 assembler.push(.at(.rbp, X86_64FrameLayout.callerStackWord(word)))
             }
         }
-        // Nothing below counts on its words when there is no program.
-        guard let first = lists.entry.first ?? lists.fmodRet.first ?? lists.exit.first else { return }
+        guard let first = lists.entry.first ?? lists.fmodRet.first ?? lists.exit.first else {
+            // Nothing below counts on other words when there is no program.
+            if !convention.keepsFrame {
+                assembler.push(immediate: 0)
+                push(function.address)
+            }
+            return
+        }
         let firstMetadata = metadata(for: first)
         assembler.push(immediate: Int32(firstMetadata))
         metadata = firstMetadata
@@ -228,10 +234,30 @@ struct X86_64ImageBuilder {
         copyStackWords()
         assembler.bind(wordsCopied)
         restoreArguments(includingRax: true)
+        if convention.takesFramePointer { assembler.mov(.rbp, .at(.rbp)) }
+        if !convention.keepsFrame {
+            frame.advance(to: assembler.offset)
+            frame.defineCFA(.rsp, offset: Int(layout.frameSize) + 16)
+        }
         assembler.call(address: function.relocatedEntry)
+        if !convention.keepsFrame {
+            // A caller's frame is looked up by the call, not by what it returns to.
+            frame.advance(to: assembler.offset)
+            frame.defineCFA(.rbp, offset: 16)
+        }
 
-        assembler.bind(returned)
-        for register in layout.returned { assembler.push(register) }
+        let lost = assembler.makeLabel()
+        let found = assembler.makeLabel()
+        if convention.keepsFrame {
+            assembler.bind(returned)
+            for register in layout.returned { assembler.push(register) }
+        } else {
+            for register in layout.returned { assembler.push(register) }
+            assembler.lea(.r11, .at(.rsp, -layout.returnedBottom))
+            assembler.alu(.cmp, .r11, .rbp)
+            assembler.jcc(.notEqual, lost)
+            assembler.bind(found)
+        }
         if !lists.exit.isEmpty { keepReturnValue() }
         if let counters { count(counters, isReturn: true) }
         if !lists.exit.isEmpty { runExitPrograms() }
@@ -248,13 +274,59 @@ struct X86_64ImageBuilder {
 
         if !lists.fmodRet.isEmpty {
             assembler.bind(skip)
-            skipFunction(to: returned)
+            skipFunction(to: convention.keepsFrame ? returned : found)
+        }
+        if !convention.keepsFrame {
+            assembler.bind(lost)
+            findFrame()
+            assembler.jmp(found)
         }
         if mayCrossPage, let safeCopy {
             assembler.bind(farWords)
             copyFarStackWords(with: safeCopy)
             assembler.jmp(wordsCopied)
         }
+    }
+
+    /// Behind a function that has not kept `rbp`, or has taken words off its caller's stack; r11 is where the frame is if
+    /// it has not taken any, and the registers that the function left have been pushed.
+    ///
+    ///     r11 + 8         the return address, when we leave     │ moved there by as many words
+    ///     r11             the function's rbp                    │ as the function took
+    private mutating func findFrame() {
+        let taken = assembler.makeLabel()
+        let moved = assembler.makeLabel()
+        let mark = Int32(truncatingIfNeeded: function.address)
+        assembler.alu(.cmp, .at(.r11, layout.functionIP), immediate: mark, .dword)
+        assembler.jcc(.notEqual, taken)
+        assembler.mov(.at(.r11), .rbp)
+        assembler.mov(.rbp, .r11)
+        assembler.jmp(moved)
+
+        // The frame is lower by as many words as were taken: as many as there are copies, at most.
+        assembler.bind(taken)
+        assembler.mov(.r10, .r11)
+        assembler.mov(.rax, immediate: UInt64(max(convention.stackWords, 1)))
+        let next = assembler.here()
+        let here = assembler.makeLabel()
+        assembler.lea(.r10, .at(.r10, -8))
+        assembler.alu(.cmp, .at(.r10, layout.functionIP), immediate: mark, .dword)
+        assembler.jcc(.equal, here)
+        assembler.dec(.rax, .dword)
+        assembler.jcc(.notEqual, next)
+        assembler.emit([0x0F, 0x0B])  // ud2: there is nowhere to go from here
+
+        assembler.bind(here)
+        let kept = assembler.makeLabel()
+        assembler.mov(.rax, .at(.r10, 8))
+        assembler.alu(.cmp, .rbp, .r10)
+        assembler.jcc(.notEqual, kept)
+        assembler.mov(.rbp, .at(.r10))
+        assembler.bind(kept)
+        assembler.mov(.at(.r11, 8), .rax)
+        assembler.mov(.at(.r11), .rbp)
+        assembler.mov(.rbp, .r10)
+        assembler.bind(moved)
     }
 
     private mutating func keepReturnValue() {
@@ -271,15 +343,20 @@ struct X86_64ImageBuilder {
     private mutating func runExitPrograms() {
         // A skip may have come from after any of the fmod_ret programs.
         if !lists.fmodRet.isEmpty { attachCookie = nil }
+        if layout.alignsStack {
+            // The stack pointer cannot be told from rbp when the function has taken words off the stack.
+            assembler.mov(.r11, .rsp)
+            moveStackPointer(by: 16)
+            assembler.alu(.and, .rsp, immediate: -16)
+            assembler.mov(.at(.rsp), .r11)
+            for link in lists.exit { run(link, isReturn: true) }
+            assembler.mov(.rsp, .at(.rsp))
+            return
+        }
         let padding = Int32(layout.returned.count % 2 * 8)
         moveStackPointer(by: padding)
-        if layout.alignsStack { assembler.alu(.and, .rsp, immediate: -16) }
         for link in lists.exit { run(link, isReturn: true) }
-        if layout.alignsStack {
-            assembler.lea(.rsp, .at(.rbp, layout.returnedBottom))
-        } else {
-            moveStackPointer(by: -padding)
-        }
+        moveStackPointer(by: -padding)
     }
 
     /// A program's result in rax takes the place of the function's: everything else is as it was at entry.
@@ -287,6 +364,8 @@ struct X86_64ImageBuilder {
         if convention.returnValue == .vector { assembler.movq(X86_64VectorRegister(0), .rax) }
         assembler.lea(.rsp, .at(.rbp, -layout.frameSize))
         restoreArguments(includingRax: false)
+        // Where a frame had to be found these are pushed already.
+        if !convention.keepsFrame { for register in layout.returned { assembler.push(register) } }
         assembler.jmp(returned)
     }
 
@@ -423,7 +502,7 @@ struct X86_64FrameLayout {
         returned = Self.returnable.filter(afterCall.contains)
         alignsStack = lists.links.contains(where: \.needsAlignedStack)
         let hasProgram = !lists.links.isEmpty
-        contextBottom = context - Int32(hasProgram ? 8 * (4 + cookieIndex.count) : 0)
+        contextBottom = context - Int32(hasProgram ? 8 * (4 + cookieIndex.count) : convention.keepsFrame ? 0 : 16)
         programFrameSize = (-contextBottom + 15) / 16 * 16
         frameSize = programFrameSize + Int32((8 * convention.stackWords + 15) / 16 * 16)
         entryDepth = hasProgram ? programFrameSize : -contextBottom

@@ -3,10 +3,8 @@ import MachineCode
 /// Trampolines for x86-64, System V ABI. Swift's convention is served by the same code: it passes self,
 /// error and async context in callee-saved registers, which a trampoline does not touch.
 package enum X86_64Trampoline: TrampolineArchitecture {
-    /// The most stack words of a known prototype that are copied; with an unknown one they must lie within
-    /// two pages.
+    /// The most stack words of a known prototype that are copied.
     static let maximumStackWords = 65_536
-    static let maximumGuessedStackWords = 256
 
     package static func image(
         _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
@@ -48,7 +46,7 @@ package enum X86_64Trampoline: TrampolineArchitecture {
             if !isValid { throw .badArgumentLocation(location) }
         }
         guard copiesStack else { return }
-        let limit = convention.stackWordsAreKnown ? maximumStackWords : maximumGuessedStackWords
+        let limit = convention.stackWordsAreKnown ? maximumStackWords : CallingConvention.maximumGuessedStackWords
         guard (0...limit).contains(convention.stackWords) else {
             throw .tooManyStackWords(convention.stackWords, limit: limit)
         }

@@ -45,6 +45,13 @@ package protocol TrampolineArchitecture {
         _ function: DisplacementRequest, at address: UInt64
     ) throws(DisplacementError) -> DisplacedEntry
 
+    /// What a function does with its caller's stack.
+    /// - `code`: the code of its module, starting at `base`, without any patches; `function` lies in it.
+    /// - `end`: where the function, or part of one, ends that an address of the module is in.
+    static func stackUse(
+        of function: Range<UInt64>, in code: UnsafeRawBufferPointer, base: UInt64, end: (UInt64) -> UInt64
+    ) -> StackUse
+
     /// The instruction that takes the place of a function's entry, nil when it does not reach.
     static func jump(from: UInt64, to: UInt64) -> [UInt8]?
 

@@ -56,12 +56,12 @@ struct X86_64DecodedInstruction {
 }
 
 /// Decodes instructions with Capstone; one handle for as many instructions as needed.
-struct X86_64Decoder: ~Copyable {
+package struct X86_64Decoder: ~Copyable {
     private let capstone: Capstone
     private var handle: csh { capstone.handle }
     private var buffer: UnsafeMutablePointer<cs_insn> { capstone.buffer }
 
-    init?() {
+    package init?() {
         guard let capstone = Capstone.take() else { return nil }
         self.capstone = capstone
     }
@@ -100,6 +100,9 @@ struct X86_64Decoder: ~Copyable {
             cs_close(&handle)
         }
     }
+
+    /// How long the instruction at an offset is.
+    package func size(_ bytes: [UInt8], at offset: Int) -> Int? { decode(bytes, at: offset, address: 0)?.size }
 
     /// The instruction at `offset` of `bytes`, nil when there is none that is known.
     func decode(_ bytes: [UInt8], at offset: Int, address: UInt64) -> X86_64DecodedInstruction? {

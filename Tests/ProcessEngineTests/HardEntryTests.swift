@@ -27,7 +27,7 @@ struct HardEntryTests {
         let entries = untraced.output.split(separator: "\n").compactMap(Entry.init)
         try #require(untraced.status == 0 && entries.count > 50)
 
-        let list = try Fixtures.run(HardProgram.fsessionPath, ["list", "--json", "e_*", program])
+        let list = try Fixtures.run(HardProgram.fsessionPath, ["list", "--json", "exe:*", program])
         var verdicts: [String: String] = [:]
         for line in list.output.split(separator: "\n") {
             let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
@@ -40,7 +40,7 @@ struct HardEntryTests {
         }
 
         let file = Fixtures.temporary.appendingPathComponent("entries.json").path
-        let traced = try Fixtures.run(HardProgram.fsessionPath, ["trace", "--json", "-o", file, "exe:e_*", "--", program])
+        let traced = try Fixtures.run(HardProgram.fsessionPath, ["trace", "--json", "-o", file, "exe:e_*", "exe:own_*", "--", program])
         #expect(traced.status == 0, "\(traced.error)")
         for (entry, now) in zip(entries, traced.output.split(separator: "\n").compactMap(Entry.init)) {
             #expect(entry == now)

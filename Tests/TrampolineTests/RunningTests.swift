@@ -102,7 +102,7 @@ extension TrampolineSuite {
     @Suite struct Cost {
         @Test("images are a few hundred bytes")
         func size() throws {
-            for (kinds, limit) in [([.fentry], 120), ([.session], 330), ([.fentry, .fmodRet, .session, .fexit], 480)]
+            for (kinds, limit) in [([.fentry], 120), ([.session], 440), ([.fentry, .fmodRet, .session, .fexit], 560)]
                 as [([TrampolineProgramKind], Int)]
             {
                 let traced = try TracedFunction("t_add")

@@ -42,6 +42,14 @@ package struct UnwindIndex: Sendable {
         return start..<end
     }
 
+    /// `range(containing:)` of a file that is loaded `bias` above the addresses that it has.
+    package static func ranges(of file: ELFFile, bias: UInt64) -> @Sendable (UInt64) -> Range<UInt64>? {
+        guard let index = UnwindIndex(file) else { return { _ in nil } }
+        return { address in
+            index.range(containing: address &- bias).map { $0.lowerBound &+ bias..<($0.upperBound &+ bias) }
+        }
+    }
+
     private func relative(_ offset: UInt64) -> UInt64? {
         header.load(Int32.self, at: offset).map { headerAddress &+ UInt64(bitPattern: Int64($0)) }
     }

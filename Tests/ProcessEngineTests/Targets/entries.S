@@ -9,6 +9,7 @@
 #define LOOP "jumps back to its own entry"
 #define INSIDE "begins inside another function"
 #define DATA "as data or takes its address"
+#define FRAME "writes into its caller's frame"
 
     .macro function name, verdict, aligned=16
     .section .rodata.names, "a"
@@ -440,27 +441,216 @@ function e_pops_return, "traced"
     jmp *%rdx
     done e_pops_return
 
-// Pops eight bytes of its caller's, who has pushed them.
+// ---- The caller's stack and rbp: parts of hand-written code that only their own callers call. What they are called
+// "own" for is not called by the program.
+
+    .macro own name, verdict
     .section .rodata.names, "a"
-9:  .asciz "e_pops_argument"
-8:  .asciz "takes arguments off the stack"
+9:  .asciz "\name"
+8:  .asciz "\verdict"
     .section .data.rel.ro.entries, "aw"
-    .quad e_pops_argument, 9b, 8b
+    .quad \name, 9b, 8b
     .text
     .balign 16, 0xcc
-    .globl e_pops_argument
-    .type e_pops_argument, @function
-e_pops_argument:
+    .globl \name
+    .type \name, @function
+\name:
+    .endm
+
+// Pops eight bytes of its caller's, who has pushed them.
+own own_pops_argument, "traced"
     mov 8(%rsp), %rax
     lea (%rax, %rdi), %rax
     ret $8
-    .size e_pops_argument, . - e_pops_argument
+    done own_pops_argument
 function e_calls_popper, "traced"
     push %rsi
-    call e_pops_argument
+    call own_pops_argument
     add $1, %rax
     ret
     done e_calls_popper
+
+// Pops as many words as rdx says.
+own own_pops_by_register, "traced"
+    mov 8(%rsp), %rax
+    add 16(%rsp), %rax
+    pop %rcx
+    lea (%rsp, %rdx, 8), %rsp
+    push %rcx
+    ret
+    done own_pops_by_register
+function e_calls_register_popper, "traced"
+    push %rbx
+    push %rsi
+    push %rdi
+    push %rsi
+    mov $3, %edx
+    call own_pops_by_register
+    pop %rbx
+    ret
+    done e_calls_register_popper
+
+// Pops by an addition, and jumps back.
+own own_pops_and_jumps, "traced"
+    mov 8(%rsp), %rax
+    mov (%rsp), %rcx
+    add $24, %rsp
+    jmp *%rcx
+    done own_pops_and_jumps
+function e_calls_jumper, "traced"
+    push %rdi
+    push %rsi
+    call own_pops_and_jumps
+    ret
+    done e_calls_jumper
+
+// Takes a pointer in rbp, and leaves another value there.
+own own_takes_rbp, "traced"
+    mov (%rbp), %rax
+    add 8(%rbp), %rax
+    mov $77, %ebp
+    ret
+    done own_takes_rbp
+function e_calls_rbp_taker, "traced"
+    push %rbp
+    push %rdi
+    push %rsi
+    mov %rsp, %rbp
+    call own_takes_rbp
+    add %rbp, %rax
+    add $16, %rsp
+    pop %rbp
+    ret
+    done e_calls_rbp_taker
+
+// Counts with rbp and does not keep it.
+own own_loses_rbp, "traced"
+    lea (%rdi, %rsi), %rbp
+    lea 3(%rbp), %rax
+    ret
+    done own_loses_rbp
+function e_calls_rbp_loser, "traced"
+    push %rbp
+    call own_loses_rbp
+    pop %rbp
+    ret
+    done e_calls_rbp_loser
+
+// Loses rbp, takes what was pushed, all at once.
+own own_loses_and_pops, "traced"
+    mov 8(%rsp), %rbp
+    lea (%rbp, %rdi), %rax
+    ret $16
+    done own_loses_and_pops
+function e_calls_loser_and_popper, "traced"
+    push %rbp
+    push %rdi
+    push %rsi
+    call own_loses_and_pops
+    add %rbp, %rax
+    pop %rbp
+    ret
+    done e_calls_loser_and_popper
+
+// Thirty words of arguments.
+function e_thirty_words, "traced"
+    push %rbx
+    mov $30, %ecx
+1:  lea (%rsi, %rcx), %rax
+    push %rax
+    dec %ecx
+    jnz 1b
+    call own_thirty_words
+    add $240, %rsp
+    pop %rbx
+    ret
+    done e_thirty_words
+own own_thirty_words, "traced"
+    push %rbx
+    mov 16(%rsp), %rax
+    imul 120(%rsp), %rax
+    add 248(%rsp), %rax
+    pop %rbx
+    ret
+    done own_thirty_words
+// Leaves to that function, which finds what was pushed for this one.
+own own_leaves_to_thirty, "traced"
+    inc %rdi
+    jmp own_thirty_words
+    done own_leaves_to_thirty
+function e_thirty_by_a_jump, "traced"
+    push %rbx
+    mov $30, %ecx
+1:  lea (%rdi, %rcx, 8), %rax
+    push %rax
+    dec %ecx
+    jnz 1b
+    call own_leaves_to_thirty
+    add $240, %rsp
+    pop %rbx
+    ret
+    done e_thirty_by_a_jump
+// Looks at them through a pointer.
+own own_sums_by_pointer, "traced"
+    lea 8(%rsp), %rdx
+    xor %eax, %eax
+    mov $40, %ecx
+1:  add (%rdx), %rax
+    add $8, %rdx
+    dec %ecx
+    jnz 1b
+    ret
+    done own_sums_by_pointer
+function e_forty_by_pointer, "traced"
+    mov $40, %ecx
+1:  push %rdi
+    push %rsi
+    dec %ecx
+    dec %ecx
+    jnz 1b
+    call own_sums_by_pointer
+    add $320, %rsp
+    ret
+    done e_forty_by_pointer
+// The part that needs them lies elsewhere, and runs with more on the stack.
+own own_cold_reader, "traced"
+    sub $24, %rsp
+    test %rdi, %rdi
+    jns 5f
+    xor %eax, %eax
+    add $24, %rsp
+    ret
+    done own_cold_reader
+    .section .text.unlikely, "ax"
+5:  mov 256(%rsp), %rax
+    add $24, %rsp
+    ret
+    .text
+function e_cold_words, "traced"
+    mov $30, %ecx
+1:  lea (%rsi, %rcx), %rax
+    push %rax
+    dec %ecx
+    jnz 1b
+    call own_cold_reader
+    add $240, %rsp
+    ret
+    done e_cold_words
+
+// Part of its caller: its results go into its caller's frame.
+own own_writes_frame, FRAME
+    mov %rdi, 8(%rsp)
+    mov %rsi, 16(%rsp)
+    ret
+    done own_writes_frame
+function e_calls_frame_writer, "traced"
+    sub $24, %rsp
+    call own_writes_frame
+    mov (%rsp), %rax
+    add 8(%rsp), %rax
+    add $24, %rsp
+    ret
+    done e_calls_frame_writer
 
 function e_red_zone, "traced"
     mov %rdi, -8(%rsp)

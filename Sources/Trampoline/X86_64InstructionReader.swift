@@ -1,0 +1,253 @@
+/// Reads instructions fast: how long one is, its opcode, and its memory operand if that is on the stack. Whole modules
+/// are read this way, some ten million instructions; what is displaced is decoded by `X86_64Decoder`.
+package struct X86_64InstructionReader {
+    /// Which opcode table an opcode is of.
+    enum Table: UInt8 {
+        case one, twoByte, threeByte38, threeByte3A
+        /// VEX, EVEX and XOP instructions of other tables: all are vector instructions.
+        case other
+    }
+
+    struct Instruction {
+        var size = 0
+        var table = Table.one
+        var opcode: UInt8 = 0
+        /// VEX, EVEX or XOP.
+        var isVector = false
+        var hasModRM = false
+        var modRM: UInt8 = 0
+        var rex: UInt8 = 0
+        /// The base of a memory operand, 0…15 as in ModRM; nil: no memory operand, or no base.
+        var base: UInt8?
+        var hasIndex = false
+        var displacement: Int32 = 0
+        /// Immediate operand, sign-extended; up to 32 bits.
+        var immediate: Int32 = 0
+
+        var isMemory: Bool { hasModRM && modRM < 0xC0 }
+        /// The register field, with its extension.
+        var register: UInt8 { (modRM >> 3 & 7) | (rex & 4) << 1 }
+        /// The r/m field of a register operand, with its extension.
+        var registerOperand: UInt8 { (modRM & 7) | (rex & 1) << 3 }
+    }
+
+    private let code: UnsafeRawBufferPointer
+
+    package init(_ code: UnsafeRawBufferPointer) {
+        self.code = code
+    }
+
+    /// How long the instruction at an offset is.
+    package func size(at start: Int) -> Int? { instruction(at: start)?.size }
+
+    /// The instruction at an offset; nil: none that is known, or it does not end within the code.
+    @inline(__always)
+    func instruction(at start: Int) -> Instruction? {
+        var result = Instruction()
+        var position = start
+        let end = min(code.count, start + 15)
+        var operandSize16 = false
+        var addressSize32 = false
+        var repeats = false
+        prefixes: while position < end {
+            switch code[position] {
+            case 0x66: operandSize16 = true
+            case 0x67: addressSize32 = true
+            case 0xF2, 0xF3: repeats = true
+            case 0xF0, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65: break
+            case 0x40...0x4F:
+                // Holds only right before the opcode.
+                result.rex = code[position]
+                position += 1
+                continue
+            default: break prefixes
+            }
+            result.rex = 0
+            position += 1
+        }
+        guard position < end else { return nil }
+        var opcode = code[position]
+        position += 1
+        var disp8Scale: Int32 = 1
+        var immediateSize = 0
+        switch opcode {
+        case 0x0F:
+            guard position < end else { return nil }
+            opcode = code[position]
+            position += 1
+            switch opcode {
+            case 0x38, 0x3A:
+                result.table = opcode == 0x38 ? .threeByte38 : .threeByte3A
+                immediateSize = opcode == 0x38 ? 0 : 1
+                guard position < end else { return nil }
+                opcode = code[position]
+                position += 1
+                result.hasModRM = true
+            default:
+                result.table = .twoByte
+                result.hasModRM = !Self.twoByteWithoutModRM(opcode)
+                immediateSize = Self.twoByteImmediate(opcode)
+                // extrq, insertq
+                if opcode == 0x78, operandSize16 || repeats { immediateSize = 2 }
+            }
+        case 0xC5, 0xC4, 0x62:
+            let isEVEX = opcode == 0x62
+            let bytes = opcode == 0xC5 ? 1 : isEVEX ? 3 : 2
+            guard position + bytes < end else { return nil }
+            let first = code[position]
+            // Inverted R, X and B.
+            result.rex = 0x40 | (~first & 0x80) >> 5
+            let table: UInt8
+            if bytes == 1 {
+                table = 1
+            } else {
+                result.rex |= (~first & 0x40) >> 5 | (~first & 0x20) >> 5
+                table = first & (isEVEX ? 7 : 0x1F)
+            }
+            position += bytes
+            opcode = code[position]
+            position += 1
+            result.isVector = true
+            result.hasModRM = !(table == 1 && opcode == 0x77 && !isEVEX)
+            if isEVEX { disp8Scale = 64 }
+            switch table {
+            case 1:
+                result.table = .twoByte
+                immediateSize = Self.twoByteVectorImmediate(opcode)
+            case 2: result.table = .threeByte38
+            case 3:
+                result.table = .threeByte3A
+                immediateSize = 1
+            case 5, 6: result.table = .other
+            default: return nil
+            }
+        case 0x8F where position + 2 < end && code[position] & 0x1F >= 8:
+            // XOP
+            let first = code[position]
+            let table = first & 0x1F
+            result.rex = 0x40 | (~first & 0x80) >> 5 | (~first & 0x40) >> 5 | (~first & 0x20) >> 5
+            opcode = code[position + 2]
+            position += 3
+            result.isVector = true
+            result.table = .other
+            result.hasModRM = true
+            immediateSize = table == 8 ? 1 : table == 10 ? 4 : 0
+            guard table <= 10 else { return nil }
+        default:
+            guard !Self.invalid(opcode) else { return nil }
+            result.hasModRM = Self.oneByteHasModRM(opcode)
+            immediateSize = Self.oneByteImmediate(
+                opcode, operandSize16: operandSize16, isWide: result.rex & 8 != 0, addressSize32: addressSize32)
+        }
+        result.opcode = opcode
+        if result.hasModRM {
+            guard position < end else { return nil }
+            let modRM = code[position]
+            result.modRM = modRM
+            position += 1
+            if modRM < 0xC0 {
+                var displacementSize = modRM >> 6 == 1 ? 1 : modRM >> 6 == 2 ? 4 : 0
+                if modRM & 7 == 4 {
+                    guard position < end else { return nil }
+                    let sib = code[position]
+                    position += 1
+                    result.hasIndex = sib >> 3 & 7 != 4 || result.rex & 2 != 0
+                    if sib & 7 == 5, modRM >> 6 == 0 {
+                        displacementSize = 4
+                    } else {
+                        result.base = (sib & 7) | (result.rex & 1) << 3
+                    }
+                } else if modRM & 0xC7 == 5 {
+                    displacementSize = 4
+                } else {
+                    result.base = (modRM & 7) | (result.rex & 1) << 3
+                }
+                guard position + displacementSize <= end else { return nil }
+                if displacementSize == 1 {
+                    result.displacement = Int32(Int8(bitPattern: code[position])) * disp8Scale
+                } else if displacementSize == 4 {
+                    result.displacement = Int32(littleEndian: code.loadUnaligned(fromByteOffset: position, as: Int32.self))
+                }
+                position += displacementSize
+            }
+            if result.table == .one, opcode & 0xFE == 0xF6, modRM >> 3 & 7 < 2 {
+                immediateSize = opcode == 0xF6 ? 1 : operandSize16 ? 2 : 4
+            }
+        }
+        guard position + immediateSize <= end else { return nil }
+        if immediateSize == 1 {
+            result.immediate = Int32(Int8(bitPattern: code[position]))
+        } else if immediateSize == 4 {
+            result.immediate = Int32(littleEndian: code.loadUnaligned(fromByteOffset: position, as: Int32.self))
+        } else if immediateSize == 2 {
+            result.immediate = Int32(Int16(littleEndian: code.loadUnaligned(fromByteOffset: position, as: Int16.self)))
+        }
+        result.size = position + immediateSize - start
+        return result
+    }
+
+    // MARK: Opcode tables
+
+    /// Opcodes of 32-bit code.
+    @inline(__always)
+    private static func invalid(_ opcode: UInt8) -> Bool {
+        switch opcode {
+        case 0x06, 0x07, 0x0E, 0x16, 0x17, 0x1E, 0x1F, 0x27, 0x2F, 0x37, 0x3F, 0x60...0x62, 0x82, 0x9A, 0xC4, 0xC5, 0xCE,
+            0xD4...0xD6, 0xEA: true
+        default: false
+        }
+    }
+
+    @inline(__always)
+    private static func oneByteHasModRM(_ opcode: UInt8) -> Bool {
+        switch opcode {
+        case 0x00...0x3F: opcode & 7 < 4
+        case 0x63, 0x69, 0x6B, 0x80...0x8F, 0xC0, 0xC1, 0xC6, 0xC7, 0xD0...0xD3, 0xD8...0xDF, 0xF6, 0xF7, 0xFE, 0xFF: true
+        default: false
+        }
+    }
+
+    @inline(__always)
+    private static func oneByteImmediate(
+        _ opcode: UInt8, operandSize16: Bool, isWide: Bool, addressSize32: Bool
+    ) -> Int {
+        let word = operandSize16 && !isWide ? 2 : 4
+        switch opcode {
+        case 0x00...0x3F:
+            return opcode & 7 == 4 ? 1 : opcode & 7 == 5 ? word : 0
+        case 0x68, 0x69, 0x81, 0xA9, 0xC7: return word
+        case 0x6A, 0x6B, 0x70...0x7F, 0x80, 0x83, 0xA8, 0xB0...0xB7, 0xC0, 0xC1, 0xC6, 0xCD, 0xE0...0xE7, 0xEB: return 1
+        case 0xA0...0xA3: return addressSize32 ? 4 : 8
+        case 0xB8...0xBF: return isWide ? 8 : word
+        case 0xC2, 0xCA: return 2
+        case 0xC8: return 3
+        case 0xE8, 0xE9: return 4
+        default: return 0
+        }
+    }
+
+    @inline(__always)
+    private static func twoByteWithoutModRM(_ opcode: UInt8) -> Bool {
+        switch opcode {
+        case 0x05...0x0C, 0x0E, 0x30...0x37, 0x77, 0x80...0x8F, 0xA0...0xA2, 0xA8...0xAA, 0xC8...0xCF: true
+        default: false
+        }
+    }
+
+    @inline(__always)
+    private static func twoByteImmediate(_ opcode: UInt8) -> Int {
+        switch opcode {
+        case 0x0F, 0x70...0x73, 0xA4, 0xAC, 0xBA, 0xC2, 0xC4...0xC6: 1
+        case 0x80...0x8F: 4
+        default: 0
+        }
+    }
+
+    @inline(__always)
+    private static func twoByteVectorImmediate(_ opcode: UInt8) -> Int {
+        switch opcode {
+        case 0x70...0x73, 0xC2, 0xC4...0xC6: 1
+        default: 0
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import Testing
+import Trampoline
+
+/// How long instructions are, and what functions do with their callers' stacks.
+@Suite("Stack use")
+struct StackUseTests {
+    @Test(
+        "instructions are as long as Capstone says",
+        arguments: ["libc.so.6", "libcrypto.so.3", "libsqlite3.so.0", "libstdc++.so.6"])
+    func lengths(name: String) throws {
+        guard let library = FunctionSymbols(path: "/usr/lib/x86_64-linux-gnu/" + name), !library.functions.isEmpty
+        else { return }
+        guard let decoder = X86_64Decoder() else {
+            Issue.record("no decoder")
+            return
+        }
+        var wrong: [String] = []
+        var seen = 0
+        for function in library.functions where function.size < 4000 {
+            function.bytes.withUnsafeBytes { code in
+                let reader = X86_64InstructionReader(code)
+                var offset = 0
+                while offset < code.count {
+                    guard let truth = decoder.size(function.bytes, at: offset) else { break }
+                    let size = reader.size(at: offset)
+                    seen += 1
+                    if size != truth {
+                        let bytes = function.bytes[offset..<min(offset + 15, function.bytes.count)]
+                        wrong.append("\(function.name)+\(offset): \(truth), not \(size ?? 0): " + bytes.map { String($0, radix: 16) }.joined(separator: " "))
+                    }
+                    offset += truth
+                }
+            }
+        }
+        #expect(seen > 10_000)
+        #expect(wrong.isEmpty, "\(wrong.count) of \(seen): \(wrong.prefix(8).joined(separator: "\n"))")
+    }
+}
