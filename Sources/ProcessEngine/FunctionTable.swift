@@ -12,6 +12,7 @@ struct FunctionTable {
         var prototypes: Prototypes?
         /// What an analysis of its code found, and which functions it looked at.
         var branches: (layout: ModuleAnalysis.Layout, found: EntryBranches)?
+        var staticUnwinder: StaticUnwinder.Answer?
     }
 
     private let processID: Int32
@@ -111,6 +112,27 @@ struct FunctionTable {
             return symbols.functions.lazy.filter { $0.name == name || $0.aliases.contains(name) }
                 .compactMap { FunctionInfo($0, in: module, loadBias: module.loadBias, if: glob) }
         }
+    }
+
+    /// Every `_Unwind_Find_FDE`: libgcc's own, and those of modules that are linked to it statically, with symbols or
+    /// without. Nil: a module has one that cannot be found.
+    mutating func unwinderFinders() -> [FunctionInfo]? {
+        var finders = named("_Unwind_Find_FDE")
+        for path in order where !finders.contains(where: { $0.modulePath == path }) {
+            guard let entry = entries[path] else { continue }
+            let answer = entry.staticUnwinder ?? StaticUnwinder.find(in: entry.module.file)
+            entries[path]?.staticUnwinder = answer
+            switch answer {
+            case .none: break
+            case .unknown: return nil
+            case .found(let range):
+                finders.append(
+                    FunctionInfo(
+                        name: "_Unwind_Find_FDE", module: entry.module.name, modulePath: path,
+                        address: range.lowerBound &+ entry.module.loadBias, size: UInt64(range.count)))
+            }
+        }
+        return finders
     }
 
     /// What the dynamic linker calls when its list of libraries has changed.

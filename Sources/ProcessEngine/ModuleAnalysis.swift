@@ -143,7 +143,8 @@ struct ModuleAnalysis {
             function: function, following: end - info.address <= UInt64(start.count) ? following : [],
             enteredAt: (branches.entered[info.address] ?? []) + short.targets + otherEntries(info.address, end),
             loopsFrom: branches.loops[info.address], neighbours: short.neighbours,
-            isInsideAnother: isInsideAnother(info.address), referredTo: branches.referenced[info.address])
+            isInsideAnother: isInsideAnother(info.address), referredTo: branches.referenced[info.address],
+            flagsReadAt: branches.flagsRead[info.address])
     }
 
     /// The short branches into a function's first bytes: those of functions beside it are found when these are

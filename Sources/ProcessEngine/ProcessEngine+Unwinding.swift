@@ -5,8 +5,7 @@ import Trampoline
 extension ProcessEngine {
     /// Why a trampoline must not stay on the stack in this process: an exception could not pass through it.
     func reasonAgainstExits() throws(EngineError) -> String? {
-        let finders = functions.named("_Unwind_Find_FDE")
-        guard !finders.isEmpty else {
+        guard let finders = functions.unwinderFinders(), !finders.isEmpty else {
             return functions.hasExceptionHandlers
                 ? "the program handles exceptions, and its unwinder is not known: only entries can be traced" : nil
         }
@@ -28,8 +27,7 @@ extension ProcessEngine {
     ///
     ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each
     func updateUnwinding() throws(EngineError) {
-        let finders = functions.named("_Unwind_Find_FDE")
-        guard !finders.isEmpty else { return }
+        guard let finders = functions.unwinderFinders(), !finders.isEmpty else { return }
         let offset = fs_runtime_function_offset("find_fde")
         guard offset >= 0 else { return }
         // The finder itself is no frame of an unwinding.

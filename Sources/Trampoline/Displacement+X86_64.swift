@@ -26,6 +26,7 @@ extension X86_64Trampoline {
         guard address < space else { throw .outOfReach(from: address, to: function.function.address) }
         if function.isInsideAnother { throw .insideAnother }
         if let address = function.referredTo { throw .readAsData(at: address) }
+        if let call = function.flagsReadAt { throw .leavesFlags(at: call) }
         let entry = EntryAnalysis(function)
         let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)

@@ -28,10 +28,13 @@ package struct DisplacementRequest: Sendable {
     package var isInsideAnother: Bool
     /// What `ModuleReferenceScan` found.
     package var referredTo: UInt64?
+    /// A call whose caller reads the flags that the function leaves.
+    package var flagsReadAt: UInt64?
 
     package init(
         function: CodeRange, following: [UInt8] = [], enteredAt: [UInt64] = [], loopsFrom: UInt64? = nil,
-        neighbours: [CodeRange] = [], isInsideAnother: Bool = false, referredTo: UInt64? = nil
+        neighbours: [CodeRange] = [], isInsideAnother: Bool = false, referredTo: UInt64? = nil,
+        flagsReadAt: UInt64? = nil
     ) {
         self.function = function
         self.following = following
@@ -40,6 +43,7 @@ package struct DisplacementRequest: Sendable {
         self.neighbours = neighbours
         self.isInsideAnother = isInsideAnother
         self.referredTo = referredTo
+        self.flagsReadAt = flagsReadAt
     }
 }
 
@@ -99,6 +103,7 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
     case undecodable(at: UInt64)
     case insideAnother
     case readAsData(at: UInt64)
+    case leavesFlags(at: UInt64)
     case writesCallersFrame(at: UInt64)
     case tooManyStackWords(Int, limit: Int)
     case outOfReach(from: UInt64, to: UInt64)
@@ -117,6 +122,7 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
         case .undecodable: "unknown instruction"
         case .readAsData: "used as data"
         case .insideAnother: "begins inside another function"
+        case .leavesFlags: "leaves flags to its callers"
         case .writesCallersFrame: "works in its caller's frame"
         case .tooManyStackWords: "too many arguments on the stack"
         case .outOfReach: "out of reach"
@@ -147,6 +153,8 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
             "code reads \(Self.hex(address)) as data or takes its address; the jump would overwrite it"
         case .insideAnother:
             "begins inside another function, which may run through its first bytes"
+        case .leavesFlags(let address):
+            "its caller looks at the flags behind the call at \(Self.hex(address)), which a trampoline does not keep"
         case .writesCallersFrame(let address):
             "the instruction at \(Self.hex(address)) writes into its caller's frame, which would be the trampoline's copy"
         case .tooManyStackWords(let words, let limit):

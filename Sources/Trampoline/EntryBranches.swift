@@ -24,6 +24,9 @@ package struct EntryBranches: Sendable {
     /// An address among those bytes that code refers to other than by a branch, by function (`ModuleReferenceScan`).
     package private(set) var referenced: [UInt64: UInt64] = [:]
 
+    /// A call whose caller looks at the flags that the function leaves, by function: no compiler makes such.
+    package private(set) var flagsRead: [UInt64: UInt64] = [:]
+
     package init() {}
 
     /// Adds the branches of `text`, which starts at `base`.
@@ -43,6 +46,7 @@ package struct EntryBranches: Sendable {
         }
         var hits: [ModuleBranchScan.Branch] = []
         var jumps: [ModuleBranchScan.Branch] = []
+        var flagged: [ModuleBranchScan.Branch] = []
         var references: [ModuleReferenceScan.Reference] = []
         interiors.withUnsafeBits { interiors in
             starts.withUnsafeBits { starts in
@@ -53,6 +57,10 @@ package struct EntryBranches: Sendable {
                         hits.append(branch)
                     } else if !branch.isCall, starts.contains(Int(offset)) {
                         jumps.append(branch)
+                    } else if branch.isCall, starts.contains(Int(offset)),
+                        Self.readsFlags(text, at: Int(branch.address &- base) + 5)
+                    {
+                        flagged.append(branch)
                     }
                 }
                 ModuleReferenceScan.scan(text, base: base) { reference in
@@ -71,6 +79,7 @@ package struct EntryBranches: Sendable {
                 referenced[owner.address] = reference.target
             }
         }
+        for call in ModuleBranchScan.plausible(flagged, in: text, base: base) { flagsRead[call.target] = call.address }
         for branch in ModuleBranchScan.plausible(hits, in: text, base: base) {
             if let owner = Self.owner(of: branch.target, in: entries) {
                 entered[owner.address, default: []].append(branch.target)
@@ -84,6 +93,25 @@ package struct EntryBranches: Sendable {
         for jump in ModuleBranchScan.plausible(own, in: text, base: base) {
             if let owner = Self.owner(of: jump.target, in: entries) { loops[owner.address] = jump.address }
         }
+    }
+
+    /// Whether the instruction at an offset reads flags: jcc, setcc, cmovcc, adc, sbb.
+    @inline(__always)
+    private static func readsFlags(_ text: UnsafeRawBufferPointer, at offset: Int) -> Bool {
+        guard offset + 4 <= text.count else { return false }
+        let first = text[offset]
+        if first & 0xF0 == 0x70 { return true }
+        let isExtended = first & 0xF0 == 0x40
+        let opcode = isExtended ? text[offset + 1] : first
+        if opcode == 0x0F {
+            let second = text[offset + (isExtended ? 2 : 1)]
+            return second & 0xF0 == 0x40 || second & 0xE0 == 0x80
+        }
+        if opcode & 0xFC == 0x80 {
+            // adc and sbb of a constant
+            return text[offset + (isExtended ? 2 : 1)] & 0x30 == 0x10
+        }
+        return opcode & 0xF7 < 0x16 && opcode & 0xF0 == 0x10
     }
 
     /// The last function that starts at or before an address.

@@ -13,10 +13,27 @@ package enum FunctionPolicy: Sendable, Hashable {
         let name = symbol[..<(version ?? symbol.endIndex)]
         if name.utf8.count <= longestName, let reason = byName[String(name)] { return reason.policy }
         // All that follows is about such names; most C names have been passed by now.
-        guard let first = name.utf8.first, "_$B".utf8.contains(first) else { return .any }
+        guard let first = name.utf8.first, "_$B".utf8.contains(first) else { return managedReason(name)?.policy ?? .any }
         if let reason = byPrefix.first(where: { name.utf8.starts(with: $0.prefix.utf8) })?.reason { return reason.policy }
         if let reason = standardLibraryReason(name) ?? swiftReason(name) { return reason.policy }
         return .any
+    }
+
+    /// Functions of languages whose runtimes know their code by its return addresses, and their stacks by its code.
+    private static func managedReason(_ name: Substring) -> Reason? {
+        let text = name.utf8
+        if text.starts(with: "caml".utf8), let next = text.dropFirst(4).first {
+            if (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(next) { return .ocaml }
+            // What its compiler makes for functions of so many arguments.
+            let made = ["caml_apply", "caml_curry", "caml_tuplify", "caml_send"]
+            if text.last.map({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) ?? false || name.hasSuffix("_app"),
+                made.contains(where: { text.starts(with: $0.utf8) })
+            {
+                return .ocaml
+            }
+        }
+        if text.last == UInt8(ascii: "o"), name.hasSuffix("_info"), name.hasPrefix("stg_") || name.contains("zi") { return .haskell }
+        return nil
     }
 
     /// The strictest policy of a function that has several names.
@@ -45,7 +62,7 @@ package enum FunctionPolicy: Sendable, Hashable {
 
     private enum Reason {
         case returnsTwice, switchesStack, neverReturns, looksAtCaller, unwinds, swiftAsync, makesThread
-        case signalReturn, contextStart, processStart, privateConvention
+        case signalReturn, contextStart, processStart, privateConvention, ocaml, haskell
 
         var policy: FunctionPolicy {
             switch self {
@@ -70,6 +87,10 @@ package enum FunctionPolicy: Sendable, Hashable {
                 .never(reason: "is entered by a return: there is no caller, and its arguments are on the stack")
             case .processStart:
                 .never(reason: "the process starts there: there is no caller, and its arguments are on the stack")
+            case .ocaml:
+                .never(reason: "is OCaml code: its collector looks up return addresses, and a trampoline's are not known to it")
+            case .haskell:
+                .never(reason: "is Haskell code: it is entered by jumps, and keeps its stack in rbp")
             case .privateConvention:
                 .never(reason: "is called with a convention of its own")
             }
@@ -135,6 +156,14 @@ package enum FunctionPolicy: Sendable, Hashable {
         (.signalReturn, "__restore_rt __restore rt_sigreturn __kernel_rt_sigreturn __vdso_rt_sigreturn"),
         (.contextStart, "__start_context"),
         (.processStart, "_start _dl_start _dl_start_user _rt0_amd64_linux"),
+        (
+            .ocaml,
+            """
+            caml_call_gc caml_call_gc2 caml_c_call caml_c_call_stack_args caml_alloc1 caml_alloc2 caml_alloc3 caml_allocN
+            caml_raise_exn caml_raise_exception caml_start_program caml_callback_asm caml_callback2_asm caml_callback3_asm
+            caml_program caml_ml_array_bound_error caml_call_realloc_stack caml_perform caml_reperform caml_resume caml_runstack
+            """
+        ),
         (
             .privateConvention,
             """

@@ -207,7 +207,7 @@ private struct StackUseScan {
     private static let framePointer: UInt8 = 5
 
     private mutating func noteOperand(_ instruction: X86_64InstructionReader.Instruction, at address: UInt64) {
-        if hasCallersPointer, instruction.isMemory, instruction.base == Self.framePointer { use.takesFramePointer = true }
+        if hasCallersPointer { noteFramePointer(instruction) }
         guard instruction.isMemory, let base = instruction.base,
             let depth = base == Self.stackPointer ? frame.depth : base == Self.framePointer ? frame.pointer : nil
         else { return }
@@ -225,6 +225,35 @@ private struct StackUseScan {
             use.words = max(use.words, (offset - 8 + Self.size(instruction) + 7) / 8)
         }
         if isPristine, use.writesCallersFrame == nil, Self.writes(instruction) { use.writesCallersFrame = address }
+    }
+
+    /// Whether an instruction reads `rbp`, which still is the caller's. Where it is saved only, nothing is lost by saying so.
+    private mutating func noteFramePointer(_ instruction: X86_64InstructionReader.Instruction) {
+        guard instruction.hasModRM else { return }
+        let isOperand = instruction.modRM >= 0xC0 && instruction.registerOperand == Self.framePointer
+        let isRegister = instruction.register == Self.framePointer
+        var reads = instruction.isMemory && instruction.base == Self.framePointer
+        switch (instruction.table, instruction.opcode) {
+        case _ where instruction.isVector: break
+        case (.one, 0x31), (.one, 0x33):
+            // A zero is put there.
+            if isOperand && isRegister { return setPointer(nil) }
+            reads = reads || isOperand || isRegister
+        case (.one, 0x89):
+            // A place of the function's own: it is saved.
+            let isSaved = instruction.isMemory && instruction.base == Self.stackPointer
+            reads = reads || (isRegister && !isSaved)
+        case (.one, 0x8B), (.one, 0x8D), (.one, 0x63), (.twoByte, 0xB6), (.twoByte, 0xB7), (.twoByte, 0xBE), (.twoByte, 0xBF):
+            reads = reads || isOperand
+        case (.one, 0x80...0x83), (.one, 0xC0), (.one, 0xC1), (.one, 0xD0...0xD3), (.one, 0xF6), (.one, 0xF7), (.one, 0xFE),
+            (.one, 0xFF):
+            reads = reads || isOperand
+        case (.one, 0x00...0x3F), (.one, 0x69), (.one, 0x6B), (.one, 0x84...0x87), (.twoByte, 0x40...0x4F),
+            (.twoByte, 0xA3...0xBD), (.twoByte, 0xC0), (.twoByte, 0xC1):
+            reads = reads || isOperand || isRegister
+        default: break
+        }
+        if reads { use.takesFramePointer = true }
     }
 
     /// The most bytes that an access may have.

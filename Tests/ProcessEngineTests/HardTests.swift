@@ -20,6 +20,21 @@ struct HardTests {
         }
     }
 
+    @Test("exceptions in a stripped program that has its unwinder within itself")
+    func ownUnwinder() throws {
+        let program = try HardProgram.cxx(
+            HardProgram.exceptions, compiler: "g++",
+            ["-O1", "-static-libgcc", "-static-libstdc++", "-Wl,--export-dynamic", "-s"])
+        guard let program else { throw HardProgram.Failure(text: "there is no g++") }
+        for pattern in ["exe:*middle*", "exe:*"] {
+            let result = try program.traced(pattern)
+            #expect(result.output == "caught 200 destroyed 1500\n", "\(pattern)")
+            #expect(result.status == 7, "\(pattern)")
+            // Those that throw have no line.
+            #expect(pattern != "exe:*" || result.trace.contains("__cxa_allocate_exception("))
+        }
+    }
+
     @Test("longjmp, pthread_cancel, pthread_exit, vfork, posix_spawn and fork", arguments: ["exe:*", "*"])
     func stacks(pattern: String) throws {
         let program = try #require(try HardProgram.c(HardProgram.jumps, ["-O1", "-pthread"]))

@@ -9,6 +9,7 @@
 #define LOOP "jumps back to its own entry"
 #define INSIDE "begins inside another function"
 #define DATA "as data or takes its address"
+#define FLAGS "looks at the flags"
 #define FRAME "writes into its caller's frame"
 
     .macro function name, verdict, aligned=16
@@ -523,6 +524,23 @@ function e_calls_rbp_taker, "traced"
     ret
     done e_calls_rbp_taker
 
+// Takes a number in rbp, and leaves another one there.
+own own_adds_rbp, "traced"
+    xor %eax, %eax
+    add %rbp, %rax
+    lea 5(%rax), %rbp
+    ret
+    done own_adds_rbp
+function e_calls_rbp_adder, "traced"
+    push %rbp
+    lea (%rdi, %rsi), %rbp
+    call own_adds_rbp
+    sub %rbp, %rax
+    lea (%rax, %rbp, 2), %rax
+    pop %rbp
+    ret
+    done e_calls_rbp_adder
+
 // Counts with rbp and does not keep it.
 own own_loses_rbp, "traced"
     lea (%rdi, %rsi), %rbp
@@ -636,6 +654,29 @@ function e_cold_words, "traced"
     add $240, %rsp
     ret
     done e_cold_words
+
+// Says by the carry which of its arguments is less.
+own own_compares, FLAGS
+    cmp %rdi, %rsi
+    mov %rsi, %rax
+    ret
+    done own_compares
+function e_calls_comparer, "traced"
+    call own_compares
+    adc $0, %rax
+    ret
+    done e_calls_comparer
+own own_tests, FLAGS
+    test %rdi, %rdi
+    ret
+    done own_tests
+function e_calls_tester, "traced"
+    mov $1, %eax
+    call own_tests
+    js 1f
+    lea (%rdi, %rsi), %rax
+1:  ret
+    done e_calls_tester
 
 // Part of its caller: its results go into its caller's frame.
 own own_writes_frame, FRAME
