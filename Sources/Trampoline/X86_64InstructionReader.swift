@@ -32,9 +32,12 @@ package struct X86_64InstructionReader {
     }
 
     private let code: UnsafeRawBufferPointer
+    /// What follows an opcode of one byte, for each of the 256.
+    private let oneByte: UnsafePointer<UInt8>
 
     package init(_ code: UnsafeRawBufferPointer) {
         self.code = code
+        oneByte = UnsafePointer(Self.oneByteTable.address)
     }
 
     /// How long the instruction at an offset is.
@@ -134,10 +137,18 @@ package struct X86_64InstructionReader {
             immediateSize = table == 8 ? 1 : table == 10 ? 4 : 0
             guard table <= 10 else { return nil }
         default:
-            guard !Self.invalid(opcode) else { return nil }
-            result.hasModRM = Self.oneByteHasModRM(opcode)
-            immediateSize = Self.oneByteImmediate(
-                opcode, operandSize16: operandSize16, isWide: result.rex & 8 != 0, addressSize32: addressSize32)
+            let follows = oneByte[Int(opcode)]
+            result.hasModRM = follows & Self.modRM != 0
+            switch follows & Self.immediate {
+            case Self.none: break
+            case Self.byte: immediateSize = 1
+            case Self.word: immediateSize = operandSize16 && result.rex & 8 == 0 ? 2 : 4
+            case Self.constant: immediateSize = result.rex & 8 != 0 ? 8 : operandSize16 ? 2 : 4
+            case Self.distance: immediateSize = 4
+            case Self.offset: immediateSize = addressSize32 ? 4 : 8
+            case Self.short: immediateSize = opcode == 0xC8 ? 3 : 2
+            default: return nil
+            }
         }
         result.opcode = opcode
         if result.hasModRM {
@@ -188,41 +199,46 @@ package struct X86_64InstructionReader {
 
     // MARK: Opcode tables
 
-    /// Opcodes of 32-bit code.
-    @inline(__always)
-    private static func invalid(_ opcode: UInt8) -> Bool {
+    private static let modRM: UInt8 = 0x80
+    private static let immediate: UInt8 = 0x0F
+    /// Immediate operands; `word` and `constant` have the operand's size, but `word` at most four bytes.
+    private static let none: UInt8 = 0
+    private static let byte: UInt8 = 1
+    private static let word: UInt8 = 2
+    private static let constant: UInt8 = 3
+    private static let distance: UInt8 = 4
+    private static let offset: UInt8 = 5
+    private static let short: UInt8 = 6
+    private static let invalid: UInt8 = 7
+
+    /// Made once, and never changed.
+    private struct OneByteTable: @unchecked Sendable {
+        let address: UnsafeMutablePointer<UInt8>
+    }
+
+    private static let oneByteTable: OneByteTable = {
+        let table = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
+        for opcode in 0...255 { table[opcode] = follows(UInt8(opcode)) }
+        return OneByteTable(address: table)
+    }()
+
+    private static func follows(_ opcode: UInt8) -> UInt8 {
         switch opcode {
+        // Of 32-bit code.
         case 0x06, 0x07, 0x0E, 0x16, 0x17, 0x1E, 0x1F, 0x27, 0x2F, 0x37, 0x3F, 0x60...0x62, 0x82, 0x9A, 0xC4, 0xC5, 0xCE,
-            0xD4...0xD6, 0xEA: true
-        default: false
-        }
-    }
-
-    @inline(__always)
-    private static func oneByteHasModRM(_ opcode: UInt8) -> Bool {
-        switch opcode {
-        case 0x00...0x3F: opcode & 7 < 4
-        case 0x63, 0x69, 0x6B, 0x80...0x8F, 0xC0, 0xC1, 0xC6, 0xC7, 0xD0...0xD3, 0xD8...0xDF, 0xF6, 0xF7, 0xFE, 0xFF: true
-        default: false
-        }
-    }
-
-    @inline(__always)
-    private static func oneByteImmediate(
-        _ opcode: UInt8, operandSize16: Bool, isWide: Bool, addressSize32: Bool
-    ) -> Int {
-        let word = operandSize16 && !isWide ? 2 : 4
-        switch opcode {
-        case 0x00...0x3F:
-            return opcode & 7 == 4 ? 1 : opcode & 7 == 5 ? word : 0
-        case 0x68, 0x69, 0x81, 0xA9, 0xC7: return word
-        case 0x6A, 0x6B, 0x70...0x7F, 0x80, 0x83, 0xA8, 0xB0...0xB7, 0xC0, 0xC1, 0xC6, 0xCD, 0xE0...0xE7, 0xEB: return 1
-        case 0xA0...0xA3: return addressSize32 ? 4 : 8
-        case 0xB8...0xBF: return isWide ? 8 : word
-        case 0xC2, 0xCA: return 2
-        case 0xC8: return 3
-        case 0xE8, 0xE9: return 4
-        default: return 0
+            0xD4...0xD6, 0xEA:
+            invalid
+        case 0x00...0x3F: opcode & 7 < 4 ? modRM : opcode & 7 == 4 ? byte : opcode & 7 == 5 ? word : none
+        case 0x69, 0x81, 0xC7: modRM | word
+        case 0x6B, 0x80, 0x83, 0xC0, 0xC1, 0xC6: modRM | byte
+        case 0x63, 0x84...0x8F, 0xD0...0xD3, 0xD8...0xDF, 0xF6, 0xF7, 0xFE, 0xFF: modRM
+        case 0x68, 0xA9: word
+        case 0x6A, 0x70...0x7F, 0xA8, 0xB0...0xB7, 0xCD, 0xE0...0xE7, 0xEB: byte
+        case 0xA0...0xA3: offset
+        case 0xB8...0xBF: constant
+        case 0xC2, 0xC8, 0xCA: short
+        case 0xE8, 0xE9: distance
+        default: none
         }
     }
 
