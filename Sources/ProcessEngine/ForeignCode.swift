@@ -91,7 +91,7 @@ package enum ForeignCode {
         var found: [CodeRange] = []
         for head in map.regions.flatMap({ heads(in: $0, memory) }) {
             for (_, record) in records(of: head, memory)
-            where record.kind == .trampoline && record.originalBytes.count == 5 {
+            where record.kind == .trampoline && record.originalBytes.count >= 5 {
                 // Only where a jump into this region stands now.
                 guard let now = try? memory.read(at: record.function, count: 5), now[0] == 0xE9 else { continue }
                 let distance = now[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }

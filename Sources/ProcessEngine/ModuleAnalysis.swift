@@ -147,6 +147,36 @@ struct ModuleAnalysis {
             flagsReadAt: branches.flagsRead[info.address])
     }
 
+    /// Moves a function's entry to `place`.
+    func displace(_ info: FunctionInfo, at place: UInt64) throws(DisplacementError) -> DisplacedEntry {
+        var request = request(for: info)
+        do throws(DisplacementError) {
+            return try Architecture.displace(request, at: place)
+        } catch {
+            request.paddingBefore = paddingBefore(info.address)
+            guard error.isForWantOfRoom, !request.paddingBefore.isEmpty else { throw error }
+            do throws(DisplacementError) {
+                return try Architecture.displace(request, at: place)
+            } catch _ {
+                throw error
+            }
+        }
+    }
+
+    /// The bytes before a function that are no function's, up to 16; none if fewer than a jump needs.
+    private func paddingBefore(_ address: UInt64) -> [UInt8] {
+        let own = layout.firstIndex(notBelow: address)
+        guard own > 0, address >= 16 else { return [] }
+        let jump: UInt64 = 5
+        // The function before may have a jump of its own, behind an `endbr64`.
+        let before = layout.starts[own - 1]
+        guard before + 4 + jump <= address - jump else { return [] }
+        var start = address
+        while start > max(before, address - 16), unwoundRange(start - 1) == nil, start > before &+ layout.sizes[own - 1] { start -= 1 }
+        let padding = bytes(start..<address)
+        return address - start >= jump && padding.count == Int(address - start) ? padding : []
+    }
+
     /// The short branches into a function's first bytes: those of functions beside it are found when these are
     /// decoded from their starts, others by their bytes.
     private func shortBranches(
@@ -251,7 +281,7 @@ struct ModuleAnalysis {
         do throws(DisplacementError) {
             if let convention { _ = try self.convention(convention, of: info) }
             // Any place within reach will do to find out.
-            _ = try Architecture.displace(request(for: info), at: (info.address & ~0xfff) + 0x100_0000)
+            _ = try displace(info, at: (info.address & ~0xfff) + 0x100_0000)
             return nil
         } catch {
             return "\(error)"
@@ -283,6 +313,11 @@ struct ModuleAnalysis {
         if head.starts(with: [0xf3, 0x0f, 0x1e, 0xfa]) {
             start += 4
             head.removeFirst(4)
+        }
+        if head.starts(with: [0xeb]), head.count >= 2, head[1] >= 0x80 {
+            // Back to the long jump in the padding.
+            start = start &+ 2 &- UInt64(0x100 - Int(head[1]))
+            head = Self.bytes(start..<(start + 5), of: code)
         }
         guard head.count >= 5, head[0] == 0xe9 else { return nil }
         let distance = head[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }

@@ -32,7 +32,7 @@ extension ProcessEngine {
                 do throws(DisplacementError) {
                     let place = start + UInt64(index * ProcessEngine.movedEntryRoom)
                     return .success((
-                        try Architecture.displace(analysis.request(for: function.0), at: place),
+                        try analysis.displace(function.0, at: place),
                         try analysis.convention(function.1.calling, of: function.0)))
                 } catch {
                     return .failure(error)
@@ -49,7 +49,7 @@ extension ProcessEngine {
                         guard let place = try? allocateCode(displaced.code.count, near: range) else {
                             throw .outOfReach(from: info.address, to: range.lowerBound)
                         }
-                        displaced = try Architecture.displace(analysis.request(for: info), at: place)
+                        displaced = try analysis.displace(info, at: place)
                     }
                     if !displaced.code.isEmpty { batch.moved.append((displaced.codeAddress, displaced.code)) }
                     // It stands in the target; nobody asks for it again.

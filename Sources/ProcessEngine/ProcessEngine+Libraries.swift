@@ -103,7 +103,7 @@ extension ProcessEngine {
         for (address, function) in traced {
             let path = function.info.modulePath
             if isNew[path] == nil {
-                isNew[path] = (try? read(5, at: function.patchAddress)) == function.displaced.originalBytes
+                isNew[path] = (try? read(function.displaced.originalBytes.count, at: function.patchAddress)) == function.displaced.originalBytes
             }
             guard isNew[path] == true else { continue }
             retire(function)

@@ -57,7 +57,7 @@ extension ProcessEngine {
                     expected: traced[address]?.jump ?? function.displaced.originalBytes, new: jump))
         }
         return PreparedPatch(
-            new: new, interiors: RangeIndex(new.map { ($0.patchAddress + 1)..<($0.patchAddress + 5) }),
+            new: new, interiors: RangeIndex(new.map { ($0.displaced.overwritten.lowerBound + 1)..<$0.displaced.overwritten.upperBound }),
             patches: CodePatches(patches), functionAt: functionAt)
     }
 

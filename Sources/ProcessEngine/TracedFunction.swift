@@ -56,7 +56,7 @@ final class TracedFunction: Sendable {
 
     /// The bytes at the function's entry while it is traced.
     var jump: [UInt8]? {
-        image.flatMap { Architecture.jump(from: patchAddress, to: $0.address) }
+        image.flatMap { Architecture.jump(from: patchAddress, to: $0.address) }.map { $0 + displaced.patchTail }
     }
 }
 

@@ -9,6 +9,27 @@ extension X86_64Trampoline {
 
     private static let endbr64: [UInt8] = [0xF3, 0x0F, 0x1E, 0xFA]
 
+    /// Bytes of a short jump.
+    private static let shortJumpSize = 2
+
+    /// Whether the last five bytes of the padding before a function may become a jump, though code before may run through
+    /// the padding: they are no part of an instruction that this would change.
+    static func mayJump(in padding: [UInt8], _ decoder: borrowing X86_64Decoder) -> Bool {
+        let last = padding.suffix(jumpSize)
+        guard last.count == jumpSize else { return false }
+        if last.allSatisfy({ $0 == 0xCC }) { return true }
+        // A NOP of five bytes, or one of eight and more: it stays a NOP, whatever its last five bytes are.
+        if Array(last) == [0x0F, 0x1F, 0x44, 0, 0] { return true }
+        for size in 8...min(11, max(8, padding.count)) where padding.count >= size {
+            let bytes = Array(padding.suffix(size))
+            guard bytes[size - 8] == 0x0F, bytes[size - 7] == 0x1F, bytes[size - 6] == 0x84,
+                bytes.prefix(size - 8).allSatisfy({ $0 == 0x66 || $0 == 0x2E })
+            else { continue }
+            return decoder.decode(bytes, at: 0, address: 0).map { $0.kind == .nop && $0.size == size } ?? false
+        }
+        return false
+    }
+
     /// The bytes behind the first of the jump at this function's entry: nothing may branch there.
     package static func patchedInterior(of function: CodeRange) -> Range<UInt64> {
         // No code lies at the end of the address space, but a symbol may say so.
@@ -27,7 +48,12 @@ extension X86_64Trampoline {
         if function.isInsideAnother { throw .insideAnother }
         if let address = function.referredTo { throw .readAsData(at: address) }
         if let call = function.flagsReadAt { throw .leavesFlags(at: call) }
-        let entry = EntryAnalysis(function)
+        var size = jumpSize
+        if !function.paddingBefore.isEmpty {
+            guard mayJump(in: function.paddingBefore, decoder) else { throw .tooShort(size: function.function.bytes.count) }
+            size = shortJumpSize
+        }
+        let entry = EntryAnalysis(function, size: size)
         let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
         return try EntryMover(
@@ -42,15 +68,19 @@ private struct EntryAnalysis {
     /// The function and what lies behind it.
     let bytes: [UInt8]
     let address: UInt64
+    /// Where instructions are overwritten, and how many bytes of them.
     let patchOffset: Int
+    let size: Int
     let interior: Range<UInt64>
 
-    init(_ request: DisplacementRequest) {
+    init(_ request: DisplacementRequest, size: Int) {
         self.request = request
+        self.size = size
         bytes = request.function.bytes + request.following.prefix(16)
         address = request.function.address
-        interior = X86_64Trampoline.patchedInterior(of: request.function)
-        patchOffset = Int(interior.lowerBound - 1 - address)
+        let start = X86_64Trampoline.patchedInterior(of: request.function).lowerBound
+        interior = start..<(start - 1 + UInt64(size))
+        patchOffset = Int(start - 1 - address)
     }
 
     var patchAddress: UInt64 { address + UInt64(patchOffset) }
@@ -61,7 +91,7 @@ private struct EntryAnalysis {
     ) throws(DisplacementError) -> (instructions: [X86_64DecodedInstruction], end: Int) {
         var instructions: [X86_64DecodedInstruction] = []
         var offset = patchOffset
-        let end = patchOffset + X86_64Trampoline.jumpSize
+        let end = patchOffset + size
         while offset < end {
             let place = address + UInt64(offset)
             let isInFunction = offset < request.function.bytes.count
@@ -122,7 +152,7 @@ private struct EntryAnalysis {
         if let loop = request.loopsFrom { throw .loopAtEntry(from: loop) }
         // Short branches: what is near is decoded, where some bytes of it could be one.
         let function = request.function
-        let near = min(function.bytes.count, patchOffset + X86_64Trampoline.jumpSize + Self.shortReach + 15)
+        let near = min(function.bytes.count, patchOffset + size + Self.shortReach + 15)
         let start = CodeRange(address: address, bytes: Array(function.bytes[..<near]))
         if ModuleBranchScan.mayBranch(start.bytes, base: address, into: address..<interior.upperBound) {
             try checkDecoded(start, decoder, isOwn: true)
@@ -207,10 +237,15 @@ private struct EntryMover {
     private var here: UInt64 { address + UInt64(assembler.offset) }
 
     consuming func move() throws(DisplacementError) -> DisplacedEntry {
-        let patchEnd = entry.patchOffset + X86_64Trampoline.jumpSize
-        let original = Array(entry.bytes[entry.patchOffset..<patchEnd])
+        let patchEnd = entry.patchOffset + entry.size
+        let padding = entry.request.paddingBefore.suffix(X86_64Trampoline.jumpSize)
+        let isShort = !padding.isEmpty
+        let original = padding + Array(entry.bytes[(isShort ? 0 : entry.patchOffset)..<patchEnd])
+        let back = UInt8(bitPattern: Int8(-(X86_64Trampoline.jumpSize + entry.patchOffset + 2)))
         var result = DisplacedEntry(
-            address: entry.address, patchAddress: entry.patchAddress, originalBytes: original,
+            address: entry.address, patchAddress: isShort ? entry.address - UInt64(padding.count) : entry.patchAddress,
+            originalBytes: Array(original),
+            patchTail: isShort ? Array(entry.bytes[..<entry.patchOffset]) + [0xEB, back] : [], entrySize: UInt64(entry.size),
             displacedCount: Int(rest - entry.patchAddress), code: [], codeAddress: address,
             bodyEntry: rest, unwind: nil, places: [], extraPlaces: [])
         if instructions.allSatisfy({ $0.kind == .nop }) {

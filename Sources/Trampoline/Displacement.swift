@@ -28,6 +28,9 @@ package struct DisplacementRequest: Sendable {
     package var isInsideAnother: Bool
     /// What `ModuleReferenceScan` found.
     package var referredTo: UInt64?
+    /// The padding right before the function, up to 16 bytes of it. Where the entry has no room for a long jump that is
+    /// made there, and the entry becomes a short one back to it.
+    package var paddingBefore: [UInt8] = []
     /// A call whose caller reads the flags that the function leaves.
     package var flagsReadAt: UInt64?
 
@@ -57,12 +60,17 @@ package struct DisplacedEntry: Sendable, Hashable {
 
     /// The function's address.
     package var address: UInt64
-    /// Where the jump goes: the function's address, or behind its `endbr64`.
+    /// Where the jump is written: at the function's address, behind its `endbr64`, or in the padding before it.
     package var patchAddress: UInt64
-    /// What the jump overwrites: five bytes.
+    /// What the patch overwrites: five bytes, or more where it begins in the padding.
     package var originalBytes: [UInt8]
-    /// Bytes from `patchAddress` on that hold moved instructions and padding; those behind the jump stay as
-    /// they are.
+    /// The patch behind its five bytes of jump: the function's `endbr64`, if it has one, and the jump back to those.
+    package var patchTail: [UInt8] = []
+    /// The bytes of code that the patch overwrites.
+    package var overwritten: Range<UInt64> { patchAddress + UInt64(originalBytes.count) - entrySize..<patchAddress + UInt64(originalBytes.count) }
+    /// How many those are.
+    package var entrySize: UInt64 = 5
+    /// Bytes of code that hold moved instructions and padding; those behind the patch stay as they are.
     package var displacedCount: Int
     /// The moved instructions and the jump to the rest. Empty when only NOPs were overwritten.
     package var code: [UInt8]
@@ -81,7 +89,7 @@ package struct DisplacedEntry: Sendable, Hashable {
     /// Where a thread that stands at `address` in the function goes on once the jump is there; nil when it
     /// may stay, as one at the very entry may.
     package func moved(_ address: UInt64) -> UInt64? {
-        guard address > patchAddress, address < patchAddress + 5 else { return nil }
+        guard address > overwritten.lowerBound, address < overwritten.upperBound else { return nil }
         return places.first { $0.original == address }?.moved
     }
 
@@ -108,6 +116,14 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
     case tooManyStackWords(Int, limit: Int)
     case outOfReach(from: UInt64, to: UInt64)
     case decoderUnavailable
+
+    /// Whether an entry that needs less room may do.
+    package var isForWantOfRoom: Bool {
+        switch self {
+        case .tooShort, .branchIntoEntry, .callAmongDisplaced, .immovable, .undecodable: true
+        default: false
+        }
+    }
 
     /// The same reason without its addresses, to count by.
     package var reason: String {

@@ -52,7 +52,7 @@ package protocol TrampolineArchitecture {
         of function: Range<UInt64>, in code: UnsafeRawBufferPointer, base: UInt64, end: (UInt64) -> UInt64
     ) -> StackUse
 
-    /// The instruction that takes the place of a function's entry, nil when it does not reach.
+    /// A jump, nil when it does not reach.
     static func jump(from: UInt64, to: UInt64) -> [UInt8]?
 
     /// Code that gives a routine its fourth argument: the other three are its caller's.

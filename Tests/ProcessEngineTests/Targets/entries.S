@@ -84,7 +84,7 @@ function e_return_one, "traced", 1
     ret
     done e_return_one
 
-function e_return_zero, SHORT
+function e_return_zero, "traced"
     xor %eax, %eax
     ret
     done e_return_zero
@@ -188,7 +188,7 @@ function e_jrcxz_first, "traced"
     done e_jrcxz_first
 
 // Its loop starts at the second instruction.
-function e_loop_second, BRANCH
+function e_loop_second, "traced"
     mov %rdi, %rax
 1:  add %rsi, %rax
     sub $1, %dil
@@ -198,7 +198,7 @@ function e_loop_second, BRANCH
     done e_loop_second
 
 // A branch into the first five bytes from far away.
-function e_entered_far, BRANCH
+function e_entered_far, "traced"
     mov %rdi, %rax
 1:  add %rsi, %rax
     add $100, %rax
@@ -221,7 +221,7 @@ e_far_entrance:
     .text
 
 // The branch comes from a part of the function that lies elsewhere, as compilers part cold code off.
-function e_with_cold_part, BRANCH
+function e_with_cold_part, "traced"
     test %rdi, %rdi
     js e_with_cold_part.cold
 .Lwarm:
@@ -377,7 +377,7 @@ function e_trap, BRANCH
     ret
     done e_trap
 
-function e_undefined, "cannot be moved"
+function e_undefined, "traced"
     jmp 1f
     ud2
     .nops 6
@@ -434,6 +434,38 @@ function e_flags, "traced"
     movzbl %al, %eax
     ret
     done e_flags
+
+// No room for a long jump, which is made in the padding before; code runs through that padding.
+function e_runs_on, "traced"
+    add $1, %rdi
+    .size e_runs_on, . - e_runs_on
+    .byte 0x66, 0x90, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0
+function e_run_into, "traced"
+    mov %rdi, %rax
+e_fallen_middle:
+    lea (%rax, %rsi, 2), %rax
+    ret
+    done e_run_into
+function e_enters_middle, "traced"
+    mov %rsi, %rax
+    jmp e_fallen_middle
+    done e_enters_middle
+// The same with an endbr64, and a NOP of just five bytes.
+function e_runs_on_too, "traced"
+    lea 1(%rdi, %rsi), %rdi
+    .size e_runs_on_too, . - e_runs_on_too
+    .byte 0x66, 0x0f, 0x1f, 0x44, 0, 0, 0x0f, 0x1f, 0x44, 0, 0
+function e_fallen_behind_endbr, "traced"
+    endbr64
+    mov %rdi, %rax
+e_behind_endbr_middle:
+    imul $3, %rax, %rax
+    ret
+    done e_fallen_behind_endbr
+function e_enters_endbr_middle, "traced"
+    mov %rsi, %rax
+    jmp e_behind_endbr_middle
+    done e_enters_endbr_middle
 
 // Pops its caller's address and jumps to it.
 function e_pops_return, "traced"
