@@ -50,11 +50,11 @@ extension Walker {
     /// Elements of an array are all there: a constant key that is small enough finds one.
     private mutating func isFoundForSure(_ call: Call) -> Bool {
         guard let map = call.map, map.type == .array || map.type == .perCPUArray, map.keySize == 4 else { return false }
-        let key = state.registers[2]
+        let key = values[2, state.depth]
         guard key.kind == .frame, let offset = key.fixedOffset, offset % 4 == 0, (-512...(-4)).contains(offset) else {
             return false
         }
-        let slot = state.stackSlot((-Int(offset) - 1) / 8, frame: Int(key.frame))
+        let slot = values.stackSlot((-Int(offset) - 1) / 8, frame: Int(key.frame))
         let isHigh = offset % 8 != 0
         guard isHigh ? slot.hasHighSpill : slot.isSpill else { return false }
         let register = isHigh ? slot.high : slot.register
@@ -247,7 +247,10 @@ extension Walker {
     /// All pointers to what was given back are gone.
     private mutating func release(_ reference: UInt32) {
         state.references.removeAll { $0.id == reference }
-        state.update(where: { $0.reference == reference }) { $0 = RegisterState() }
+        values.update(reference: reference, depth: state.depth, &graph) { register, _ in
+            register = RegisterState()
+            return true
+        }
     }
 
     // MARK: - Callbacks
@@ -256,8 +259,7 @@ extension Walker {
     private mutating func callBack(
         _ callback: HelperPrototype.Callback, _ call: Call
     ) throws(VerifierFailure) {
-        let rounds = state.registers[1]
-        let context = state.registers[3]
+        let rounds = values[1, state.depth]
         var mayGoOn = true
         if callback == .round {
             guard rounds.isScalar else { throw wrongKind(.r1, rounds, "scalar") }
@@ -267,36 +269,40 @@ extension Walker {
             }
         }
         if mayGoOn {
-            var registers = Array(repeating: RegisterState(), count: 11)
-            switch callback {
-            case .round:
-                var index = Scalar.unknown
-                if rounds.value.maximum > 0, rounds.value.maximum <= 1 << 23 {
-                    // Rounds are counted from 0, and more than 2²³ are refused.
-                    index = Scalar(0...rounds.value.maximum - 1)
-                }
-                registers[1] = RegisterState(index, origin: rounds.origin)
-                registers[2] = context
-            case .element:
-                registers[1] = RegisterState(kind: .map, index: call.mapIndex)
-                registers[2] = RegisterState(
-                    kind: .mapKey, index: call.mapIndex, size: Int32(clamping: call.map?.keySize ?? 0))
-                registers[3] = RegisterState(
-                    kind: .mapValue, index: call.mapIndex, size: Int32(clamping: call.map?.valueSize ?? 0))
-                registers[3].id = newID()
-                registers[3].isReadOnly = call.map?.section == .rodata
-                registers[4] = context
-            }
-            let outside = state
-            let depth = callbackDepth
-            try enter(
-                call.function, registers,
-                callback: PathState.Callback(depth: depth + 1, references: state.references.count))
-            let inside = state
-            state = outside
-            try push(inside)
-            callbackDepth = 0
+            try checkDepth()
+            let difference = WaitingPath.Callback(
+                kind: callback, start: call.function, depth: callbackDepth + 1, map: call.mapIndex,
+                id: callback == .element ? newID() : 0)
+            try push(slot: state.slot, .callback(difference))
         }
+        // The next helper starts anew.
+        callbackDepth = 0
         finishCall(result(.scalar, call))
+    }
+
+    /// The function starts, in a frame for which there is room, with what the helper hands it.
+    mutating func enter(_ callback: WaitingPath.Callback) {
+        let frame = state.depth
+        let (rounds, context) = (values[1, frame], values[3, frame])
+        enter(callback.start, callbackDepth: callback.depth)
+        switch callback.kind {
+        case .round:
+            var index = Scalar.unknown
+            if rounds.value.maximum > 0, rounds.value.maximum <= 1 << 23 {
+                // Rounds are counted from 0, and more than 2²³ are refused.
+                index = Scalar(0...rounds.value.maximum - 1)
+            }
+            values[1, frame + 1] = RegisterState(index, origin: rounds.origin)
+            values[2, frame + 1] = context
+        case .element:
+            let map = input.maps[Int(callback.map)]
+            values[1, frame + 1] = RegisterState(kind: .map, index: callback.map)
+            values[2, frame + 1] = RegisterState(kind: .mapKey, index: callback.map, size: Int32(clamping: map.keySize))
+            var value = RegisterState(kind: .mapValue, index: callback.map, size: Int32(clamping: map.valueSize))
+            value.id = callback.id
+            value.isReadOnly = map.section == .rodata
+            values[3, frame + 1] = value
+            values[4, frame + 1] = context
+        }
     }
 }
