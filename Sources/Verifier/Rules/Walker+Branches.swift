@@ -32,7 +32,8 @@ extension Walker {
             return
         }
         if let taken {
-            try push(slot: target, .comparison(taken))
+            try push(slot: target, .comparison)
+            comparisons.append(taken)
         } else {
             relyOn(one.origin)
             relyOn(other.origin)
@@ -54,7 +55,8 @@ extension Walker {
             result.origin = graph.join(one.origin, other.origin)
         }
         result.other = other.value
-        Scalar.assume(condition, width, holds: holds, &result.value, &result.other)
+        Scalar.assume(
+            condition, width, holds: holds, &result.value, &result.other, isConstant: result.right < 0)
         return result.value.isEmpty || result.other.isEmpty ? nil : result
     }
 

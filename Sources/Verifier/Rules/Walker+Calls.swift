@@ -41,9 +41,10 @@ extension Walker {
 
     /// Starts a function in a frame of its own, where nothing is in its registers yet; there is room for it.
     mutating func enter(_ start: Int, callbackDepth depth: Int32) {
-        state.callers[state.depth] = PathState.CallerFrame(
+        let caller = PathState.CallerFrame(
             function: Int32(truncatingIfNeeded: state.function), callSlot: Int32(truncatingIfNeeded: state.slot),
             callbackDepth: depth, references: Int32(truncatingIfNeeded: state.references.count))
+        values.setCaller(state.depth, caller)
         state.depth += 1
         values.clear(frame: state.depth)
         var frame = RegisterState(kind: .frame)
@@ -137,7 +138,7 @@ extension Walker {
             try checkEnd()
             return false
         }
-        let caller = state.callers[state.depth - 1]
+        let caller = values.caller(state.depth - 1)
         // A function that returns nothing leaves nothing to be read.
         let result = values[0, state.depth]
         if result.kind == .frame {

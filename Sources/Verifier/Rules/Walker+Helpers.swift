@@ -42,7 +42,7 @@ extension Walker {
             return
         }
         let isFound = helper == .mapLookupElem && isFoundForSure(call)
-        var value = result(prototype.result, call)
+        var value = try result(prototype.result, call)
         if isFound { (value.isNullable, value.id) = (false, newID()) }
         finishCall(value)
     }
@@ -220,7 +220,10 @@ extension Walker {
 
     // MARK: - Results
 
-    private mutating func result(_ result: HelperPrototype.Result, _ call: Call) -> RegisterState {
+    /// Each state has a list of them.
+    private static let referenceLimit = 512
+
+    private mutating func result(_ result: HelperPrototype.Result, _ call: Call) throws(VerifierFailure) -> RegisterState {
         switch result {
         case .scalar: return .unknown
         case .tailCall: return RegisterState()
@@ -239,6 +242,11 @@ extension Walker {
             register.isRecord = true
             register.id = newID()
             register.reference = register.id
+            guard state.references.count < Self.referenceLimit else {
+                throw failure(
+                    "\(state.references.count) references are held at the same time: these are too many",
+                    hint: "submit or discard records before others are reserved")
+            }
             state.references.append(PathState.Reference(id: register.id, slot: state.slot))
             return register
         }
@@ -277,7 +285,7 @@ extension Walker {
         }
         // The next helper starts anew.
         callbackDepth = 0
-        finishCall(result(.scalar, call))
+        finishCall(.unknown)
     }
 
     /// The function starts, in a frame for which there is room, with what the helper hands it.

@@ -30,7 +30,7 @@ extension Walker {
             }
         }
         if !isHelper { try checkAlignment(base, pointer, offset, count, of: "stack ") }
-        let function = pointer.frame == state.depth ? state.function : Int(state.callers[Int(pointer.frame)].function)
+        let function = pointer.frame == state.depth ? state.function : Int(values.caller(Int(pointer.frame)).function)
         let index = Int(program.functionOfSlot[function])
         if stackDepths[index] < -low { stackDepths[index] = -low }
         return low...high

@@ -6,8 +6,6 @@ struct PathState {
     var function: Int
     /// The number of the running frame; the program's own is 0.
     var depth = 0
-    /// Frames that wait for the running one, the program's first: as many as ``depth``.
-    var callers = InlineArray<8, CallerFrame>(repeating: CallerFrame())
     /// Resources that must be released.
     var references: [Reference] = []
     /// Times that some `may_goto` has been passed.
@@ -26,8 +24,8 @@ struct PathState {
         function = slot
     }
 
-    /// A frame that called another one.
-    struct CallerFrame {
+    /// A frame that called another one, and waits for it.
+    struct CallerFrame: BitwiseCopyable {
         var function: Int32 = 0
         /// The call instruction.
         var callSlot: Int32 = 0
@@ -42,12 +40,5 @@ struct PathState {
     struct Reference: Hashable {
         var id: UInt32
         var slot: Int
-    }
-
-    /// Callbacks and `may_goto` go round and round: their states are compared before all is known of them.
-    var isInLoop: Bool {
-        if mayGotoDepth > 0 { return true }
-        for frame in 0..<depth where callers[frame].isCallback { return true }
-        return false
     }
 }

@@ -21,10 +21,14 @@ struct PathValues: ~Copyable {
     /// Stack slots of each frame that have been used, from the first one.
     private let slotCounts: UnsafeMutablePointer<UInt8>
 
+    /// The frames below the running one.
+    private let callers: UnsafeMutablePointer<PathState.CallerFrame>
+
     // What was overwritten since a path was put aside, in the order of time.
     private var changes = GrowingBuffer<UInt32>()
     private var oldValues = GrowingBuffer<RegisterState>()
     private var oldNumbers = GrowingBuffer<UInt64>()
+    private var oldCallers = GrowingBuffer<PathState.CallerFrame>(capacity: 8)
     private var isNoting = false
     /// What has been noted since the youngest waiting path need not be noted again.
     private let notedIn: UnsafeMutablePointer<UInt32>
@@ -35,6 +39,7 @@ struct PathValues: ~Copyable {
         static let origin: UInt32 = 1 << 16
         static let bytes: UInt32 = 2 << 16
         static let slotCount: UInt32 = 3 << 16
+        static let caller: UInt32 = 4 << 16
     }
 
     init() {
@@ -48,6 +53,7 @@ struct PathValues: ~Copyable {
         bytes = allocate(UInt64.self, PathState.frameLimit * 64)
         slotCounts = allocate(UInt8.self, PathState.frameLimit)
         notedIn = allocate(UInt32.self, Self.count)
+        callers = allocate(PathState.CallerFrame.self, PathState.frameLimit)
     }
 
     deinit {
@@ -56,11 +62,12 @@ struct PathValues: ~Copyable {
         free(bytes)
         free(slotCounts)
         free(notedIn)
+        free(callers)
     }
 
     /// Bytes that it takes.
     var memory: Int {
-        changes.memory + oldValues.memory + oldNumbers.memory
+        changes.memory + oldValues.memory + oldNumbers.memory + oldCallers.memory
     }
 
     // MARK: - Reading
@@ -107,7 +114,29 @@ struct PathValues: ~Copyable {
         return slot
     }
 
+    /// The frame, which waits for one that it called.
+    func caller(_ frame: Int) -> PathState.CallerFrame {
+        precondition(frame < PathState.frameLimit)
+        return callers[frame]
+    }
+
+    /// Callbacks and `may_goto` go round and round: their states are compared before all is known of them.
+    func isInLoop(_ state: PathState) -> Bool {
+        if state.mayGotoDepth > 0 { return true }
+        for frame in 0..<state.depth where caller(frame).isCallback { return true }
+        return false
+    }
+
     // MARK: - Writing
+
+    mutating func setCaller(_ frame: Int, _ caller: PathState.CallerFrame) {
+        precondition(frame < PathState.frameLimit)
+        if isNoting {
+            changes.append(Noted.caller | UInt32(frame))
+            oldCallers.append(callers[frame])
+        }
+        callers[frame] = caller
+    }
 
     mutating func setStackSlot(_ index: Int, frame: Int, _ slot: StackSlot) {
         setBytes(index, frame: frame, slot.bytes)
@@ -247,6 +276,7 @@ struct PathValues: ~Copyable {
                 ids[index] = value.id
             case Noted.origin: values[index].origin = PrecisionGraph.Node(truncatingIfNeeded: oldNumbers.popLast() ?? 0)
             case Noted.bytes: bytes[index] = oldNumbers.popLast() ?? 0
+            case Noted.caller: callers[index] = oldCallers.popLast() ?? PathState.CallerFrame()
             default: slotCounts[index] = UInt8(truncatingIfNeeded: oldNumbers.popLast() ?? 0)
             }
         }

@@ -8,52 +8,50 @@ struct SavedState {
     var branches: Int32 = 1
     /// Frames that waited, and who called.
     var depth: Int
-    var callers: InlineArray<8, PathState.CallerFrame>
+    var callers = InlineArray<8, PathState.CallerFrame>(repeating: PathState.CallerFrame())
     var references: [PathState.Reference]
     var mayGotoDepth: Int32
     var callbackDepth: Int32
-    /// Different from another state's if they differ, but for chance.
-    var fingerprint: UInt64 = 0
     var hits: Int32 = 0
     var misses: Int32 = 0
-    /// A value that another state did not have: it is looked at first.
+    /// The number of a value that another state did not have: it is looked at first.
     var distinguishing = 0
-    /// What was found at its places; nil when the state has been dropped.
-    fileprivate(set) var values: UnsafeMutableBufferPointer<Value>?
+    /// What it holds; nil when the state has been dropped.
+    fileprivate(set) var values: SavedValues?
+    private var knownFingerprint: UInt64?
 
     var isFinished: Bool { branches == 0 }
 
-    struct Value: BitwiseCopyable {
-        var place: ValuePlace
-        /// Of a stack slot.
-        var bytes: UInt64 = 0
-        var register: RegisterState
-    }
-
-    init(_ state: PathState, callbackDepth: Int32) {
+    init(_ state: PathState, _ values: borrowing PathValues, callbackDepth: Int32) {
         parent = state.parent
         depth = state.depth
-        callers = state.callers
+        for frame in 0..<depth { callers[frame] = values.caller(frame) }
         references = state.references
         mayGotoDepth = state.mayGotoDepth
         self.callbackDepth = callbackDepth
     }
 
-    var distinguishingValue: UnsafePointer<Value>? {
-        guard let values, distinguishing < values.count, let start = values.baseAddress else { return nil }
-        return UnsafePointer(start + distinguishing)
+    /// See ``Fingerprint``.
+    var fingerprint: UInt64 {
+        mutating get {
+            let fingerprint = knownFingerprint ?? values?.fingerprint ?? 0
+            knownFingerprint = fingerprint
+            return fingerprint
+        }
     }
 
     /// Bytes that it takes.
-    var memory: Int { MemoryLayout<SavedState>.stride + references.count * MemoryLayout<PathState.Reference>.stride
-            + (values?.count ?? 0) * MemoryLayout<Value>.stride }
+    var memory: Int {
+        MemoryLayout<SavedState>.stride + references.count * MemoryLayout<PathState.Reference>.stride
+            + (values?.memory ?? 0)
+    }
 
     /// The same chain of calls, so that it makes sense to compare.
-    func isAtSamePlace(as state: PathState) -> Bool {
+    func isAtSamePlace(as state: PathState, _ values: borrowing PathValues) -> Bool {
         guard depth == state.depth else { return false }
         for frame in 0..<depth {
-            let (one, other) = (callers[frame], state.callers[frame])
-            if one.callSlot != other.callSlot || one.isCallback != other.isCallback { return false }
+            let other = values.caller(frame)
+            if callers[frame].callSlot != other.callSlot || callers[frame].isCallback != other.isCallback { return false }
         }
         return true
     }
@@ -83,11 +81,9 @@ struct SavedStates: ~Copyable {
 
     func youngest(at slot: Int) -> Int32 { youngest[slot] }
 
-    mutating func keep(_ state: SavedState, _ values: UnsafeBufferPointer<SavedState.Value>, at slot: Int) {
+    mutating func keep(_ state: SavedState, _ values: SavedValues, at slot: Int) {
         var state = state
-        let copy = UnsafeMutableBufferPointer<SavedState.Value>.allocate(capacity: values.count)
-        _ = copy.initialize(from: values)
-        state.values = copy
+        state.values = values
         state.older = youngest[slot]
         youngest[slot] = next
         keptCount += 1

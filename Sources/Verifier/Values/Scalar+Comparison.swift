@@ -109,8 +109,10 @@ extension Scalar {
     }
 
     /// What both numbers are where the condition holds (or, with `holds` false, where it does not).
+    /// With `isConstant` the right one is a constant of the program, of which there is nothing to learn.
     static func assume(
-        _ condition: Condition, _ width: Width, holds: Bool, _ left: inout Scalar, _ right: inout Scalar
+        _ condition: Condition, _ width: Width, holds: Bool, _ left: inout Scalar, _ right: inout Scalar,
+        isConstant: Bool = false
     ) {
         var one = View(left, width)
         var other = View(right, width)
@@ -148,7 +150,7 @@ extension Scalar {
             if let constant = one.constant { other.clearBits(constant) }
         }
         left.narrow(to: one, width, contradiction: contradiction)
-        right.narrow(to: other, width, contradiction: contradiction)
+        if !isConstant { right.narrow(to: other, width, contradiction: contradiction) }
     }
 
     /// A number that is excluded moves an end that it is.

@@ -9,8 +9,8 @@ struct WaitingPath {
 
     enum Difference {
         case none
-        /// What a branch told of its operands.
-        case comparison(Comparison)
+        /// What a branch told of its operands: the youngest of the walker's comparisons.
+        case comparison
         /// All pointers of that number turn out to be null, or not.
         case nullness(id: UInt32, reference: UInt32, isNull: Bool)
         /// A helper calls back.
@@ -18,7 +18,7 @@ struct WaitingPath {
     }
 
     /// Registers, and the numbers that they hold.
-    struct Comparison {
+    struct Comparison: BitwiseCopyable {
         var left: Int
         var value: Scalar
         /// -1 where the branch has a constant.
@@ -62,7 +62,8 @@ extension Walker {
         callbackDepth = 0
         switch pending[last].difference {
         case .none: break
-        case .comparison(let comparison): learn(comparison)
+        case .comparison:
+            if let comparison = comparisons.popLast() { learn(comparison) }
         case .nullness(let id, let reference, let isNull): resolve(id: id, reference: reference, isNull: isNull)
         case .callback(let callback): enter(callback)
         }

@@ -11,15 +11,16 @@ enum StateComparison {
 extension Walker {
     /// Whether the saved state includes the one that is being walked, or is the same.
     mutating func isSame(_ number: Int32, _ comparison: StateComparison) -> Bool {
-        guard isSameSurrounding(number, comparison), let values = saved[number].values else { return false }
+        guard isSameSurrounding(number, comparison), let known = saved[number].values else { return false }
         numbers.reset()
         for index in state.references.indices
         where !numbers.matches(saved[number].references[index].id, state.references[index].id) {
             return false
         }
-        guard let first = saved[number].distinguishingValue, let start = values.baseAddress else { return true }
-        if !isSame(first, comparison) { return false }
-        for index in 0..<values.count where !isSame(UnsafePointer(start + index), comparison) {
+        if let first = known.pointer(saved[number].distinguishing), !isSame(first, comparison) { return false }
+        for slot in known.slots where !isSame(slot, comparison) { return false }
+        guard let start = known.values.baseAddress else { return true }
+        for index in 0..<known.values.count where !isSame(UnsafePointer(start + index), comparison) {
             saved[number].distinguishing = index
             return false
         }
@@ -35,46 +36,23 @@ extension Walker {
         } else if saved[number].callbackDepth > callbackDepth {
             return false
         }
-        for frame in 0..<state.depth where state.callers[frame].isCallback {
-            let (old, now) = (saved[number].callers[frame].callbackDepth, state.callers[frame].callbackDepth)
+        for frame in 0..<state.depth where values.caller(frame).isCallback {
+            let (old, now) = (saved[number].callers[frame].callbackDepth, values.caller(frame).callbackDepth)
             if comparison == .identical ? old != now : old > now { return false }
         }
         return true
     }
 
-    /// Whether what is found at the value's place now is included in it.
-    mutating func isSame(_ old: UnsafePointer<SavedState.Value>, _ comparison: StateComparison) -> Bool {
-        let place = old.pointee.place
-        let new = values.pointer(to: place)
-        guard place.isStack else { return isSame(old, new, comparison) }
-        let bytes = values.slotBytes(place.index, frame: Int(place.frame))
-        if place.isHighHalf {
-            // Compared byte by byte with the slot already: something is there.
-            return StackSlot.hasHighSpill(bytes)
-                ? isSame(old, new, comparison) : isSame(old, RegisterState(Scalar.unknown.zeroExtended), comparison)
-        }
-        if bytes == old.pointee.bytes { return !StackSlot.isSpill(bytes) || isSame(old, new, comparison) }
-        return isSame(old, new, bytes, comparison)
+    /// Whether the bytes of a stack slot are included in those that it had; spilled registers are compared besides.
+    @inline(__always)
+    private func isSame(_ old: SavedValues.Slot, _ comparison: StateComparison) -> Bool {
+        let bytes = values.slotBytes(old.place.index, frame: Int(old.place.frame))
+        return bytes == old.bytes || isIncluded(bytes, in: old, comparison)
     }
 
-    /// Bytes of another kind may still be included.
-    private mutating func isSame(
-        _ old: UnsafePointer<SavedState.Value>, _ new: UnsafePointer<RegisterState>, _ bytes: UInt64,
-        _ comparison: StateComparison
-    ) -> Bool {
-        let oldSlot = StackSlot(bytes: old.pointee.bytes)
-        let slot = StackSlot(bytes: bytes)
-        let holdsPointer = slot.isSpill && new.pointee.isPointer
-        if oldSlot.isSpill {
-            if slot.isSpill, slot.isWholeSpill == oldSlot.isWholeSpill {
-                if !isSame(old, new, comparison) { return false }
-            } else {
-                // A scalar of which nothing was asked, or that may be anything, is any bytes of data.
-                guard old.pointee.register.isScalar, !holdsPointer, comparison != .identical else { return false }
-                let any = oldSlot.isWholeSpill ? Scalar.unknown : Scalar.unknown.zeroExtended
-                if !isSame(old, RegisterState(any), comparison) { return false }
-            }
-        }
+    private func isIncluded(_ bytes: UInt64, in old: SavedValues.Slot, _ comparison: StateComparison) -> Bool {
+        let (slot, oldSlot) = (StackSlot(bytes: bytes), StackSlot(bytes: old.bytes))
+        let holdsPointer = slot.isSpill && values.pointer(to: old.place).pointee.isPointer
         for index in 0..<8 {
             let now = slot.byte(index)
             switch oldSlot.byte(index) {
@@ -89,15 +67,43 @@ extension Walker {
         return true
     }
 
+    /// Whether what is found at the value's place now is included in it.
+    mutating func isSame(_ old: UnsafePointer<SavedValues.Value>, _ comparison: StateComparison) -> Bool {
+        let place = old.pointee.place
+        let new = values.pointer(to: place)
+        guard place.isStack else { return isSame(old, new, comparison) }
+        let bytes = values.slotBytes(place.index, frame: Int(place.frame))
+        if place.isHighHalf {
+            // That something is there is seen byte by byte.
+            return StackSlot.hasHighSpill(bytes)
+                ? isSame(old, new, comparison) : isSame(old, RegisterState(Scalar.unknown.zeroExtended), comparison)
+        }
+        return isSameSpill(old, new, bytes, comparison)
+    }
+
+    @inline(__always)
+    private mutating func isSameSpill(
+        _ old: UnsafePointer<SavedValues.Value>, _ new: UnsafePointer<RegisterState>, _ bytes: UInt64,
+        _ comparison: StateComparison
+    ) -> Bool {
+        let isWhole = !old.pointee.isHalf
+        if StackSlot.isSpill(bytes), StackSlot.isWholeSpill(bytes) == isWhole { return isSame(old, new, comparison) }
+        // A scalar of which nothing was asked, or that may be anything, is any bytes of data.
+        guard old.pointee.register.isScalar, comparison != .identical,
+            !(StackSlot.isSpill(bytes) && new.pointee.isPointer)
+        else { return false }
+        return isSame(old, RegisterState(isWhole ? Scalar.unknown : Scalar.unknown.zeroExtended), comparison)
+    }
+
     private mutating func isSame(
-        _ old: UnsafePointer<SavedState.Value>, _ new: RegisterState, _ comparison: StateComparison
+        _ old: UnsafePointer<SavedValues.Value>, _ new: RegisterState, _ comparison: StateComparison
     ) -> Bool {
         withUnsafePointer(to: new) { isSame(old, $0, comparison) }
     }
 
     @inline(__always)
     private mutating func isSame(
-        _ old: UnsafePointer<SavedState.Value>, _ new: UnsafePointer<RegisterState>, _ comparison: StateComparison
+        _ old: UnsafePointer<SavedValues.Value>, _ new: UnsafePointer<RegisterState>, _ comparison: StateComparison
     ) -> Bool {
         guard old.pointee.register.kind == .scalar else { return isSamePointer(old, new, comparison) }
         guard new.pointee.kind == .scalar else { return false }
@@ -112,7 +118,7 @@ extension Walker {
     }
 
     private mutating func isSamePointer(
-        _ old: UnsafePointer<SavedState.Value>, _ new: UnsafePointer<RegisterState>, _ comparison: StateComparison
+        _ old: UnsafePointer<SavedValues.Value>, _ new: UnsafePointer<RegisterState>, _ comparison: StateComparison
     ) -> Bool {
         let (old, new) = (old.pointee.register, new.pointee)
         if old.kind == .uninitialized { return true }

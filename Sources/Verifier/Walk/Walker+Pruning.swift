@@ -3,15 +3,15 @@ extension Walker {
     mutating func isKnown() throws(VerifierFailure) -> Bool {
         let slot = state.slot
         let isLoopPoint = program.isLoopPoint[slot]
-        let isInLoop = state.isInLoop
-        var isWorthKeeping = isLoopPoint || state.jumpsSinceParent >= 2 && state.instructionsSinceParent >= 8
+        let isInLoop = values.isInLoop(state)
+        var isWorthKeeping = isLoopPoint || state.jumpsSinceParent >= 2 && state.instructionsSinceParent >= 20
         if isLoopPoint, callbackDepth > 0 || state.mayGotoDepth > 0 { widen() }
         var fingerprint: UInt64?
         var number = saved.youngest(at: slot)
         var younger: Int32 = -1
         while number >= 0 {
             let next = saved[number].older
-            guard saved[number].isAtSamePlace(as: state) else {
+            guard saved[number].isAtSamePlace(as: state, values) else {
                 younger = number
                 number = next
                 continue
@@ -48,14 +48,15 @@ extension Walker {
             }
             number = next
         }
-        if isWorthKeeping, heldMemory < Self.memoryLimit { keep(fingerprint ?? self.fingerprint()) }
+        if isWorthKeeping, heldMemory < Self.memoryLimit { keep() }
         return false
     }
 
     /// Nothing that may be read is different. This is asked for every round of a loop and each of the states before: what
     /// told them apart the last time mostly does so again.
     private mutating func isUnchanged(since number: Int32, _ fingerprint: inout UInt64?) -> Bool {
-        if let value = saved[number].distinguishingValue, !isSame(value, .identical) { return false }
+        let first = saved[number].distinguishing
+        if let value = saved[number].values?.pointer(first), !isSame(value, .identical) { return false }
         // A value that tells them apart is worth some search.
         if saved[number].misses >= 8 {
             let now = fingerprint ?? self.fingerprint()
@@ -80,15 +81,15 @@ extension Walker {
     // MARK: - Keeping
 
     /// Keeps what may still be read of the state.
-    private mutating func keep(_ fingerprint: UInt64) {
+    private mutating func keep() {
         collected.removeAll()
+        collectedSlots.removeAll()
         numberCounts.reset()
         for frame in 0...state.depth { collect(frame) }
         dropLonelyNumbers()
-        var kept = SavedState(state, callbackDepth: callbackDepth)
-        kept.fingerprint = fingerprint
+        let kept = SavedState(state, values, callbackDepth: callbackDepth)
         let number = saved.next
-        saved.keep(kept, collected.contents, at: state.slot)
+        saved.keep(kept, SavedValues(collected, collectedSlots), at: state.slot)
         state.parent = number
         state.jumpsSinceParent = 0
         state.instructionsSinceParent = 0
@@ -100,10 +101,10 @@ extension Walker {
     /// Registers and stack slots of a frame that may still be read.
     private func live(_ frame: Int) -> (registers: UInt16, stack: UInt64) {
         if frame == state.depth { return (program.liveness.registers[state.slot], program.liveness.stack[state.slot]) }
-        let slot = Int(state.callers[frame].callSlot)
+        let slot = Int(values.caller(frame).callSlot)
         var registers = program.liveness.registers[slot + 1] & ~1
         // A helper that calls back goes over its arguments again.
-        if state.callers[frame].isCallback { registers |= program.liveness.registers[slot] }
+        if values.caller(frame).isCallback { registers |= program.liveness.registers[slot] }
         // What the callee may reach through pointers counts as read by the call.
         return (registers, program.liveness.stack[slot])
     }
@@ -114,31 +115,27 @@ extension Walker {
         while registers != 0 {
             let index = registers.trailingZeroBitCount
             registers &= registers - 1
-            if values[index, frame].kind != .uninitialized { collect(.register(index, frame: frame), bytes: 0) }
+            if values[index, frame].kind != .uninitialized { collect(.register(index, frame: frame)) }
         }
         while stack != 0 {
             let index = stack.trailingZeroBitCount
             stack &= stack - 1
             let bytes = values.slotBytes(index, frame: frame)
             if bytes == 0 { continue }
-            if StackSlot.isSpill(bytes) {
-                collect(.stack(index, frame: frame), bytes: bytes)
-            } else {
-                collected.append(
-                    SavedState.Value(place: .stack(index, frame: frame), bytes: bytes, register: RegisterState()))
-            }
-            if StackSlot.hasHighSpill(bytes) { collect(.stack(index, frame: frame, high: true), bytes: 0) }
+            collectedSlots.append(SavedValues.Slot(bytes: bytes, place: .stack(index, frame: frame)))
+            if StackSlot.isSpill(bytes) { collect(.stack(index, frame: frame), isHalf: !StackSlot.isWholeSpill(bytes)) }
+            if StackSlot.hasHighSpill(bytes) { collect(.stack(index, frame: frame, high: true)) }
         }
     }
 
-    private mutating func collect(_ place: ValuePlace, bytes: UInt64) {
-        var value = SavedState.Value(place: place, bytes: bytes, register: values[place])
-        if value.register.isScalar {
-            value.register.origin = graph.keep(value.register.origin)
-            values.setOrigin(place, value.register.origin)
-            if value.register.id != 0 { numberCounts.add(value.register.id) }
+    @inline(__always)
+    private mutating func collect(_ place: ValuePlace, isHalf: Bool = false) {
+        let register = values.pointer(to: place)
+        if register.pointee.kind == .scalar {
+            values.setOrigin(place, graph.keep(register.pointee.origin))
+            if register.pointee.id != 0 { numberCounts.add(register.pointee.id) }
         }
-        collected.append(value)
+        collected.append(SavedValues.Value(register: register.pointee, place: place, isHalf: isHalf))
     }
 
     /// A number that only one scalar has links nothing.
@@ -150,43 +147,38 @@ extension Walker {
         }
     }
 
-    /// Differs between states that are not identical, but for chance.
+    /// As ``SavedValues/fingerprint`` has it of a saved state.
     private func fingerprint() -> UInt64 {
-        var hash: UInt64 = 0
-        @inline(__always) func add(_ number: UInt64) { hash = (hash ^ number) &* 0x9e37_79b9_7f4a_7c15; hash ^= hash >> 32 }
-        @inline(__always) func add(_ register: RegisterState) {
-            add(register.value.bits.value ^ UInt64(register.kind.rawValue) << 56)
-            add(register.value.bits.mask ^ register.value.minimum)
-            add(register.value.maximum)
-        }
+        var (slots, registers) = (Fingerprint(), Fingerprint())
         for frame in 0...state.depth {
-            var (registers, stack) = live(frame)
-            registers &= 0x3ff
-            while registers != 0 {
-                let index = registers.trailingZeroBitCount
-                registers &= registers - 1
-                if values[index, frame].kind != .uninitialized { add(values[index, frame]) }
+            var (liveRegisters, stack) = live(frame)
+            liveRegisters &= 0x3ff
+            while liveRegisters != 0 {
+                let index = liveRegisters.trailingZeroBitCount
+                liveRegisters &= liveRegisters - 1
+                if values[index, frame].kind != .uninitialized { registers.add(values[index, frame]) }
             }
             while stack != 0 {
                 let index = stack.trailingZeroBitCount
                 stack &= stack - 1
                 let bytes = values.slotBytes(index, frame: frame)
                 if bytes == 0 { continue }
-                add(bytes)
-                if StackSlot.isSpill(bytes) { add(values[.stack(index, frame: frame)]) }
+                slots.add(bytes)
+                if StackSlot.isSpill(bytes) { registers.add(values[.stack(index, frame: frame)]) }
+                if StackSlot.hasHighSpill(bytes) { registers.add(values[.stack(index, frame: frame, high: true)]) }
             }
         }
-        return hash
+        return slots.hash ^ registers.hash &* 31
     }
 
     /// The path ends here: what the saved state's paths relied on, this path relies on.
     private mutating func adopt(_ number: Int32) {
-        let isOpen = !saved[number].isFinished || state.isInLoop || program.isLoopPoint[state.slot]
-        guard let values = saved[number].values else { return }
-        for index in values.indices where values[index].register.isScalar {
-            let origin = values[index].register.origin
+        let isOpen = !saved[number].isFinished || values.isInLoop(state) || program.isLoopPoint[state.slot]
+        guard let known = saved[number].values?.values else { return }
+        for index in known.indices where known[index].register.isScalar {
+            let origin = known[index].register.origin
             let isExact = graph.isExact(origin)
-            guard isExact || isOpen, let now = current(values[index].place) else { continue }
+            guard isExact || isOpen, let now = current(known[index].place) else { continue }
             if isExact { relyOn(now.origin) } else { graph.lend(origin, to: now.origin) }
         }
     }
@@ -206,17 +198,14 @@ extension Walker {
     /// without a known end would never come to a state that includes the next.
     private mutating func widen() {
         var number = saved.youngest(at: state.slot)
-        while number >= 0, saved[number].isFinished || !saved[number].isAtSamePlace(as: state) { number = saved[number].older }
-        guard number >= 0, let values = saved[number].values else { return }
-        for value in values {
+        while number >= 0, saved[number].isFinished || !saved[number].isAtSamePlace(as: state, values) { number = saved[number].older }
+        guard number >= 0, let known = saved[number].values?.values else { return }
+        for value in known {
             guard value.register.isScalar, !graph.isExact(value.register.origin) else { continue }
             guard let now = current(value.place), now.isScalar, now.value != value.register.value else { continue }
-            let (index, frame) = (value.place.index, Int(value.place.frame))
-            if value.place.isStack, !StackSlot.isWholeSpill(self.values.slotBytes(index, frame: frame)) {
-                self.values[value.place] = RegisterState(Scalar.unknown.zeroExtended)
-            } else {
-                self.values[value.place] = .unknown
-            }
+            let isHalf = value.place.isStack
+                && !StackSlot.isWholeSpill(values.slotBytes(value.place.index, frame: Int(value.place.frame)))
+            values[value.place] = isHalf ? RegisterState(Scalar.unknown.zeroExtended) : .unknown
         }
     }
 }

@@ -13,9 +13,12 @@ struct Walker: ~Copyable {
     /// Rounds that the helper at the current instruction has called back, on this path.
     var callbackDepth: Int32 = 0
     var pending: [WaitingPath] = []
+    /// What branches told those of ``pending`` that come from one.
+    var comparisons = GrowingBuffer<WaitingPath.Comparison>()
     var saved: SavedStates
-    /// Values of the state that is being kept.
-    var collected = GrowingBuffer<SavedState.Value>()
+    /// What the state that is being kept holds.
+    var collected = GrowingBuffer<SavedValues.Value>()
+    var collectedSlots = GrowingBuffer<SavedValues.Slot>()
     var graph = PrecisionGraph()
     var numbers = NumberMap()
     var numberCounts = NumberCounts()
