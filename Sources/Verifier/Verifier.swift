@@ -105,6 +105,9 @@ package struct VerifierOptions: Sendable {
     package var allowsPointerLeaks = false
     /// Paths end where others have been with a state that includes theirs. Without, small programs only.
     package var prunes = true
+    /// States are kept wherever they may be, however little has been walked in between (`BPF_F_TEST_STATE_FREQ`):
+    /// tests see more paths end at others.
+    package var keepsEveryState = false
     /// Keep what is known before each instruction of each path: for tests that compare it with real runs.
     package var observer: (any VerifierObserver)?
 

@@ -4,7 +4,8 @@ extension Walker {
         let slot = state.slot
         let isLoopPoint = program.isLoopPoint[slot]
         let isInLoop = values.isInLoop(state)
-        var isWorthKeeping = isLoopPoint || state.jumpsSinceParent >= 2 && state.instructionsSinceParent >= 20
+        var isWorthKeeping = isLoopPoint || options.keepsEveryState
+            || state.jumpsSinceParent >= 2 && state.instructionsSinceParent >= 20
         if isLoopPoint, callbackDepth > 0 || state.mayGotoDepth > 0 { widen() }
         var fingerprint: UInt64?
         var number = saved.youngest(at: slot)

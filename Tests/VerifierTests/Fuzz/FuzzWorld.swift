@@ -61,7 +61,7 @@ final class FuzzWorld {
                 continue
             }
             if instruction.opcode == .call, instruction.source == .r2 {
-                program[slot] = .call(.helper(Self.kfuncs + UInt32(bitPattern: instruction.immediate)))
+                program[slot] = .call(.helper(Self.kfuncs &+ UInt32(bitPattern: instruction.immediate)))
             }
             slot += 1
         }
