@@ -42,11 +42,6 @@ struct ProgramLinker {
                 slot += 2
                 continue
             }
-            if instruction.opcode == .mayGoto {
-                throw .program(
-                    name: program.name,
-                    because: "instruction \(slot) is may_goto, which is not compiled yet; bound the loop, or use bpf_loop")
-            }
             if instruction.opcode == .call {
                 if instruction.source == .r0 {
                     usesTailCalls = try check(program, helper: instruction) || usesTailCalls
