@@ -117,12 +117,12 @@ extension Walker {
                 }
             case .context:
                 try checkContextArgument(register, of: function.name)
-            case .memory(let size):
-                if value.isConstantZero {
+            case .memory(let size, let isNullable):
+                if isNullable, value.isConstantZero {
                     relyOn(value.origin)
                     continue
                 }
-                try checkMemory(register, value, Int(size), isWrite: true, isExact: false, mayBeNull: true)
+                try checkMemory(register, value, Int(size), isWrite: true, isExact: false, mayBeNull: isNullable)
             }
         }
         log.note("Func#\(index) ('\(function.name)') is global and assumed valid.")

@@ -41,26 +41,34 @@ extension Walker {
             try callBack(callback, call)
             return
         }
-        let isFound = helper == .mapLookupElem && isFoundForSure(call)
         var value = try result(prototype.result, call)
-        if isFound { (value.isNullable, value.id) = (false, newID()) }
+        if helper == .mapLookupElem, let map = call.map, map.type == .array || map.type == .perCPUArray {
+            let found = constantElement(map).map { ConstantLookup(map: Int(call.mapIndex), element: $0) }
+            // A path that is dropped has the same key as the one that it is dropped for: the walk relied on it.
+            if let known = lookups[state.slot] {
+                if known != found { lookups[state.slot] = .some(nil) }
+            } else {
+                lookups[state.slot] = .some(found)
+            }
+            if found != nil { (value.isNullable, value.id) = (false, newID()) }
+        }
         finishCall(value)
     }
 
-    /// Elements of an array are all there: a constant key that is small enough finds one.
-    private mutating func isFoundForSure(_ call: Call) -> Bool {
-        guard let map = call.map, map.type == .array || map.type == .perCPUArray, map.keySize == 4 else { return false }
+    /// The element that a constant key names. Elements of an array are all there.
+    private mutating func constantElement(_ map: MapDefinition) -> UInt32? {
+        guard map.keySize == 4 else { return nil }
         let key = values[2, state.depth]
         guard key.kind == .frame, let offset = key.fixedOffset, offset % 4 == 0, (-512...(-4)).contains(offset) else {
-            return false
+            return nil
         }
         let slot = values.stackSlot((-Int(offset) - 1) / 8, frame: Int(key.frame))
         let isHigh = offset % 8 != 0
-        guard isHigh ? slot.hasHighSpill : slot.isSpill else { return false }
+        guard isHigh ? slot.hasHighSpill : slot.isSpill else { return nil }
         let register = isHigh ? slot.high : slot.register
-        guard register.isScalar, let index = register.value.constant32, index < map.maxEntries else { return false }
+        guard register.isScalar, let index = register.value.constant32, index < map.maxEntries else { return nil }
         relyOn(register.origin)
-        return true
+        return index
     }
 
     /// Helpers that change the map they are handed.

@@ -26,6 +26,8 @@ struct Walker: ~Copyable {
     var statistics = VerifierStatistics()
     var isReached: [Bool]
     var contextBytes = 0
+    /// What lookups in arrays find, by their slots; nil where it is not the same, or not known, on every path.
+    var lookups: [Int: ConstantLookup?] = [:]
     /// Bytes of stack that each function uses.
     var stackDepths: [Int]
     /// Global functions that are called and not walked yet.
@@ -67,10 +69,10 @@ struct Walker: ~Copyable {
             switch parameter {
             case .scalar: values[index + 1, 0] = .unknown
             case .context: values[index + 1, 0] = RegisterState(kind: .context)
-            case .memory(let size):
+            case .memory(let size, let isNullable):
                 var register = RegisterState(kind: .memory, size: size)
-                register.isNullable = true
-                register.id = newID()
+                register.isNullable = isNullable
+                register.id = isNullable ? newID() : 0
                 values[index + 1, 0] = register
             }
         }
@@ -248,8 +250,14 @@ extension Walker {
                 + "peak_states \(statistics.peakStates)"
         log.note(summary)
         let dead = isReached.indices.filter { !isReached[$0] && program.operations[$0] != nil }
-        return Verdict(
+        var verdict = Verdict(
             failure: failure, log: log.isOn ? log.text : failure?.logged ?? "", statistics: statistics,
-            deadSlots: failure == nil ? dead : [], contextBytes: contextBytes)
+            deadSlots: [], contextBytes: contextBytes)
+        if failure == nil {
+            verdict.deadSlots = dead
+            verdict.droppableSlots = dead.filter { isReached[program.function(at: $0).slots.lowerBound] }
+            verdict.constantLookups = lookups.compactMapValues { $0 }
+        }
+        return verdict
     }
 }
