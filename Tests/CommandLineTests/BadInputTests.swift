@@ -170,8 +170,8 @@ import Testing
         #expect(refused.errors.contains("run in your own processes only; process \(other.pid) is of user 65534"), "\(refused.errors)")
         #expect(other.isRunning)
         // Verified, it may.
-        let verified = try Running([Package.fsession, "run", object, "-p", "\(other.pid)"])
-        try await waitUntil("it is attached") { verified.outputSoFar.contains("attached") || !verified.isRunning }
+        let verified = try Running([Package.fsession, "run", "--json", object, "-p", "\(other.pid)"])
+        try await waitUntil("it is attached") { verified.outputSoFar.contains("\"functions\": 1") }
         verified.send(SIGINT)
         #expect(try await verified.finish().status == 0)
         other.send(SIGKILL)

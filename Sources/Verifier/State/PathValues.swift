@@ -24,6 +24,9 @@ struct PathValues: ~Copyable {
     /// The frames below the running one.
     private let callers: UnsafeMutablePointer<PathState.CallerFrame>
 
+    /// Something has been spilled to the upper half of a slot.
+    private var usesUpperHalves = false
+
     // What was overwritten since a path was put aside, in the order of time.
     private var changes = GrowingBuffer<UInt32>()
     private var oldValues = GrowingBuffer<RegisterState>()
@@ -141,7 +144,10 @@ struct PathValues: ~Copyable {
     mutating func setStackSlot(_ index: Int, frame: Int, _ slot: StackSlot) {
         setBytes(index, frame: frame, slot.bytes)
         if slot.isSpill { self[.stack(index, frame: frame)] = slot.register }
-        if slot.hasHighSpill { self[.stack(index, frame: frame, high: true)] = slot.high }
+        if slot.hasHighSpill {
+            usesUpperHalves = true
+            self[.stack(index, frame: frame, high: true)] = slot.high
+        }
     }
 
     /// A register takes the slot.
@@ -232,7 +238,7 @@ struct PathValues: ~Copyable {
                 if isWanted(ids, values, base + 16 + index) {
                     update(index, frame, base + 16 + index, StackSlot.spilled, at: 0, &graph, change)
                 }
-                if isWanted(ids, values, base + 80 + index) {
+                if usesUpperHalves, isWanted(ids, values, base + 80 + index) {
                     update(index, frame, base + 80 + index, StackSlot.spilledHigh, at: 4, &graph, change)
                 }
             }
