@@ -20,6 +20,14 @@ typedef __s16 s16;
 typedef __s32 s32;
 typedef __s64 s64;
 
+/* Parameters of global functions, for a libbpf that is older: the program's context; memory that is never null. */
+#ifndef __arg_ctx
+#define __arg_ctx __attribute__((btf_decl_tag("arg:ctx")))
+#endif
+#ifndef __arg_nonnull
+#define __arg_nonnull __attribute__((btf_decl_tag("arg:nonnull")))
+#endif
+
 #ifndef __cplusplus
 #ifndef bool
 #define bool _Bool

@@ -41,6 +41,11 @@ package struct LoadedMap: Sendable {
     /// Updates that found no room (hashes) and records that did (ring buffers) not.
     package var dropped: UInt64 { head.pointee.dropped }
 
+    /// Where an element of an array is in the target.
+    func elementAddress(_ index: UInt32) -> UInt64 {
+        targetAddress + head.pointee.data_offset + UInt64(index) * UInt64(stride)
+    }
+
     /// `value_size` rounded up to 8, as values of per-CPU maps lie one behind the other.
     private var stride: Int { (valueSize + 7) / 8 * 8 }
 

@@ -26,10 +26,8 @@ struct ProgramLinker {
         var slot = 0
         while slot < program.instructions.count {
             let instruction = program.instructions[slot]
-            if proof.deadSlots.contains(slot), instruction.opcode == .call, instruction.source != .r1 {
-                // Never reached: what it calls need not exist.
-                patcher.replace(at: slot, with: [.move(.r0, 0)])
-                slot += 1
+            if proof.drop(instruction, at: slot, in: &patcher) {
+                slot += instruction.opcode == .wideLoad ? 2 : 1
                 continue
             }
             if instruction.opcode == .wideLoad {
@@ -42,13 +40,13 @@ struct ProgramLinker {
                 slot += 2
                 continue
             }
-            if instruction.opcode == .mayGoto {
-                throw .program(
-                    name: program.name,
-                    because: "instruction \(slot) is may_goto, which is not compiled yet; bound the loop, or use bpf_loop")
-            }
             if instruction.opcode == .call {
-                if instruction.source == .r0 {
+                if let lookup = proof.constantLookups[slot], maps.indices.contains(lookup.map),
+                    maps[lookup.map].definition.type == .array
+                {
+                    patcher.replace(
+                        at: slot, with: Instruction.loadImmediate(.r0, maps[lookup.map].elementAddress(lookup.element)))
+                } else if instruction.source == .r0 {
                     usesTailCalls = try check(program, helper: instruction) || usesTailCalls
                     if Helper.getFuncRet.rawValue == UInt32(bitPattern: instruction.immediate),
                         program.section.kind == .fentry

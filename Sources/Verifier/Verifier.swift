@@ -105,6 +105,9 @@ package struct VerifierOptions: Sendable {
     package var allowsPointerLeaks = false
     /// Paths end where others have been with a state that includes theirs. Without, small programs only.
     package var prunes = true
+    /// States are kept wherever they may be, however little has been walked in between (`BPF_F_TEST_STATE_FREQ`):
+    /// tests see more paths end at others.
+    package var keepsEveryState = false
     /// Keep what is known before each instruction of each path: for tests that compare it with real runs.
     package var observer: (any VerifierObserver)?
 
@@ -135,10 +138,22 @@ package struct Verdict: Sendable {
     package var statistics: VerifierStatistics
     /// Slots that no path reaches; a wide load is named by its first slot.
     package var deadSlots: [Int]
+    /// Those of them in functions that are entered: without them, and with branches that go one way only made jumps,
+    /// the program is the same.
+    package var droppableSlots: [Int] = []
     /// Bytes of the context that the program may read, from its start.
     package var contextBytes: Int
+    /// Calls of `bpf_map_lookup_elem` that find the same element of an array on every path, by their slots.
+    package var constantLookups: [Int: ConstantLookup] = [:]
 
     package var isAccepted: Bool { failure == nil }
+}
+
+/// A lookup whose answer is known before the program runs.
+package struct ConstantLookup: Hashable, Sendable {
+    /// The map's index in the object; an array, or one with a value for each CPU.
+    package var map: Int
+    package var element: UInt32
 }
 
 /// Why a program is refused.

@@ -153,4 +153,31 @@ import Testing
         target.send(SIGKILL)
         _ = try await target.finish()
     }
+
+    @Test(
+        "programs that are not verified run in no process of another user, and say what is given up in one's own",
+        .enabled(if: getuid() == 0, "needs root to become somebody else"))
+    func notVerified() async throws {
+        let folder = try Folder()
+        let object = try await Compiler.bpf("SEC(\"fentry/libc:write\") int nothing(void *ctx) { return 0; }", in: folder)
+        let other = try Running(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "20"])
+        try await waitUntil("it is another user's") {
+            ((try? String(contentsOfFile: "/proc/\(other.pid)/status", encoding: .utf8)) ?? "").contains("Uid:\t65534")
+                && (try? String(contentsOfFile: "/proc/\(other.pid)/comm", encoding: .utf8)) == "sleep\n"
+        }
+        let refused = try await run([Package.fsession, "run", "--no-verify", object, "-p", "\(other.pid)"])
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("run in your own processes only; process \(other.pid) is of user 65534"), "\(refused.errors)")
+        #expect(other.isRunning)
+        // Verified, it may.
+        let verified = try Running([Package.fsession, "run", "--json", object, "-p", "\(other.pid)"])
+        try await waitUntil("it is attached") { verified.outputSoFar.contains("\"functions\": 1") }
+        verified.send(SIGINT)
+        #expect(try await verified.finish().status == 0)
+        other.send(SIGKILL)
+        _ = try await other.finish()
+        let own = try await run([Package.fsession, "run", "--no-verify", object, "--", "true"])
+        #expect(own.status == 0)
+        #expect((own.output + own.errors).contains("not verified: a bad pointer or an endless loop"), "\(own.output) \(own.errors)")
+    }
 }

@@ -147,7 +147,7 @@ struct RandomProgram {
                 instructions.append(.branch(generator.pick(Self.conditions), width(), number(), operand(), 0))
             case 28:
                 pending.append((instructions.count, 1 + generator.below(2)))
-                instructions.append(generator.below(2) == 0 ? .jump(0) : .jumpLong(0))
+                instructions.append(generator.pick([.jump(0), .jumpLong(0), .mayGoto(0)]))
             case 29 where usesStack && depth < 2 && loops < 2: makeLoop(depth: depth)
             case 30 where function + 1 < functions: makeCall()
             default: makeShiftPair()

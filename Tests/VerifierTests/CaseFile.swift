@@ -10,7 +10,7 @@ import Verifier
 ///     map counts: hash key=4 value=8 entries=16
 ///     data .rodata: 01 02 03 04 frozen         a section of variables
 ///     extern variable environ                  or: extern weak function name
-///     subprog global use(ctx, mem 16, int): int
+///     subprog global use(ctx, mem 16, nonnull 16, int): int
 ///     leaks: allowed                           pointers may be stored and compared
 ///     verdict: reject                          or accept
 ///     message: R2 !read_ok                     for reject: words of the log

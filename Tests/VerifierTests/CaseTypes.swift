@@ -1,12 +1,25 @@
-/// `subprog global use(ctx, mem 16, int): int`
+/// `subprog global use(ctx, mem 16, nonnull 16, int): int`
 struct GlobalFunction: Sendable {
     enum Parameter: Hashable, Sendable {
         /// Any number.
         case int
         /// A pointer to so many bytes, or null.
         case memory(size: UInt32)
+        /// The same with the tag "arg:nonnull".
+        case memoryNotNull(size: UInt32)
+        /// The same with a tag that has no meaning in a process, "arg:trusted".
+        case memoryTrusted(size: UInt32)
         /// `u64 *` with the tag "arg:ctx".
         case context
+
+        var tag: String? {
+            switch self {
+            case .int, .memory: nil
+            case .memoryNotNull: "arg:nonnull"
+            case .memoryTrusted: "arg:trusted"
+            case .context: "arg:ctx"
+            }
+        }
     }
 
     let name: String
@@ -24,11 +37,12 @@ struct GlobalFunction: Sendable {
             switch word {
             case "int": parameters.append(.int)
             case "ctx": parameters.append(.context)
-            case "mem":
+            case "mem", "nonnull", "trusted":
                 guard let size = words.popFirst().flatMap({ UInt32($0) }), size % 8 == 0 else {
-                    throw CaseError("'\(line)': mem and a multiple of 8")
+                    throw CaseError("'\(line)': \(word) and a multiple of 8")
                 }
-                parameters.append(.memory(size: size))
+                parameters.append(
+                    word == "mem" ? .memory(size: size) : word == "nonnull" ? .memoryNotNull(size: size) : .memoryTrusted(size: size))
             default: throw CaseError("'\(line)': '\(word)' is no parameter")
             }
         }
@@ -51,7 +65,8 @@ struct CaseTypes {
                 switch parameter {
                 case .int: int
                 case .context: add("", kind: 2, word)
-                case .memory(let size): add("", kind: 2, record(size, of: word))
+                case .memory(let size), .memoryNotNull(let size), .memoryTrusted(let size):
+                    add("", kind: 2, record(size, of: word))
                 }
             }
             var list: [UInt32] = []
@@ -59,8 +74,8 @@ struct CaseTypes {
             let prototype = add("", kind: 13, count: parameters.count, int, list)
             // BTF_FUNC_GLOBAL
             let id = add(function.name, kind: 12, count: 1, prototype)
-            for (index, parameter) in function.parameters.enumerated() where parameter == .context {
-                _ = add("arg:ctx", kind: 17, id, [UInt32(index)])
+            for (index, parameter) in function.parameters.enumerated() {
+                if let tag = parameter.tag { _ = add(tag, kind: 17, id, [UInt32(index)]) }
             }
             functionIDs.append(id)
         }

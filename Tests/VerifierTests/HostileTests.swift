@@ -43,12 +43,38 @@ struct HostileTests {
         let diverging = [Instruction.move(.r6, 0)] + forks + [.move(.r0, 0), .exit]
         let counting: [Instruction] = [.move(.r0, 0), .add(.r0, 1), .jump(-2)]
         let outside: [Instruction] = (0..<999_999).map { _ in .jump(0) } + [.exit]
-        for (name, program) in [("branches", branches), ("forks", diverging), ("counting", counting), ("jumps", outside)] {
+        // Wherever it goes on, it may come back to where slots are read.
+        let reads = (0..<64).flatMap { slot in
+            [Instruction.load(.u64, into: .r2, from: .r10, offset: Int16(-8 * (slot + 1))), .branch(.equal, .r2, 0, 0)]
+        }
+        let back: [Instruction] =
+            (0..<64).map { .store(.u64, 0, to: .r10, offset: Int16(-8 * ($0 + 1))) }
+            + (0..<490).flatMap { _ in reads + (0..<1900).map { .branch(.equal, .r1, 0, Int16(-$0 - 129)) } }
+            + [.move(.r0, 0), .exit]
+        let programs = [
+            ("branches", branches), ("forks", diverging), ("counting", counting), ("jumps", outside), ("back", back),
+        ]
+        for (name, program) in programs {
             let (text, seconds) = refusal(program)
+            print("\(name): \(program.count) instructions in \(seconds) s: \(text.prefix(200))")
             // A million jumps straight on are just within the limit.
             if name == "forks" || name == "counting" { #expect(text.contains("instruction"), "\(name)") }
             #expect(seconds < 10, "\(name): \(seconds) s")
         }
+    }
+
+    @Test("what walks to the limit, in the worst ways, is answered within ten seconds and a gigabyte", arguments: HostileShape.allCases)
+    func limit(_ shape: HostileShape) throws {
+        let input = VerifierInput(instructions: try shape.program(), maps: HostileShape.maps)
+        let clock = ContinuousClock()
+        let start = clock.now
+        let verdict = Verifier.verify(input)
+        let seconds = (clock.now - start) / .seconds(1)
+        print(
+            "\(shape): \(verdict.statistics.instructions) instructions, \(verdict.statistics.states) states, "
+                + "\(verdict.statistics.peakMemory >> 20) MiB, \(seconds) s: \(verdict.failure?.message ?? "accepted")")
+        #expect(seconds < 10)
+        #expect(verdict.statistics.peakMemory < 1 << 30)
     }
 
     @Test("functions that call themselves, also by a round about way")

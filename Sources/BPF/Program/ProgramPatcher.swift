@@ -3,7 +3,7 @@
 ///
 /// Slots are always numbered as in the program before any replacement.
 package struct ProgramPatcher: Sendable {
-    private let original: [Instruction]
+    private var original: [Instruction]
     private var replacements: [Int: [Instruction]] = [:]
 
     package init(_ instructions: [Instruction]) { original = instructions }
@@ -14,6 +14,14 @@ package struct ProgramPatcher: Sendable {
     package mutating func replace(at slot: Int, with instructions: [Instruction]) {
         guard original.indices.contains(slot) else { return }
         replacements[slot] = instructions
+    }
+
+    /// The branch at `slot` always jumps to where it may jump.
+    package mutating func makeUnconditional(at slot: Int) {
+        guard original.indices.contains(slot), let distance = original[slot].distance,
+            let short = Int16(exactly: distance)
+        else { return }
+        original[slot] = .jump(short)
     }
 
     package struct Patched: Sendable {

@@ -16,6 +16,7 @@ import MachineCode
 ///     return address
 ///     rbp of the caller        ← rbp = r10
 ///     the BPF stack            as many bytes as the subprogram uses
+///     rounds                   that may_goto still passes, if there is one
 ///     rbx r13 r14 r15          those that the subprogram writes
 package enum X86_64Compiler: ProgramCompiler {
     package static func compile(
@@ -54,7 +55,7 @@ struct X86_64Emitter {
             slotLabels.append(assembler.makeLabel())
             switch operation {
             case .jump(let distance, _): isTarget[slot + 1 + Int(distance)] = true
-            case .branch(_, _, _, _, let distance): isTarget[slot + 1 + Int(distance)] = true
+            case .branch(_, _, _, _, let distance), .mayGoto(let distance): isTarget[slot + 1 + Int(distance)] = true
             default: break
             }
         }
@@ -167,8 +168,7 @@ struct X86_64Emitter {
             if distance == 0 { break }
             let machineCondition = emitComparison(condition, width.machine, left.machine, operand)
             assembler.jcc(machineCondition, slotLabels[slot + 1 + Int(distance)], .automatic)
-        case .mayGoto:
-            throw .unresolved(slot: slot)
+        case .mayGoto(let distance): emitMayGoto(to: slotLabels[slot + 1 + Int(distance)])
         case .call(.subprogram(let distance)):
             assembler.call(try entryLabel(ofSlot: slot + 1 + Int(distance), from: slot))
         case .call(.helper(Helper.tailCall.rawValue)):

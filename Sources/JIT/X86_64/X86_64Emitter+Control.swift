@@ -50,6 +50,16 @@ extension X86_64Emitter {
         }
     }
 
+    /// Passes as long as the frame has rounds left, and jumps from then on.
+    mutating func emitMayGoto(to target: X86_64Label) {
+        guard let counter = frame.mayGotoCounter else { return }
+        assembler.mov(.r11, .at(.rbp, counter), .dword)
+        assembler.alu(.sub, .r11, immediate: 1, .dword)
+        // Not stored when there was none left, so that there is none the next time either.
+        assembler.jcc(.below, target, .automatic)
+        assembler.mov(.at(.rbp, counter), .r11, .dword)
+    }
+
     /// r1…r5 are where a C function takes its arguments; the session's state is the sixth.
     mutating func emitHelperCall(_ address: UInt64) {
         emitConstant(.r9, context.state)

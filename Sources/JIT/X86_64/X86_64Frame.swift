@@ -11,6 +11,9 @@ struct X86_64Frame {
     /// Nothing is called and r10 is not used: rbp stays the caller's.
     private(set) var isOmitted = false
 
+    /// Where the rounds are counted that `may_goto` still passes, below the BPF stack: from rbp. nil: there is none.
+    private(set) var mayGotoCounter: Int32?
+
     /// Bytes below rsp that signal handlers leave alone in the System V convention.
     private static let redZone = 128
 
@@ -31,6 +34,9 @@ struct X86_64Frame {
             case .call(.helper(Helper.tailCall.rawValue)): usesFrame = true
             case .call(.helper(let id)) where inlines(id): usesStackBelow = true
             case .call: callsOut = true
+            case .mayGoto:
+                usesFrame = true
+                mayGotoCounter = Int32(-subprogram.stackDepth - 8)
             default: usesFrame = usesFrame || operation.readsFramePointer
             }
         }
@@ -39,7 +45,7 @@ struct X86_64Frame {
         }
         isOmitted = !callsOut && !usesFrame
         if isOmitted { return }
-        stackSize = subprogram.stackDepth
+        stackSize = subprogram.stackDepth + (mayGotoCounter == nil ? 0 : 8)
         if callsOut {
             // rsp is a multiple of 16 after the push of rbp and must be one at calls.
             if (stackSize + 8 * savedRegisters.count) % 16 != 0 { stackSize += 8 }
@@ -60,6 +66,9 @@ struct X86_64Frame {
         default: assembler.alu(.sub, .rsp, immediate: Int32(stackSize))
         }
         for register in savedRegisters { assembler.push(register) }
+        if let mayGotoCounter {
+            assembler.mov(.at(.rbp, mayGotoCounter), immediate: Int32(ProgramStructure.mayGotoLimit), .dword)
+        }
     }
 
     /// All but the `ret`, which a tail call replaces by a jump.

@@ -123,6 +123,7 @@ struct PreparedProgram: Sendable {
             starts.insert(subprogram.start)
             named[subprogram.start] = subprogram
         }
+        let tags = input.subprograms.contains { $0.isGlobal } ? input.btf.map(GlobalParameter.tags) ?? [:] : [:]
         let sorted = starts.sorted()
         var functions: [Function] = []
         for (index, start) in sorted.enumerated() {
@@ -131,7 +132,7 @@ struct PreparedProgram: Sendable {
                 name: start == 0 ? input.name : named[start]?.name ?? "func#\(index)", slots: start..<end,
                 isCallback: callbacks.contains(start))
             if let subprogram = named[start], start != 0 {
-                try GlobalParameter.describe(subprogram, in: input.btf, &function)
+                try GlobalParameter.describe(subprogram, in: input.btf, tags, &function)
             }
             functions.append(function)
         }

@@ -2,18 +2,23 @@ import BPF
 
 extension Walker {
     /// A register that is read must have been written.
+    @inline(__always)
     func read(_ register: Register) throws(VerifierFailure) -> RegisterState {
-        let value = state.registers[Int(register.rawValue)]
-        guard value.kind != .uninitialized else {
-            throw failure(
-                "R\(register.rawValue) !read_ok",
-                hint: register.rawValue <= 5 && register.rawValue > 0
-                    ? "calls leave nothing in r1…r5, and functions have no more arguments than they are called with"
-                    : "it is read before it has a value: initialise it on every path")
-        }
+        let value = values[Int(register.rawValue), state.depth]
+        guard value.kind != .uninitialized else { throw notReadable(register) }
         return value
     }
 
+    @inline(never)
+    private func notReadable(_ register: Register) -> VerifierFailure {
+        failure(
+            "R\(register.rawValue) !read_ok",
+            hint: register.rawValue <= 5 && register.rawValue > 0
+                ? "calls leave nothing in r1…r5, and functions have no more arguments than they are called with"
+                : "it is read before it has a value: initialise it on every path")
+    }
+
+    @inline(__always)
     func read(_ operand: Operand) throws(VerifierFailure) -> RegisterState {
         switch operand {
         case .register(let register): try read(register)
@@ -21,8 +26,9 @@ extension Walker {
         }
     }
 
+    @inline(__always)
     mutating func write(_ register: Register, _ value: RegisterState) {
-        state.registers[Int(register.rawValue)] = value
+        values[Int(register.rawValue), state.depth] = value
     }
 
     // MARK: - Moves
@@ -53,10 +59,10 @@ extension Walker {
     /// The scalar in a register that is about to be copied: both will be known to be the same.
     mutating func link(_ register: Register) -> RegisterState {
         let index = Int(register.rawValue)
-        if state.registers[index].id == 0, !state.registers[index].value.isConstant {
-            state.registers[index].id = newID()
+        if values[index, state.depth].id == 0, !values[index, state.depth].value.isConstant {
+            values.setID(.register(index, frame: state.depth), newID())
         }
-        return state.registers[index]
+        return values[index, state.depth]
     }
 
     mutating func moveSigned(

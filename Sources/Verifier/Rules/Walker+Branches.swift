@@ -22,63 +22,68 @@ extension Walker {
             state.slot = holds ? target : next
             return
         }
-        var taken = state
-        taken.slot = target
-        let mayBeTaken = Self.assume(condition, width, holds: true, left, operand, in: &taken, &graph)
-        let mayPass = Self.assume(condition, width, holds: false, left, operand, in: &state, &graph)
-        guard mayPass else {
-            if !mayBeTaken { throw failure("no value of R\(left.rawValue) is possible here") }
+        let taken = assuming(condition, width, holds: true, left, operand, one, other)
+        guard let passed = assuming(condition, width, holds: false, left, operand, one, other) else {
+            guard let taken else { throw failure("no value of R\(left.rawValue) is possible here") }
             relyOn(one.origin)
             relyOn(other.origin)
-            state = taken
+            learn(taken)
+            state.slot = target
             return
         }
-        if mayBeTaken {
-            try push(taken)
+        if let taken {
+            try push(slot: target, .comparison)
+            comparisons.append(taken)
         } else {
             relyOn(one.origin)
             relyOn(other.origin)
         }
+        learn(passed)
         state.slot = next
     }
 
-    /// What a path knows behind the branch; false if no number leads there.
-    private static func assume(
+    /// What a path knows behind the branch; nil if no number leads there.
+    private mutating func assuming(
         _ condition: Condition, _ width: Width, holds: Bool, _ left: Register, _ operand: Operand,
-        in path: inout PathState, _ graph: inout PrecisionGraph
-    ) -> Bool {
-        let index = Int(left.rawValue)
-        var one = path.registers[index].value
-        switch operand {
-        case .immediate(let value):
-            var other = Scalar(UInt64(bitPattern: Int64(value)))
-            Scalar.assume(condition, width, holds: holds, &one, &other)
-            if one.isEmpty || other.isEmpty { return false }
-            path.registers[index].value = one
-        case .register(let right):
-            let otherIndex = Int(right.rawValue)
+        _ one: RegisterState, _ other: RegisterState
+    ) -> WaitingPath.Comparison? {
+        var result = WaitingPath.Comparison(left: Int(left.rawValue), value: one.value)
+        if case .register(let right) = operand {
             // A register compared with itself learns nothing.
-            if index == otherIndex { return true }
-            var other = path.registers[otherIndex].value
-            Scalar.assume(condition, width, holds: holds, &one, &other)
-            if one.isEmpty || other.isEmpty { return false }
-            let origin = graph.join(path.registers[index].origin, path.registers[otherIndex].origin)
-            path.registers[index].value = one
-            path.registers[otherIndex].value = other
-            path.registers[index].origin = origin
-            path.registers[otherIndex].origin = origin
-            tellLinked(path.registers[otherIndex], in: &path, &graph)
+            if right.rawValue == left.rawValue { return result }
+            result.right = Int(right.rawValue)
+            result.origin = graph.join(one.origin, other.origin)
         }
-        tellLinked(path.registers[index], in: &path, &graph)
-        return true
+        result.other = other.value
+        Scalar.assume(
+            condition, width, holds: holds, &result.value, &result.other, isConstant: result.right < 0)
+        return result.value.isEmpty || result.other.isEmpty ? nil : result
     }
 
-    private static func tellLinked(
-        _ known: RegisterState, in path: inout PathState, _ graph: inout PrecisionGraph
-    ) {
+    /// The path goes on with what a branch told.
+    mutating func learn(_ comparison: WaitingPath.Comparison) {
+        let frame = state.depth
+        var one = values[comparison.left, frame]
+        one.value = comparison.value
+        if comparison.right >= 0 {
+            one.origin = comparison.origin
+            var other = values[comparison.right, frame]
+            other.value = comparison.other
+            other.origin = comparison.origin
+            values[comparison.left, frame] = one
+            values[comparison.right, frame] = other
+            tellLinked(other)
+            one = values[comparison.left, frame]
+        } else {
+            values[comparison.left, frame] = one
+        }
+        tellLinked(one)
+    }
+
+    private mutating func tellLinked(_ known: RegisterState) {
         guard known.id != 0 else { return }
-        func isLinked(_ register: RegisterState) -> Bool { register.id == known.id && register.isScalar }
-        path.update(where: isLinked) { register in
+        values.update(id: known.id, depth: state.depth, &graph) { register, graph in
+            guard register.isScalar else { return false }
             if register.delta == known.delta {
                 register.value = known.value
             } else {
@@ -87,6 +92,7 @@ extension Walker {
                     .add, .bits64, known.value, Scalar(UInt64(bitPattern: distance)))
             }
             register.origin = graph.join(register.origin, known.origin)
+            return true
         }
     }
 
@@ -107,11 +113,9 @@ extension Walker {
                 state.slot = jumpsIfNull ? next : target
                 return
             }
-            var taken = state
-            taken.slot = target
-            Self.resolve(pointer, isNull: jumpsIfNull, in: &taken)
-            Self.resolve(pointer, isNull: !jumpsIfNull, in: &state)
-            try push(taken)
+            let (id, reference) = (pointer.id, pointer.reference)
+            try push(slot: target, .nullness(id: id, reference: reference, isNull: jumpsIfNull))
+            resolve(id: id, reference: reference, isNull: !jumpsIfNull)
             state.slot = next
             return
         }
@@ -157,18 +161,19 @@ extension Walker {
     }
 
     /// All copies of a pointer that may be null turn out to be, or not to be.
-    private static func resolve(_ pointer: RegisterState, isNull: Bool, in path: inout PathState) {
-        let id = pointer.id
-        if isNull, pointer.reference != 0 {
+    mutating func resolve(id: UInt32, reference: UInt32, isNull: Bool) {
+        if isNull, reference != 0 {
             // What was not allocated need not be released.
-            path.references.removeAll { $0.id == pointer.reference }
+            state.references.removeAll { $0.id == reference }
         }
-        path.update(where: { $0.isNullable && $0.id == id }) { register in
+        values.update(id: id, depth: state.depth, &graph) { register, _ in
+            guard register.isNullable else { return false }
             if isNull {
                 register = .constant(0)
             } else {
                 register.isNullable = false
             }
+            return true
         }
     }
 }

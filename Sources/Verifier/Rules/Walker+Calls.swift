@@ -13,9 +13,10 @@ extension Walker {
             if program.functions[index].isGlobal {
                 try callGlobal(index)
             } else {
-                var registers = Array(repeating: RegisterState(), count: 11)
-                for register in 1...5 { registers[register] = state.registers[register] }
-                try enter(program.functions[index].slots.lowerBound, registers, callback: nil)
+                try checkDepth()
+                let frame = state.depth
+                enter(program.functions[index].slots.lowerBound, callbackDepth: -1)
+                for register in 1...5 { values[register, frame + 1] = values[register, frame] }
             }
         }
         return true
@@ -23,29 +24,32 @@ extension Walker {
 
     /// Nothing is left in the registers that a call may change; r0 has its result.
     mutating func finishCall(_ result: RegisterState) {
-        for register in 1...5 { state.registers[register] = RegisterState() }
-        state.registers[0] = result
+        for register in 1...5 where values[register, state.depth].kind != .uninitialized {
+            values[register, state.depth] = RegisterState()
+        }
+        values[0, state.depth] = result
         state.slot += 1
     }
 
-    /// Starts a function in a frame of its own.
-    mutating func enter(
-        _ start: Int, _ registers: [RegisterState], callback: PathState.Callback?
-    ) throws(VerifierFailure) {
-        guard state.depth + 1 < Self.frameLimit else {
+    func checkDepth() throws(VerifierFailure) {
+        guard state.depth + 1 < PathState.frameLimit else {
             throw failure(
                 "the call stack of \(state.depth + 2) frames is too deep",
                 hint: Self.frameHint)
         }
-        state.callers.append(
-            PathState.CallerFrame(
-                registers: state.registers, stack: state.stack, function: state.function, callSlot: state.slot,
-                callback: callback))
-        state.registers = registers
-        state.stack = []
+    }
+
+    /// Starts a function in a frame of its own, where nothing is in its registers yet; there is room for it.
+    mutating func enter(_ start: Int, callbackDepth depth: Int32) {
+        let caller = PathState.CallerFrame(
+            function: Int32(truncatingIfNeeded: state.function), callSlot: Int32(truncatingIfNeeded: state.slot),
+            callbackDepth: depth, references: Int32(truncatingIfNeeded: state.references.count))
+        values.setCaller(state.depth, caller)
+        state.depth += 1
+        values.clear(frame: state.depth)
         var frame = RegisterState(kind: .frame)
         frame.frame = UInt8(truncatingIfNeeded: state.depth)
-        state.registers[10] = frame
+        values[10, state.depth] = frame
         state.function = start
         state.slot = start
         callbackDepth = 0
@@ -113,12 +117,12 @@ extension Walker {
                 }
             case .context:
                 try checkContextArgument(register, of: function.name)
-            case .memory(let size):
-                if value.isConstantZero {
+            case .memory(let size, let isNullable):
+                if isNullable, value.isConstantZero {
                     relyOn(value.origin)
                     continue
                 }
-                try checkMemory(register, value, Int(size), isWrite: true, isExact: false, mayBeNull: true)
+                try checkMemory(register, value, Int(size), isWrite: true, isExact: false, mayBeNull: isNullable)
             }
         }
         log.note("Func#\(index) ('\(function.name)') is global and assumed valid.")
@@ -130,32 +134,30 @@ extension Walker {
 
     /// Returns; false if the path ends with it.
     mutating func exit() throws(VerifierFailure) -> Bool {
-        guard let caller = state.callers.last else {
+        guard state.depth > 0 else {
             try checkEnd()
             return false
         }
+        let caller = values.caller(state.depth - 1)
         // A function that returns nothing leaves nothing to be read.
-        let result = state.registers[0]
+        let result = values[0, state.depth]
         if result.kind == .frame {
             throw failure(
                 "cannot return stack pointer to the caller", hint: "the function's own variables are gone when it returns")
         }
-        if let callback = caller.callback {
+        if caller.isCallback {
             try checkResult(read(.r0), 0...1, "At callback return")
-            if state.references.count > callback.references {
-                throw leak(state.references[callback.references])
+            if state.references.count > Int(caller.references) {
+                throw leak(state.references[Int(caller.references)])
             }
         }
         log.note("returning from callee to caller at \(caller.callSlot)")
-        let isCallback = caller.callback != nil
-        state.callers.removeLast()
-        state.registers = caller.registers
-        state.stack = caller.stack
-        state.function = caller.function
-        state.slot = caller.callSlot
-        if isCallback {
+        state.depth -= 1
+        state.function = Int(caller.function)
+        state.slot = Int(caller.callSlot)
+        if caller.isCallback {
             // The helper goes on: once more, or behind the call.
-            callbackDepth = caller.callback?.depth ?? 0
+            callbackDepth = caller.callbackDepth
         } else {
             finishCall(result)
         }

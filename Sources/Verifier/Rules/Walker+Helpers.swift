@@ -41,26 +41,34 @@ extension Walker {
             try callBack(callback, call)
             return
         }
-        let isFound = helper == .mapLookupElem && isFoundForSure(call)
-        var value = result(prototype.result, call)
-        if isFound { (value.isNullable, value.id) = (false, newID()) }
+        var value = try result(prototype.result, call)
+        if helper == .mapLookupElem, let map = call.map, map.type == .array || map.type == .perCPUArray {
+            let found = constantElement(map).map { ConstantLookup(map: Int(call.mapIndex), element: $0) }
+            // A path that is dropped has the same key as the one that it is dropped for: the walk relied on it.
+            if let known = lookups[state.slot] {
+                if known != found { lookups[state.slot] = .some(nil) }
+            } else {
+                lookups[state.slot] = .some(found)
+            }
+            if found != nil { (value.isNullable, value.id) = (false, newID()) }
+        }
         finishCall(value)
     }
 
-    /// Elements of an array are all there: a constant key that is small enough finds one.
-    private mutating func isFoundForSure(_ call: Call) -> Bool {
-        guard let map = call.map, map.type == .array || map.type == .perCPUArray, map.keySize == 4 else { return false }
-        let key = state.registers[2]
+    /// The element that a constant key names. Elements of an array are all there.
+    private mutating func constantElement(_ map: MapDefinition) -> UInt32? {
+        guard map.keySize == 4 else { return nil }
+        let key = values[2, state.depth]
         guard key.kind == .frame, let offset = key.fixedOffset, offset % 4 == 0, (-512...(-4)).contains(offset) else {
-            return false
+            return nil
         }
-        let slot = state.stackSlot((-Int(offset) - 1) / 8, frame: Int(key.frame))
+        let slot = values.stackSlot((-Int(offset) - 1) / 8, frame: Int(key.frame))
         let isHigh = offset % 8 != 0
-        guard isHigh ? slot.hasHighSpill : slot.isSpill else { return false }
+        guard isHigh ? slot.hasHighSpill : slot.isSpill else { return nil }
         let register = isHigh ? slot.high : slot.register
-        guard register.isScalar, let index = register.value.constant32, index < map.maxEntries else { return false }
+        guard register.isScalar, let index = register.value.constant32, index < map.maxEntries else { return nil }
         relyOn(register.origin)
-        return true
+        return index
     }
 
     /// Helpers that change the map they are handed.
@@ -220,7 +228,10 @@ extension Walker {
 
     // MARK: - Results
 
-    private mutating func result(_ result: HelperPrototype.Result, _ call: Call) -> RegisterState {
+    /// Each state has a list of them.
+    private static let referenceLimit = 512
+
+    private mutating func result(_ result: HelperPrototype.Result, _ call: Call) throws(VerifierFailure) -> RegisterState {
         switch result {
         case .scalar: return .unknown
         case .tailCall: return RegisterState()
@@ -239,6 +250,11 @@ extension Walker {
             register.isRecord = true
             register.id = newID()
             register.reference = register.id
+            guard state.references.count < Self.referenceLimit else {
+                throw failure(
+                    "\(state.references.count) references are held at the same time: these are too many",
+                    hint: "submit or discard records before others are reserved")
+            }
             state.references.append(PathState.Reference(id: register.id, slot: state.slot))
             return register
         }
@@ -247,7 +263,10 @@ extension Walker {
     /// All pointers to what was given back are gone.
     private mutating func release(_ reference: UInt32) {
         state.references.removeAll { $0.id == reference }
-        state.update(where: { $0.reference == reference }) { $0 = RegisterState() }
+        values.update(reference: reference, depth: state.depth, &graph) { register, _ in
+            register = RegisterState()
+            return true
+        }
     }
 
     // MARK: - Callbacks
@@ -256,8 +275,7 @@ extension Walker {
     private mutating func callBack(
         _ callback: HelperPrototype.Callback, _ call: Call
     ) throws(VerifierFailure) {
-        let rounds = state.registers[1]
-        let context = state.registers[3]
+        let rounds = values[1, state.depth]
         var mayGoOn = true
         if callback == .round {
             guard rounds.isScalar else { throw wrongKind(.r1, rounds, "scalar") }
@@ -267,36 +285,40 @@ extension Walker {
             }
         }
         if mayGoOn {
-            var registers = Array(repeating: RegisterState(), count: 11)
-            switch callback {
-            case .round:
-                var index = Scalar.unknown
-                if rounds.value.maximum > 0, rounds.value.maximum <= 1 << 23 {
-                    // Rounds are counted from 0, and more than 2²³ are refused.
-                    index = Scalar(0...rounds.value.maximum - 1)
-                }
-                registers[1] = RegisterState(index, origin: rounds.origin)
-                registers[2] = context
-            case .element:
-                registers[1] = RegisterState(kind: .map, index: call.mapIndex)
-                registers[2] = RegisterState(
-                    kind: .mapKey, index: call.mapIndex, size: Int32(clamping: call.map?.keySize ?? 0))
-                registers[3] = RegisterState(
-                    kind: .mapValue, index: call.mapIndex, size: Int32(clamping: call.map?.valueSize ?? 0))
-                registers[3].id = newID()
-                registers[3].isReadOnly = call.map?.section == .rodata
-                registers[4] = context
-            }
-            let outside = state
-            let depth = callbackDepth
-            try enter(
-                call.function, registers,
-                callback: PathState.Callback(depth: depth + 1, references: state.references.count))
-            let inside = state
-            state = outside
-            try push(inside)
-            callbackDepth = 0
+            try checkDepth()
+            let difference = WaitingPath.Callback(
+                kind: callback, start: call.function, depth: callbackDepth + 1, map: call.mapIndex,
+                id: callback == .element ? newID() : 0)
+            try push(slot: state.slot, .callback(difference))
         }
-        finishCall(result(.scalar, call))
+        // The next helper starts anew.
+        callbackDepth = 0
+        finishCall(.unknown)
+    }
+
+    /// The function starts, in a frame for which there is room, with what the helper hands it.
+    mutating func enter(_ callback: WaitingPath.Callback) {
+        let frame = state.depth
+        let (rounds, context) = (values[1, frame], values[3, frame])
+        enter(callback.start, callbackDepth: callback.depth)
+        switch callback.kind {
+        case .round:
+            var index = Scalar.unknown
+            if rounds.value.maximum > 0, rounds.value.maximum <= 1 << 23 {
+                // Rounds are counted from 0, and more than 2²³ are refused.
+                index = Scalar(0...rounds.value.maximum - 1)
+            }
+            values[1, frame + 1] = RegisterState(index, origin: rounds.origin)
+            values[2, frame + 1] = context
+        case .element:
+            let map = input.maps[Int(callback.map)]
+            values[1, frame + 1] = RegisterState(kind: .map, index: callback.map)
+            values[2, frame + 1] = RegisterState(kind: .mapKey, index: callback.map, size: Int32(clamping: map.keySize))
+            var value = RegisterState(kind: .mapValue, index: callback.map, size: Int32(clamping: map.valueSize))
+            value.id = callback.id
+            value.isReadOnly = map.section == .rodata
+            values[3, frame + 1] = value
+            values[4, frame + 1] = context
+        }
     }
 }

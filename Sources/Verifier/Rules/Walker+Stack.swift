@@ -30,9 +30,9 @@ extension Walker {
             }
         }
         if !isHelper { try checkAlignment(base, pointer, offset, count, of: "stack ") }
-        let function = pointer.frame == state.depth ? state.function : state.callers[Int(pointer.frame)].function
+        let function = pointer.frame == state.depth ? state.function : Int(values.caller(Int(pointer.frame)).function)
         let index = Int(program.functionOfSlot[function])
-        stackDepths[index] = max(stackDepths[index], -low)
+        if stackDepths[index] < -low { stackDepths[index] = -low }
         return low...high
     }
 
@@ -51,27 +51,29 @@ extension Walker {
             try checkReadable(base, start, range.upperBound + count - start, frame: frame, count: count)
             return RegisterState(Scalar.unknown.truncated(toBytes: count))
         }
-        let slot = state.stackSlot(slotIndex(start), frame: frame)
+        let place = ValuePlace.stack(slotIndex(start), frame: frame)
+        let bytes = values.slotBytes(place.index, frame: frame)
         let first = byteIndex(start)
-        if slot.isSpill, first == 0 {
-            let spilledBytes = slot.isWholeSpill ? 8 : 4
-            if slot.register.isPointer {
+        if StackSlot.isSpill(bytes), first == 0 {
+            let spilledBytes = StackSlot.isWholeSpill(bytes) ? 8 : 4
+            let register = values[place]
+            if register.isPointer {
                 guard count == 8 else {
                     throw failure("invalid size of register fill", hint: "a pointer is read as it was stored: whole")
                 }
-                return slot.register
+                return register
             }
-            if count <= spilledBytes { return part(slot.register, count, of: spilledBytes) }
-        } else if slot.hasHighSpill, first == 4, count <= 4 {
-            return part(slot.high, count, of: 4)
+            if count <= spilledBytes { return part(register, count, of: spilledBytes) }
+        } else if StackSlot.hasHighSpill(bytes), first == 4, count <= 4 {
+            return part(values[.stack(place.index, frame: frame, high: true)], count, of: 4)
         }
         try checkReadable(base, start, count, frame: frame, count: count)
-        if slot.isWholeSpill, slot.register.isConstantZero {
-            return RegisterState(Scalar(0), origin: slot.register.origin)
+        if StackSlot.isWholeSpill(bytes), values[place].isConstantZero {
+            return RegisterState(Scalar(0), origin: values[place].origin)
         }
-        var isZero = true
-        for byte in first..<first + count where slot.byte(byte) != StackSlot.zero { isZero = false }
-        return isZero ? .constant(0) : RegisterState(Scalar.unknown.truncated(toBytes: count))
+        let wanted = (count == 8 ? .max : UInt64(1) << UInt64(count * 8) - 1) << UInt64(first * 8)
+        return bytes & wanted == StackSlot.allZero & wanted
+            ? .constant(0) : RegisterState(Scalar.unknown.truncated(toBytes: count))
     }
 
     private func part(_ register: RegisterState, _ count: Int, of spilled: Int) -> RegisterState {
@@ -83,8 +85,14 @@ extension Walker {
     private func checkReadable(
         _ base: Register, _ start: Int, _ length: Int, frame: Int, count: Int, mayHoldPointers: Bool = false
     ) throws(VerifierFailure) {
-        for offset in start..<start + length {
-            let slot = state.stackSlot(slotIndex(offset), frame: frame)
+        var offset = start - 1
+        while offset + 1 < start + length {
+            offset += 1
+            let slot = values.stackSlot(slotIndex(offset), frame: frame)
+            if byteIndex(offset) == 0, offset + 8 <= start + length, slot.isWritten, !slot.holdsPointer {
+                offset += 7
+                continue
+            }
             switch slot.byte(byteIndex(offset)) {
             case StackSlot.empty:
                 guard options.allowsPointerLeaks else {
@@ -128,13 +136,13 @@ extension Walker {
         let start = range.lowerBound
         let index = slotIndex(start)
         let first = byteIndex(start)
-        var slot = state.stackSlot(index, frame: frame)
         if count == 8 {
             var value = value
             if case .register(let source) = operand, value.isScalar { value = link(source) }
-            state.setStackSlot(index, frame: frame, StackSlot(spilling: value))
+            values.spill(value, to: index, frame: frame)
             return
         }
+        var slot = values.stackSlot(index, frame: frame)
         guard value.isScalar else {
             throw failure("invalid size of register spill", hint: "a pointer is stored whole, in eight bytes")
         }
@@ -154,13 +162,13 @@ extension Walker {
             if isZero { relyOn(value.origin) }
             for byte in first..<first + count { slot.write(byte, isZero ? StackSlot.zero : StackSlot.data) }
         }
-        state.setStackSlot(index, frame: frame, slot)
+        values.setStackSlot(index, frame: frame, slot)
     }
 
     /// A byte that is (or may have been) written with some number.
     private mutating func forgetByte(_ offset: Int, frame: Int, wasWritten: Bool) throws(VerifierFailure) {
         let index = slotIndex(offset)
-        var slot = state.stackSlot(index, frame: frame)
+        var slot = values.stackSlot(index, frame: frame)
         if slot.holdsPointer {
             guard options.allowsPointerLeaks else {
                 throw failure("attempt to corrupt spilled pointer on stack")
@@ -169,7 +177,7 @@ extension Walker {
         if wasWritten || slot.byte(byteIndex(offset)) != StackSlot.empty {
             slot.write(byteIndex(offset), StackSlot.data)
         }
-        state.setStackSlot(index, frame: frame, slot)
+        values.setStackSlot(index, frame: frame, slot)
     }
 
     // MARK: - Helpers
@@ -196,10 +204,14 @@ extension Walker {
             for index in slotIndex(start + length - 1)...slotIndex(start) {
                 let bottom = -8 * (index + 1)
                 if start <= bottom, bottom + 8 <= start + length {
-                    state.setStackSlot(index, frame: frame, StackSlot(bytes: StackSlot.allData))
+                    values.setBytes(index, frame: frame, StackSlot.allData)
                 }
             }
         }
-        for offset in start..<start + total { try forgetByte(offset, frame: frame, wasWritten: isSure) }
+        for offset in start..<start + total {
+            // Data already, with all around it.
+            if values.slotBytes(slotIndex(offset), frame: frame) == StackSlot.allData { continue }
+            try forgetByte(offset, frame: frame, wasWritten: isSure)
+        }
     }
 }

@@ -2,72 +2,75 @@
 /// a size, a branch that went one way only), all that it was made of must be exact in the states on the way too:
 /// another path may only be dropped in favour of such a state if its value is as exact. Values that nobody relied on
 /// may differ, which is what makes loops and joins cheap.
-struct PrecisionGraph: Sendable {
+struct PrecisionGraph: ~Copyable {
     typealias Node = UInt32
 
     /// Made of constants of the program alone.
     static let nowhere: Node = 0
 
-    /// A join of two values, or a value as a state has it.
+    /// A join of two values, or a value as a state has it, made of one.
     private struct Entry {
         var left: Node
-        /// The second value of a join; the place in the state otherwise.
-        var right: UInt32
-        /// -1 for a join.
-        var state: Int32
-        var isExact = false
+        var right: Node
     }
 
-    /// A value of a state that has to be exact.
-    struct Mark {
-        var state: Int32
-        var place: Int
-    }
-
-    private var entries = [Entry(left: 0, right: 0, state: -1, isExact: true)]
+    private var entries = GrowingBuffer<Entry>()
+    /// Somebody relied on what it exactly is.
+    private var exact = GrowingBuffer<Bool>()
     /// From a state's value to those of paths that were dropped in favour of the state before it was finished.
     private var borrowers: [Node: [Node]] = [:]
-    private var pending: [Node] = []
+    private var loans = 0
+    private var pending = GrowingBuffer<Node>()
 
-    var memory: Int { entries.count * MemoryLayout<Entry>.stride }
+    init() {
+        entries.append(Entry(left: 0, right: 0))
+        exact.append(true)
+    }
+
+    var memory: Int { entries.memory + exact.memory + loans * 40 }
 
     mutating func join(_ left: Node, _ right: Node) -> Node {
         if left == right || right == Self.nowhere { return left }
         if left == Self.nowhere { return right }
-        entries.append(Entry(left: left, right: right, state: -1))
-        return Node(truncatingIfNeeded: entries.count - 1)
+        return add(Entry(left: left, right: right))
     }
 
-    /// The value at `place` of a state that is being kept, made of `origin`.
-    mutating func keep(_ origin: Node, state: Int32, place: Int) -> Node {
-        entries.append(Entry(left: origin, right: UInt32(truncatingIfNeeded: place), state: state))
+    /// The value of a state that is being kept, made of `origin`.
+    mutating func keep(_ origin: Node) -> Node { add(Entry(left: origin, right: Self.nowhere)) }
+
+    private mutating func add(_ entry: Entry) -> Node {
+        entries.append(entry)
+        exact.append(false)
         return Node(truncatingIfNeeded: entries.count - 1)
     }
 
     /// What `node` will be found to need, `borrower` needs as well.
     mutating func lend(_ node: Node, to borrower: Node) {
-        if borrower != Self.nowhere { borrowers[node, default: []].append(borrower) }
+        guard !exact[Int(borrower)] else { return }
+        loans += 1
+        borrowers[node, default: []].append(borrower)
     }
 
-    /// The value must be exact, and all that it was made of; returns the places in states that this concerns.
-    mutating func require(_ node: Node) -> [Mark] {
-        guard !entries[Int(node)].isExact else { return [] }
-        var marks: [Mark] = []
+    /// The value must be exact, and all that it was made of.
+    @inline(__always)
+    mutating func require(_ node: Node) {
+        if !exact[Int(node)] { follow(node) }
+    }
+
+    private mutating func follow(_ node: Node) {
         pending.append(node)
         while let node = pending.popLast() {
+            if exact[Int(node)] { continue }
+            exact[Int(node)] = true
             let entry = entries[Int(node)]
-            if entry.isExact { continue }
-            entries[Int(node)].isExact = true
-            pending.append(entry.left)
-            if entry.state < 0 {
-                pending.append(entry.right)
-            } else {
-                marks.append(Mark(state: entry.state, place: Int(entry.right)))
-                if !borrowers.isEmpty, let more = borrowers[node] { pending += more }
+            if !exact[Int(entry.left)] { pending.append(entry.left) }
+            if !exact[Int(entry.right)] { pending.append(entry.right) }
+            if !borrowers.isEmpty, let more = borrowers.removeValue(forKey: node) {
+                loans -= more.count
+                for borrower in more { pending.append(borrower) }
             }
         }
-        return marks
     }
 
-    func isExact(_ node: Node) -> Bool { entries[Int(node)].isExact }
+    func isExact(_ node: Node) -> Bool { exact[Int(node)] }
 }

@@ -1,5 +1,5 @@
 /// What is known of a register, or of a value that was spilled to the stack.
-package struct RegisterState: Hashable, Sendable {
+package struct RegisterState: Hashable, Sendable, BitwiseCopyable {
     package var kind = Kind.uninitialized
     /// A pointer that may be null (`PTR_MAYBE_NULL`); it may only be compared with 0.
     package var isNullable = false
@@ -24,7 +24,7 @@ package struct RegisterState: Hashable, Sendable {
     /// The number, or the offset that was added to the pointer.
     package var value = Scalar(0)
 
-    package enum Kind: UInt8, Sendable {
+    package enum Kind: UInt8, Sendable, BitwiseCopyable {
         case uninitialized
         case scalar
         /// `PTR_TO_CTX`

@@ -4,9 +4,9 @@ struct StackSlot: Hashable, Sendable {
     /// A byte's kind in each byte, the lowest address in the lowest.
     private(set) var bytes: UInt64 = 0
     /// Where bytes are ``spilled``: all eight, or the lower four.
-    private(set) var register = RegisterState()
+    var register = RegisterState()
     /// Where bytes are ``spilledHigh``: the upper four.
-    private(set) var high = RegisterState()
+    var high = RegisterState()
 
     /// Nothing has been written there.
     static let empty: UInt8 = 0
@@ -18,7 +18,7 @@ struct StackSlot: Hashable, Sendable {
     /// Part of ``high``.
     static let spilledHigh: UInt8 = 4
 
-    private static let wholeSpill: UInt64 = 0x0101_0101_0101_0101
+    static let wholeSpill: UInt64 = 0x0101_0101_0101_0101
     static let allData: UInt64 = 0x0202_0202_0202_0202
     static let allZero: UInt64 = 0x0303_0303_0303_0303
 
@@ -40,24 +40,20 @@ struct StackSlot: Hashable, Sendable {
         bytes = bytes & ~(0xff << shift) | UInt64(kind) << shift
     }
 
+    static func isSpill(_ bytes: UInt64) -> Bool { bytes & 0xff == UInt64(spilled) }
+    static func isWholeSpill(_ bytes: UInt64) -> Bool { bytes == wholeSpill }
+    static func hasHighSpill(_ bytes: UInt64) -> Bool { bytes >> 32 & 0xff == UInt64(spilledHigh) }
+
     /// A register is in the lower half, or in all of it.
-    var isSpill: Bool { bytes & 0xff == UInt64(Self.spilled) }
-    var isWholeSpill: Bool { bytes == Self.wholeSpill }
-    var hasHighSpill: Bool { byte(4) == Self.spilledHigh }
+    var isSpill: Bool { Self.isSpill(bytes) }
+    var isWholeSpill: Bool { Self.isWholeSpill(bytes) }
+    var hasHighSpill: Bool { Self.hasHighSpill(bytes) }
+    /// All eight bytes.
+    var isWritten: Bool {
+        // No byte is 0: kinds are small numbers.
+        (bytes &- 0x0101_0101_0101_0101) & 0x8080_8080_8080_8080 == 0
+    }
     var holdsPointer: Bool { isSpill && register.isPointer }
-
-    mutating func update(_ isWanted: (RegisterState) -> Bool, _ change: (inout RegisterState) -> Void) {
-        if isSpill, isWanted(register) {
-            change(&register)
-            // What is gone leaves bytes that nobody may read.
-            if register.kind == .uninitialized { self = StackSlot() }
-        }
-        if hasHighSpill, isWanted(high) { change(&high) }
-    }
-
-    mutating func setOrigin(_ origin: PrecisionGraph.Node, high isHigh: Bool) {
-        if isHigh { high.origin = origin } else { register.origin = origin }
-    }
 
     /// Writes a byte; a register that it was part of is forgotten.
     mutating func write(_ index: Int, _ kind: UInt8) {

@@ -1,5 +1,5 @@
 /// Which bits of a value are known (the kernel's tnum): those outside `mask` are as in `value`.
-package struct KnownBits: Hashable, Sendable {
+package struct KnownBits: Hashable, Sendable, BitwiseCopyable {
     package var value: UInt64
     /// Unknown bits; `value` is 0 there.
     package var mask: UInt64

@@ -109,9 +109,22 @@ extension Scalar {
     }
 
     /// What both numbers are where the condition holds (or, with `holds` false, where it does not).
+    /// With `isConstant` the right one is a constant of the program, of which there is nothing to learn.
     static func assume(
-        _ condition: Condition, _ width: Width, holds: Bool, _ left: inout Scalar, _ right: inout Scalar
+        _ condition: Condition, _ width: Width, holds: Bool, _ left: inout Scalar, _ right: inout Scalar,
+        isConstant: Bool = false
     ) {
+        if isConstant, width == .bits64, let constant = right.constant {
+            switch (condition, holds) {
+            case (.equal, true), (.notEqual, false):
+                if left.contains(constant) { left = right } else { (left.minimum, left.maximum) = (1, 0) }
+                return
+            case (.equal, false), (.notEqual, true):
+                // A number in the middle tells nothing.
+                if !left.isEnd(constant) { return }
+            default: break
+            }
+        }
         var one = View(left, width)
         var other = View(right, width)
         var contradiction = false
@@ -148,7 +161,13 @@ extension Scalar {
             if let constant = one.constant { other.clearBits(constant) }
         }
         left.narrow(to: one, width, contradiction: contradiction)
-        right.narrow(to: other, width, contradiction: contradiction)
+        if !isConstant { right.narrow(to: other, width, contradiction: contradiction) }
+    }
+
+    /// Some bound of 64 bits.
+    private func isEnd(_ number: UInt64) -> Bool {
+        let signed = Int64(bitPattern: number)
+        return minimum == number || maximum == number || signedMinimum == signed || signedMaximum == signed
     }
 
     /// A number that is excluded moves an end that it is.

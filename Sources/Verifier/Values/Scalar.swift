@@ -1,6 +1,6 @@
 /// What is known of a number: its bits, and bounds of it as an unsigned and a signed number of 64 bits and, of its
 /// low half, of 32. Each is true by itself; ``settle()`` lets each learn from the others.
-package struct Scalar: Hashable, Sendable {
+package struct Scalar: Hashable, Sendable, BitwiseCopyable {
     package var bits: KnownBits
     package var minimum: UInt64
     package var maximum: UInt64

@@ -66,7 +66,7 @@ struct VerifierLog: Sendable {
     }
 
     /// Behind the instruction, what has changed.
-    mutating func changes(from before: PathState, to after: PathState, _ operation: Operation) {
+    mutating func changes(from before: PathSnapshot, to after: PathSnapshot, _ operation: Operation) {
         guard let last = lines.indices.last, before.depth == after.depth else {
             if before.depth != after.depth { add("frame\(after.depth): \(registers(after))") }
             return
@@ -84,7 +84,7 @@ struct VerifierLog: Sendable {
         lines[last] += "\(padding); \(parts.joined(separator: " "))"
     }
 
-    mutating func path(from slot: Int, to state: PathState) {
+    mutating func path(from slot: Int, to state: PathSnapshot) {
         guard isOn else { return }
         lastLine = nil
         add("")
@@ -92,7 +92,7 @@ struct VerifierLog: Sendable {
     }
 
     /// All that is known.
-    func registers(_ state: PathState) -> String {
+    func registers(_ state: PathSnapshot) -> String {
         var parts: [String] = []
         for (index, register) in state.registers.enumerated() where register.kind != .uninitialized {
             parts.append("R\(index)=\(text(register))")

@@ -3,27 +3,31 @@ import BTF
 
 /// Walks all paths of a program, one after the other, and keeps states on the way so that a path that comes to where
 /// another has been, with nothing new, ends there.
-struct Walker {
+struct Walker: ~Copyable {
     let input: VerifierInput
     let options: VerifierOptions
-    var program: PreparedProgram
-    /// The path that is being walked.
+    let program: PreparedProgram
+    /// The path that is being walked, and what its registers and stacks hold.
     var state = PathState(slot: 0)
+    var values = PathValues()
     /// Rounds that the helper at the current instruction has called back, on this path.
-    var callbackDepth = 0
-    /// Branches that wait, with the length of the log at each.
-    var pending: [(state: PathState, log: VerifierLog.Position)] = []
-    var saved: [SavedState] = []
-    /// Numbers of saved states, by instruction.
-    var savedAt: [[Int32]]
+    var callbackDepth: Int32 = 0
+    var pending: [WaitingPath] = []
+    /// What branches told those of ``pending`` that come from one.
+    var comparisons = GrowingBuffer<WaitingPath.Comparison>()
+    var saved: SavedStates
+    /// What the state that is being kept holds.
+    var collected = GrowingBuffer<SavedValues.Value>()
+    var collectedSlots = GrowingBuffer<SavedValues.Slot>()
     var graph = PrecisionGraph()
     var numbers = NumberMap()
+    var numberCounts = NumberCounts()
     var lastID: UInt32 = 0
     var statistics = VerifierStatistics()
-    var keptStates = 0
-    var keptMemory = 0
     var isReached: [Bool]
     var contextBytes = 0
+    /// What lookups in arrays find, by their slots; nil where it is not the same, or not known, on every path.
+    var lookups: [Int: ConstantLookup?] = [:]
     /// Bytes of stack that each function uses.
     var stackDepths: [Int]
     /// Global functions that are called and not walked yet.
@@ -33,8 +37,6 @@ struct Walker {
     var rootFunction: Int?
     var log: VerifierLog
 
-    /// Functions that may be inside each other (`MAX_CALL_FRAMES`).
-    static let frameLimit = 8
     static let frameHint = "eight functions may be inside each other: mark small ones static __always_inline"
     /// As in the kernel (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
     static let pendingLimit = 8192
@@ -43,15 +45,15 @@ struct Walker {
         self.input = input
         self.options = options
         self.program = program
-        savedAt = Array(repeating: [], count: program.operations.count)
+        saved = SavedStates(slots: program.operations.count)
         isReached = Array(repeating: false, count: program.operations.count)
         stackDepths = Array(repeating: 0, count: program.functions.count)
         log = VerifierLog(level: level, input: input)
     }
 
     mutating func walkProgram() throws(VerifierFailure) {
-        state = PathState(slot: 0)
-        state.registers[1] = RegisterState(kind: .context)
+        start(at: 0)
+        values[1, 0] = RegisterState(kind: .context)
         try walk()
         while let index = globalsToWalk.popLast() {
             rootFunction = index
@@ -61,24 +63,31 @@ struct Walker {
     }
 
     private mutating func walkGlobal(_ function: PreparedProgram.Function) throws(VerifierFailure) {
-        state = PathState(slot: function.slots.lowerBound)
-        callbackDepth = 0
+        start(at: function.slots.lowerBound)
         log.note("Validating \(function.name)() func#\(rootFunction ?? 0)...")
         for (index, parameter) in function.parameters.enumerated() {
             switch parameter {
-            case .scalar: state.registers[index + 1] = .unknown
-            case .context: state.registers[index + 1] = RegisterState(kind: .context)
-            case .memory(let size):
+            case .scalar: values[index + 1, 0] = .unknown
+            case .context: values[index + 1, 0] = RegisterState(kind: .context)
+            case .memory(let size, let isNullable):
                 var register = RegisterState(kind: .memory, size: size)
-                register.isNullable = true
-                register.id = newID()
-                state.registers[index + 1] = register
+                register.isNullable = isNullable
+                register.id = isNullable ? newID() : 0
+                values[index + 1, 0] = register
             }
         }
         try walk()
     }
 
+    private mutating func start(at slot: Int) {
+        state = PathState(slot: slot)
+        values.clear(frame: 0)
+        values[10, 0] = RegisterState(kind: .frame)
+        callbackDepth = 0
+    }
+
     private mutating func walk() throws(VerifierFailure) {
+        let isObserved = options.observer != nil
         while true {
             let slot = state.slot
             statistics.instructions += 1
@@ -94,26 +103,28 @@ struct Walker {
                 continue
             }
             guard let operation = program.operations[slot] else { throw failure("invalid insn idx \(slot)") }
-            isReached[slot] = true
+            if !isReached[slot] { isReached[slot] = true }
             state.instructionsSinceParent += 1
-            if let observer = options.observer {
-                observer.visit(
-                    slot: slot, frame: state.depth, registers: state.registers, live: program.liveness.registers[slot])
-            }
-            let goesOn: Bool
-            if log.isOn {
-                log.instruction(slot, operation)
-                let before = state
-                goesOn = try step(operation)
-                log.changes(from: before, to: state, operation)
-            } else {
-                goesOn = try step(operation)
-            }
+            if isObserved { observe() }
+            let goesOn = log.isOn ? try loggedStep(operation) : try step(operation)
             if !goesOn {
                 endPath()
                 if !takeBranch() { return }
             }
         }
+    }
+
+    private func observe() {
+        options.observer?.visit(
+            slot: state.slot, frame: state.depth, registers: registers(), live: program.liveness.registers[state.slot])
+    }
+
+    private mutating func loggedStep(_ operation: Operation) throws(VerifierFailure) -> Bool {
+        log.instruction(state.slot, operation)
+        let before = snapshot()
+        let goesOn = try step(operation)
+        log.changes(from: before, to: snapshot(), operation)
+        return goesOn
     }
 
     /// Walks one instruction; false if the path ends with it.
@@ -158,58 +169,14 @@ struct Walker {
         return true
     }
 
-    // MARK: - Paths
-
-    /// The path as it is goes on at `slot` later.
-    mutating func push(slot: Int) throws(VerifierFailure) {
-        var other = state
-        other.slot = slot
-        try push(other)
-    }
-
-    mutating func push(_ other: PathState) throws(VerifierFailure) {
-        guard pending.count < Self.pendingLimit else {
-            throw failure(
-                "The sequence of \(pending.count + 1) jumps is too complex.",
-                hint: "it has too many branches in a row: split it into functions or loops")
-        }
-        if state.parent >= 0 { saved[Int(state.parent)].branches += 1 }
-        pending.append((other, log.position))
-    }
-
-    private mutating func takeBranch() -> Bool {
-        guard let (next, position) = pending.popLast() else { return false }
-        let previous = state.slot
-        state = next
-        callbackDepth = 0
-        log.returnTo(position)
-        log.path(from: previous, to: state)
-        return true
-    }
-
-    private mutating func endPath() {
-        var number = state.parent
-        while number >= 0 {
-            saved[Int(number)].branches -= 1
-            if saved[Int(number)].branches > 0 { break }
-            number = saved[Int(number)].parent
-        }
-    }
-
     mutating func newID() -> UInt32 {
         lastID &+= 1
         return lastID
     }
 
-    /// The walk relies on what the scalar in the register is.
-    mutating func relyOn(_ register: Register) { relyOn(state.registers[Int(register.rawValue)].origin) }
-
-    mutating func relyOn(_ origin: PrecisionGraph.Node) {
-        for mark in graph.require(origin) {
-            let number = Int(mark.state)
-            if mark.place < saved[number].values.count { saved[number].values[mark.place].isExact = true }
-        }
-    }
+    /// The walk relies on what a scalar is.
+    @inline(__always)
+    mutating func relyOn(_ origin: PrecisionGraph.Node) { graph.require(origin) }
 
     // MARK: - Failures
 
@@ -231,7 +198,7 @@ struct Walker {
                 frames[index] = max(frames[index], frames[callee.function] + 1)
             }
             deepest[index] = own + below
-            if frames[index] > Self.frameLimit {
+            if frames[index] > PathState.frameLimit {
                 let slot = program.functions[index].slots.lowerBound
                 throw VerifierFailure(
                     slot: slot, message: "the call stack of \(frames[index]) frames is too deep",
@@ -274,7 +241,7 @@ extension Walker {
     /// The end of the walk, for better or worse.
     mutating func verdict(_ failure: VerifierFailure?) -> Verdict {
         if let failure {
-            let registers = log.registers(state)
+            let registers = log.isOn ? log.registers(snapshot()) : ""
             log.note(registers)
             log.note(failure.logged)
         }
@@ -283,8 +250,14 @@ extension Walker {
                 + "peak_states \(statistics.peakStates)"
         log.note(summary)
         let dead = isReached.indices.filter { !isReached[$0] && program.operations[$0] != nil }
-        return Verdict(
+        var verdict = Verdict(
             failure: failure, log: log.isOn ? log.text : failure?.logged ?? "", statistics: statistics,
-            deadSlots: failure == nil ? dead : [], contextBytes: contextBytes)
+            deadSlots: [], contextBytes: contextBytes)
+        if failure == nil {
+            verdict.deadSlots = dead
+            verdict.droppableSlots = dead.filter { isReached[program.function(at: $0).slots.lowerBound] }
+            verdict.constantLookups = lookups.compactMapValues { $0 }
+        }
+        return verdict
     }
 }

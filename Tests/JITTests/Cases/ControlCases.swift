@@ -1,3 +1,5 @@
+import BPF
+
 private struct Decision {
     let sign: String
     let left: UInt64
@@ -104,6 +106,35 @@ extension ConformanceCase {
         ConformanceCase(
             "a conditional jump back over as much",
             "r0 = 0\nr3 = 0\ntop:\n" + String(repeating: "r0 += 3\n", count: 200) + "r3 += 1\nif r3 < 2 goto top\nexit", 1200),
+        ConformanceCase("may_goto passes", "r0 = 1\nmay_goto end\nr0 = 2\nend: exit", 2),
+        ConformanceCase(
+            "may_goto jumps when its rounds are over",
+            "r0 = 0\nloop: may_goto end\nr0 += 1\ngoto loop\nend: exit", UInt64(ProgramStructure.mayGotoLimit)),
+        ConformanceCase(
+            "the rounds of a frame are counted together, and stay used up",
+            "r0 = 0\nloop: may_goto end\nr0 += 1\nmay_goto end\ngoto loop\nend: may_goto last\nr0 = 0\nlast: exit",
+            UInt64(ProgramStructure.mayGotoLimit / 2)),
+        ConformanceCase(
+            "each frame has rounds of its own",
+            """
+            r6 = 0
+            loop:
+            may_goto end
+            r6 += 1
+            goto loop
+            end:
+            *(u64 *)(r10 -8) = r6
+            call f
+            r1 = *(u64 *)(r10 -8)
+            r0 += r1
+            exit
+            f:
+            r0 = 0
+            may_goto out
+            r0 = 1
+            out:
+            exit
+            """, UInt64(ProgramStructure.mayGotoLimit + 1)),
         ConformanceCase("a call returns r0", "call f\nr0 += 1\nexit\nf: r0 = 41\nexit", 42),
         ConformanceCase(
             "a call passes r1 to r5",

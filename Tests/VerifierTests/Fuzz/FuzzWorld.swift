@@ -61,7 +61,7 @@ final class FuzzWorld {
                 continue
             }
             if instruction.opcode == .call, instruction.source == .r2 {
-                program[slot] = .call(.helper(Self.kfuncs + UInt32(bitPattern: instruction.immediate)))
+                program[slot] = .call(.helper(Self.kfuncs &+ UInt32(bitPattern: instruction.immediate)))
             }
             slot += 1
         }
@@ -119,9 +119,12 @@ final class FuzzWorld {
             let map = try map(call.r1)
             guard map < 4 else { throw .helper("lookup in map \(map)") }
             try require(call.r2, 4)
-            if map >= 2 { return generator.chance(50) ? (map == 2 ? bss : rodata).address : 0 }
             if map == 0 { return generator.chance(60) ? hashValue.address : 0 }
-            guard let key = UnsafeRawPointer(bitPattern: UInt(call.r2))?.loadUnaligned(as: UInt32.self), key < 4 else { return 0 }
+            // All elements of arrays are there.
+            guard let key = UnsafeRawPointer(bitPattern: UInt(call.r2))?.loadUnaligned(as: UInt32.self),
+                key < FuzzProgram.maps[map].maxEntries
+            else { return 0 }
+            if map >= 2 { return (map == 2 ? bss : rodata).address }
             return arrayValues[Int(key)].address
         case Helper.mapUpdateElem.rawValue:
             let map = try map(call.r1)
