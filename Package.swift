@@ -33,7 +33,7 @@ let package = Package(
             name: "ProcessEngine",
             dependencies: ["Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
         // Installs programs into the kernel.
-        .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "CLinux"]),
+        .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "ELF", "CLinux"]),
         // What both engines have in common.
         .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.

@@ -83,7 +83,8 @@ public final class Session: Sendable {
     public func attach(
         _ program: String? = nil, to pattern: String? = nil, cookie: UInt64 = 0
     ) async throws(SessionError) -> Attachment {
-        let programs = loaded.withLock { $0.flatMap(\.programs) }.filter { program == nil || $0.name == program }
+        let programs = loaded.withLock { $0.flatMap(\.programs) }
+            .filter { program == nil ? !$0.section.isOptional : $0.name == program }
         if let program, programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
         return try await mapErrors { () async throws(EngineError) in
             let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }

@@ -25,6 +25,7 @@ enum BPFCommand: UInt32 {
     case linkCreate = 28
     case linkByID = 30
     case nextLinkID = 31
+    case iteratorCreate = 33
 }
 
 /// The attributes of one command.
@@ -50,6 +51,11 @@ struct BPFAttributes {
     func u32(_ offset: Int) -> UInt32 {
         guard offset + 4 <= bytes.count else { return 0 }
         return (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << (8 * $1) }
+    }
+
+    /// For system calls other than bpf(2) that take such a struct.
+    mutating func withBytes<Result>(_ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
+        bytes.withUnsafeMutableBytes(body)
     }
 
     private mutating func reserve(_ count: Int) {

@@ -1,5 +1,6 @@
 import BPF
 import BTF
+import CLinux
 import Engine
 import Glibc
 import LinuxProcess
@@ -65,7 +66,7 @@ package actor KernelEngine {
         var loaded = Loaded(
             loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel))
         if !isNative {
-            for program in object.programs where program.section.kind == .session {
+            for program in object.programs where program.section.kind.single == .session {
                 let split = SessionSplit(program: program, externs: object.externs, types: nil, firstMap: 0)
                 guard split.usesCookie else { continue }
                 loaded.cookieMaps[program.name] = maps.count
@@ -93,16 +94,37 @@ package actor KernelEngine {
         var report = LinkReport()
         var new: [Int: KernelLink] = [:]
         for request in requests {
-            let pattern = try request.functions()
             guard let (index, name) = programs[request.program.id], let program = objects[index].loader.program(name) else {
                 throw .request("no program '\(request.program.name)' is loaded")
             }
+            guard program.section.kind.isAtFunctions else {
+                let place = request.pattern ?? FunctionPattern(program.section)
+                let attached = try Attacher(program, objects[index].loader, place: place, cookie: request.cookie)
+                    .attach(&kernel, &functions.traceable)
+                let id = nextLink
+                nextLink += 1
+                new[id] = KernelLink(
+                    key: KernelLink.Key(program: request.program.id, module: "", function: place?.description ?? ""),
+                    attached: attached.programs)
+                for place in attached.places {
+                    report.linked.append(
+                        registry.append {
+                            LinkedFunction(
+                                id: $0, link: id, function: place, program: name, argumentCount: 0, context: ContextWords())
+                        })
+                }
+                if !attached.text.isEmpty {
+                    queue.append([.print(time: clinux_monotonic(), processID: 0, threadID: 0, text: attached.text)])
+                }
+                continue
+            }
+            let pattern = try request.functions()
             var reasons: [String] = []
             var linked = 0
             for function in try functions.matching(pattern, &kernel) {
                 let key = KernelLink.Key(program: request.program.id, module: function.module, function: function.key)
                 do throws(EngineError) {
-                    try check(function, program.section.kind, key, links.values.map(\.key) + new.values.map(\.key))
+                    try check(function, program.section.kind.single, key, links.values.map(\.key) + new.values.map(\.key))
                     let attached = try attach(program, of: index, to: function, cookie: request.cookie)
                     let id = nextLink
                     nextLink += 1
@@ -143,8 +165,8 @@ package actor KernelEngine {
         _ program: ObjectProgram, of object: Int, to function: KernelFunction, cookie: UInt64
     ) throws(EngineError) -> AttachedPrograms {
         let loader = objects[object].loader
-        guard program.section.kind == .session, !isNative else {
-            let loaded = try loader.load(program, as: ProgramType(program.section.kind), for: function.target)
+        guard program.section.kind.single == .session, !isNative else {
+            let loaded = try loader.load(program, as: ProgramType(program.section.kind.single), for: function.target)
             return AttachedPrograms([try KernelLink.create(loaded, program.name, function, cookie: cookie)])
         }
         let split = SessionSplit(

@@ -1,4 +1,6 @@
+import BPF
 import BTF
+import Engine
 
 /// What the running kernel has, by its own types.
 enum KernelFeatures {
@@ -12,5 +14,14 @@ enum KernelFeatures {
             case .enumeration(_, _, let values) = types[id].kind
         else { return false }
         return values.contains { $0.name == name }
+    }
+
+    /// Says which kernel has this kind of programs where the running one has not: it would name them in its types.
+    static func require(_ kind: ProgramKind, of program: String, _ types: BTFIndex) throws(EngineError) {
+        let known = KernelKind(kind)
+        guard let constant = known.constant, !hasAttachType(constant, types) else { return }
+        throw .kernel(
+            doing: "attach '\(program)'",
+            because: "this kernel has no \(kind.rawValue) programs (\(constant)); Linux \(known.since) and later have them")
     }
 }

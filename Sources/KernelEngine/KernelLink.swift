@@ -66,15 +66,16 @@ struct AttachedPrograms: Sendable {
 
     /// Takes the programs out; how often the kernel skipped them.
     mutating func close() -> UInt64 {
-        var missed: UInt64 = 0
-        while !programs.isEmpty {
-            missed &+= programs[0].missed
-            programs.removeFirst()
-        }
+        let missed = missed
+        while !programs.isEmpty { programs.removeFirst() }
         return missed
     }
 
-    var missed: UInt64 { programs.reduce(0) { $0 &+ $1.missed } }
+    /// A program that several links hold counts for all of them.
+    var missed: UInt64 {
+        var known: Set<Int32> = []
+        return programs.reduce(0) { known.insert($1.program.number).inserted ? $0 &+ $1.missed : $0 }
+    }
 }
 
 extension EngineError {

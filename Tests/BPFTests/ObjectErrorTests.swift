@@ -6,8 +6,8 @@ import Testing
     private static let program = "SEC(\"fentry/f\") int p(void *c) { return 0; }\n"
 
     @Test("what cannot run is refused in one line that says what and why", arguments: [
-        ("SEC(\"kprobe/f\") int p(void *c) { return 0; }",
-            "x.o: unknown section \"kprobe/f\"; a program's section begins with fsession, fentry, fexit or fmod_ret"),
+        ("SEC(\"xdp\") int p(void *c) { return 0; }",
+            "x.o: unknown section \"xdp\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"),
         ("SEC(\"fentry/libz:\") int p(void *c) { return 0; }",
             "x.o: section \"fentry/libz:\" names no function; fentry/MODULE:FUNCTION does"),
         ("int p(void *c) { return 0; }",
@@ -15,7 +15,7 @@ import Testing
         ("SEC(\"fentry/f\") static int p(void *c) { return 0; }",
             "x.o: p in section fentry/f is static; a program must not be"),
         ("SEC(\"a\\nb\\tc\") int p(void *c) { return 0; }",
-            "x.o: unknown section \"a?b?c\"; a program's section begins with fsession, fentry, fexit or fmod_ret"),
+            "x.o: unknown section \"a?b?c\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"),
         ("struct { __uint(type, 99); __uint(max_entries, 1); } m SEC(\".maps\");\n" + program,
             "x.o: map m has the unknown type 99"),
         ("struct { __uint(type, 1); __uint(colour, 1); } m SEC(\".maps\");\n" + program,

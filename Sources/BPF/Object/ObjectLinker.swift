@@ -83,9 +83,9 @@ struct ObjectLinker {
         guard isText || target != nil else {
             throw .unsupported(
                 name: input.name,
-                what: "unknown section \"\(section.name)\"; a program's section begins with fsession, fentry, fexit or fmod_ret")
+                what: "unknown section \"\(section.name)\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event")
         }
-        if let target, target.function.isEmpty, target.module != nil || section.name.contains("/") {
+        if let target, target.kind.isAtFunctions, target.function.isEmpty, target.module != nil || section.name.contains("/") {
             throw .unsupported(
                 name: input.name, what: "section \"\(section.name)\" names no function; \(target.kind.rawValue)/MODULE:FUNCTION does")
         }
