@@ -58,7 +58,7 @@ struct RunCommand: AsyncParsableCommand {
         let attachment: Attachment
         do {
             try await session.load(object, allowsWriting: allowWrite, verifies: !noVerify)
-            attachment = try await session.attach(program, to: at)
+            attachment = try await AttachBar.during(session, quiet: options.quiet) { try await session.attach(program, to: at) }
         } catch {
             try await session.detach()
             throw error

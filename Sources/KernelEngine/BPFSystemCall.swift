@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import LinuxProcess
+import Synchronization
 
 /// bpf(2). The attributes of a command are written by their offsets in `union bpf_attr`, so that a program built
 /// with old headers knows new commands, and the size is that of what is used: older kernels take no more.
@@ -103,8 +104,12 @@ struct Errno: Error, Hashable, CustomStringConvertible {
     /// `ENOTSUPP` of the kernel's inside, which it lets out.
     static let notSupported: Int32 = 524
 
+    /// What EMFILE means here: nothing more can be attached.
+    static let tooManyFiles = "too many open files: a function takes two, and four where its session is split"
+
     var description: String {
         switch number {
+        case EMFILE, ENFILE: "\(Self.tooManyFiles); allow more with 'ulimit -Hn NUMBER', or attach to fewer"
         case Self.notSupported: "not supported by this kernel (ENOTSUPP)"
         default: String(cString: clinux_error_text(number))
         }
@@ -114,8 +119,15 @@ struct Errno: Error, Hashable, CustomStringConvertible {
 /// A map, program, link or BTF of the kernel: it lives as long as somebody holds it.
 final class BPFDescriptor: Sendable {
     let number: Int32
+    private let isClosed = Atomic<Bool>(false)
+
     init(_ number: Int32) { self.number = number }
-    deinit { close(number) }
+    deinit { close() }
+
+    /// Before its time: nobody uses it any more, though somebody may hold it.
+    func close() {
+        if !isClosed.exchange(true, ordering: .relaxed) { _ = Glibc.close(number) }
+    }
 }
 
 enum BPFObjects {

@@ -11,10 +11,9 @@ struct KernelLink: Sendable {
         let function: String
     }
 
-    let key: Key
-    private(set) var attached: AttachedPrograms
-
-    mutating func close() -> UInt64 { attached.close() }
+    /// One for each function that it is at.
+    let keys: [Key]
+    let attached: AttachedPrograms
 
     /// `BPF_LINK_CREATE`
     static func create(
@@ -60,14 +59,14 @@ struct AttachedProgram: Sendable {
 /// What one session at one function holds: a link, or the two of a split session.
 struct AttachedPrograms: Sendable {
     /// In the order in which they are to be closed.
-    private var programs: [AttachedProgram]
+    private let programs: [AttachedProgram]
 
     init(_ programs: [AttachedProgram]) { self.programs = programs }
 
     /// Takes the programs out; how often the kernel skipped them.
-    mutating func close() -> UInt64 {
+    func close() -> UInt64 {
         let missed = missed
-        while !programs.isEmpty { programs.removeFirst() }
+        for program in programs { program.link.close() }
         return missed
     }
 
@@ -90,8 +89,8 @@ extension EngineError {
     /// No other function would fare better.
     var isFinal: Bool {
         switch self {
-        case .refused: false
-        case .rejected(_, let because): because.contains("not permitted")
+        case .refused(_, let because), .rejected(_, let because):
+            because.contains("not permitted") || because.contains(Errno.tooManyFiles)
         default: true
         }
     }

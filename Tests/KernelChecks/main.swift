@@ -27,6 +27,15 @@ func say(_ line: String) {
 }
 
 let wanted = CommandLine.arguments.dropFirst()
+if wanted.first == "bench" {
+    do {
+        try await Bench.run(Array(wanted.dropFirst()))
+        exit(0)
+    } catch {
+        say("failed: \(error)")
+        exit(1)
+    }
+}
 var failed = false
 for check in Check.all where wanted.isEmpty || wanted.contains(where: { check.name.hasPrefix($0) }) {
     do {

@@ -1,0 +1,48 @@
+import Dispatch
+import Engine
+import Synchronization
+
+/// How programs get to many functions.
+package struct AttachPlan: Sendable {
+    /// By one link where the kernel has such (Linux 7.2).
+    package var usesMulti: Bool
+    /// So many links are made and undone at a time, where each function has its own.
+    package var width: Int
+
+    package init(usesMulti: Bool = true, width: Int = 1) {
+        self.usesMulti = usesMulti
+        self.width = width
+    }
+
+    /// Does `body` for each value, `width` at a time; the results in the order of the values. Nil for those that come behind
+    /// a failure for which `isFinal`, or after attaching was cancelled.
+    func map<Value: Sendable, Result: Sendable>(
+        _ values: [Value], _ progress: AttachProgress, isFinal: @Sendable (Result) -> Bool,
+        _ body: @escaping @Sendable (Value) -> Result
+    ) -> [Result?] {
+        let next = Atomic<Int>(0)
+        let isOver = Atomic<Bool>(false)
+        let results = Mutex<[Result?]>(Array(repeating: nil, count: values.count))
+        @Sendable func work() {
+            while !isOver.load(ordering: .relaxed), !progress.isCancelled {
+                let index = next.add(1, ordering: .relaxed).oldValue
+                guard index < values.count else { return }
+                let result = body(values[index])
+                if isFinal(result) { isOver.store(true, ordering: .relaxed) }
+                results.withLock { $0[index] = result }
+                progress.finish(1)
+            }
+        }
+        if width > 1, values.count > 1 {
+            DispatchQueue.concurrentPerform(iterations: min(width, values.count)) { _ in work() }
+        } else {
+            work()
+        }
+        return results.withLock { $0 }
+    }
+
+    /// Takes programs out; how often the kernel skipped them.
+    func close(_ links: [AttachedPrograms]) -> UInt64 {
+        map(links, AttachProgress(), isFinal: { _ in false }) { $0.close() }.reduce(0) { $0 &+ ($1 ?? 0) }
+    }
+}
