@@ -16,6 +16,7 @@ enum BPFCommand: UInt32 {
     case getPinned = 7
     case testRun = 10
     case nextProgramID = 11
+    case nextMapID = 12
     case programByID = 13
     case information = 15
     case openRawTracepoint = 17
@@ -81,6 +82,37 @@ struct BPFAttributes {
             if result != -Int(EAGAIN), result != -Int(EINTR) { return result }
         }
     }
+
+    /// Why the kernel refuses a command, in its own words: `BPF_COMMON_ATTRS` (Linux 7.0) has it write them down for commands
+    /// other than loading programs, too. Nil where it says nothing, as older kernels do. The command failed before, so that
+    /// doing it once more changes nothing.
+    func explanation(of command: BPFCommand) -> String? {
+        var log = [UInt8](repeating: 0, count: 4096)
+        let size = UInt32(log.count)
+        log.withUnsafeMutableBytes { log in
+            // struct bpf_common_attr: log_buf, log_size, log_level, log_true_size
+            var common = BPFAttributes()
+            common.set(16, UInt32(0))
+            common.set(0, UnsafeRawPointer(log.baseAddress))
+            common.set(8, size)
+            common.set(12, UInt32(1))
+            common.set(20, UInt32(0))
+            var attributes = self
+            let result = attributes.withBytes { own in
+                common.withBytes { common in
+                    clinux_syscall(
+                        Int(SYS_bpf), UInt(command.rawValue | Self.commonAttributes), UInt(bitPattern: own.baseAddress),
+                        UInt(own.count), UInt(bitPattern: common.baseAddress), UInt(common.count), 0)
+                }
+            }
+            if result >= 0 { close(Int32(result)) }
+        }
+        let text = String(decoding: log.prefix { $0 != 0 }, as: UTF8.self)
+        return text.split(separator: "\n").last.map(String.init)
+    }
+
+    /// `BPF_COMMON_ATTRS`
+    private static let commonAttributes: UInt32 = 1 << 16
 
     /// The same for a command that gives a descriptor.
     mutating func open(_ command: BPFCommand) -> Result<BPFDescriptor, Errno> {

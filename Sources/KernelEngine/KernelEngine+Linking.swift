@@ -104,7 +104,7 @@ extension KernelEngine {
             chosen = left
         }
         let attacher = FunctionAttacher(program, objects[object], isNative: isNative, cookie: request.cookie)
-        let results = plan.map(chosen, progress, isFinal: { $0.isFinal }) { function in
+        let results = options.map(chosen, progress, isFinal: { $0.isFinal }) { function in
             AttachResult { () throws(EngineError) in try attacher.attach(to: function) }
         }
         if progress.isCancelled { throw .interrupted }

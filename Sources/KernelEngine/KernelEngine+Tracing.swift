@@ -51,7 +51,7 @@ extension KernelEngine {
             }
             try reader.add(.calls(tracing.maps[Int(KernelTraceProgram.MapIndex.events)]))
         } catch {
-            _ = tracing.close(plan)
+            _ = tracing.close(options)
             throw error
         }
         trace = tracing
@@ -61,7 +61,10 @@ extension KernelEngine {
     private func makeTracing(_ functions: [KernelFunction]) throws(EngineError) -> KernelTracing {
         var maps: [KernelMap] = []
         // One map of cookies serves all: no function has the trace program twice, so `ctx` is one call's.
-        for definition in KernelTraceProgram.maps(functions: max(functions.count, 1)) + (isNative ? [] : SessionSplit.maps()) {
+        let definitions =
+            KernelTraceProgram.maps(functions: max(functions.count, 1), ringBytes: options.ringBytes)
+            + (isNative ? [] : SessionSplit.maps(entries: options.cookies))
+        for definition in definitions {
             maps.append(try KernelMap(definition, types: nil))
         }
         return KernelTracing(maps: maps, functions: functions, first: registry.snapshot().count)
@@ -77,7 +80,7 @@ extension KernelEngine {
         if hasMulti, places.count > 1 { places = attachMulti(&tracing, loader, places) }
         let functions = tracing.functions
         let (first, isNative) = (tracing.first, isNative)
-        let results = plan.map(places, progress, isFinal: { $0.isFinal }) { place -> AttachResult in
+        let results = options.map(places, progress, isFinal: { $0.isFinal }) { place -> AttachResult in
             AttachResult { () throws(EngineError) in
                 try Self.attachTrace(loader, functions[place], first + place, place, isNative)
             }

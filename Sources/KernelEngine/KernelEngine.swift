@@ -23,7 +23,7 @@ package actor KernelEngine {
     let isNative: Bool
     /// Whether one link can be at many functions.
     let hasMulti: Bool
-    let plan: AttachPlan
+    let options: KernelOptions
     private var readsPrints = false
 
     /// An object that was loaded: its programs are loaded once more for each function, as the kernel wants it.
@@ -43,12 +43,12 @@ package actor KernelEngine {
     private var missed: UInt64 = 0
     private var finished: EngineSummary?
 
-    package init(_ plan: AttachPlan = AttachPlan()) throws(EngineError) {
-        self.plan = plan
+    package init(_ options: KernelOptions = KernelOptions()) throws(EngineError) {
+        self.options = options
         Self.allowManyFiles()
         kernel = try KernelTypes()
         let types = kernel.vmlinux.types
-        hasMulti = plan.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
+        hasMulti = options.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
         isNative = KernelFeatures.hasSessions(types)
         reader = KernelReader(queue: queue)
     }
@@ -62,25 +62,26 @@ package actor KernelEngine {
         _ = setrlimit(resource, &limit)
     }
 
+    /// Whether this machine's kernel has links that are at many functions.
+    package static var hasMulti: Bool {
+        guard let kernel = try? KernelTypes() else { return false }
+        return KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", kernel.vmlinux.types)
+    }
+
     /// Whether this machine's kernel has sessions; else they are split.
     package static var hasNativeSessions: Bool {
         guard let kernel = try? KernelTypes() else { return false }
         return KernelFeatures.hasSessions(kernel.vmlinux.types)
     }
 
+    /// Makes a map and lets it go again.
+    package static func tryMap(_ definition: MapDefinition) throws(EngineError) { _ = try KernelMap(definition, types: nil) }
+
     // MARK: Objects
 
     private func load(_ object: Object) throws(EngineError) -> EngineObject {
         let types = try ObjectTypes(object)
-        var maps: [KernelMap] = []
-        for definition in object.maps {
-            guard definition.type != .perfEventArray else {
-                throw .map(
-                    name: definition.name,
-                    because: "perf event arrays are not read in the kernel; use BPF_MAP_TYPE_RINGBUF")
-            }
-            maps.append(try KernelMap(definition, types: types))
-        }
+        var maps = try ObjectMaps.make(object.maps, types)
         var loaded = Loaded(
             loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel))
         if !isNative {
@@ -88,11 +89,13 @@ package actor KernelEngine {
                 let split = SessionSplit(program: program, externs: object.externs, types: nil, firstMap: 0)
                 guard split.usesCookie else { continue }
                 loaded.cookieMaps[program.name] = maps.count
-                for definition in SessionSplit.maps() { maps.append(try KernelMap(definition, types: nil)) }
+                for definition in SessionSplit.maps(entries: options.cookies) { maps.append(try KernelMap(definition, types: nil)) }
             }
             loaded.loader = try ProgramLoader(object, types: types, maps: maps, kernel: &kernel)
         }
-        for map in maps where map.definition.type == .ringBuffer { try reader.add(.records(map)) }
+        for map in maps where map.definition.type == .ringBuffer || map.definition.type == .perfEventArray {
+            try reader.add(.records(map))
+        }
         if !readsPrints, object.programs.contains(where: \.prints) {
             try reader.add(.prints)
             readsPrints = true
@@ -110,12 +113,12 @@ package actor KernelEngine {
 
     private func finish() async -> EngineSummary {
         if let finished { return finished }
-        missed &+= plan.close(links.sorted { $0.key > $1.key }.map(\.value.attached))
+        missed &+= options.close(links.sorted { $0.key > $1.key }.map(\.value.attached))
         links = [:]
-        missed &+= trace?.close(plan) ?? 0
+        missed &+= trace?.close(options) ?? 0
+        await reader.stop()
         let summary = summaryNow()
         finished = summary
-        await reader.stop()
         queue.finish()
         return summary
     }
@@ -135,6 +138,7 @@ package actor KernelEngine {
                 if missed > 0 { summary.drops.append((map: "the cookies of \(program)", count: missed)) }
             }
         }
+        for (map, count) in reader.lost.sorted(by: { $0.key < $1.key }) { summary.drops.append((map: map, count: count)) }
         return summary
     }
 }

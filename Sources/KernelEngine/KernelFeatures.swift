@@ -10,7 +10,11 @@ enum KernelFeatures {
     }
 
     static func hasAttachType(_ name: String, _ types: BTFIndex) -> Bool {
-        guard let id = types.id(named: "bpf_attach_type", .enumeration),
+        hasEnumerator(name, of: "bpf_attach_type", types)
+    }
+
+    static func hasEnumerator(_ name: String, of enumeration: String, _ types: BTFIndex) -> Bool {
+        guard let id = types.id(named: enumeration, .enumeration),
             case .enumeration(_, _, let values) = types[id].kind
         else { return false }
         return values.contains { $0.name == name }

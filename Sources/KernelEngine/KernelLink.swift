@@ -35,7 +35,7 @@ struct KernelLink: Sendable {
                 case E2BIG: "there is no room for one more: a function takes at most 38 programs, of which a session counts as two, and as many as fit into a page of code (E2BIG)"
                 case EBUSY: "something else has changed its entry, a live patch perhaps (EBUSY)"
                 case Errno.notSupported, EOPNOTSUPP: "this kernel cannot attach to functions on this machine: \(error)"
-                default: KernelAdvice.text(error)
+                default: KernelAdvice.text(error) + (attributes.explanation(of: .linkCreate).map { ": \($0)" } ?? "")
                 }
             throw .refused(function: function.name, because: why)
         }

@@ -42,9 +42,9 @@ struct KernelTraceProgram {
         static let count = 3
     }
 
-    static func maps(functions: Int) -> [MapDefinition] {
+    static func maps(functions: Int, ringBytes: UInt32) -> [MapDefinition] {
         [
-            MapDefinition(name: "events", type: .ringBuffer, keySize: 0, valueSize: 0, maxEntries: 8 << 20),
+            MapDefinition(name: "events", type: .ringBuffer, keySize: 0, valueSize: 0, maxEntries: ringBytes),
             // Records that found no room, and exits of calls whose entry the kernel skipped.
             MapDefinition(name: "drops", type: .array, keySize: 4, valueSize: 16, maxEntries: 1),
             // Entered and returned, for each function by its number, in one value: programs reach it without a lookup.

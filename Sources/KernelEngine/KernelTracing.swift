@@ -14,9 +14,9 @@ struct KernelTracing: Sendable {
     var links: [AttachedPrograms] = []
 
     /// Takes all programs out; how often the kernel skipped one, at an entry or an exit.
-    mutating func close(_ plan: AttachPlan) -> UInt64 {
+    mutating func close(_ options: KernelOptions) -> UInt64 {
         defer { links = [] }
-        return plan.close(links)
+        return options.close(links)
     }
 
     /// How often the kernel skipped a program that is still attached, and exits without their entry.

@@ -31,8 +31,19 @@ struct PerfEvent {
         attributes.set(40, UInt64(1) << 10)
     }
 
+    /// Samples are records that a program sends; a reader is woken by each.
+    mutating func takeRecords() {
+        // PERF_SAMPLE_RAW
+        attributes.set(24, UInt64(1) << 10)
+        attributes.set(16, UInt64(1))
+        attributes.set(48, UInt32(1))
+    }
+
+    /// `PERF_EVENT_IOC_ENABLE`; 0 or -errno.
+    static func enable(_ event: BPFDescriptor) -> Int { clinux_syscall(SYS_ioctl, UInt(event.number), 0x2400, 0, 0, 0, 0) }
+
     /// Opened on one CPU, for all processes there.
-    private func open(cpu: Int32) -> Result<BPFDescriptor, Errno> {
+    func open(cpu: Int32) -> Result<BPFDescriptor, Errno> {
         var attributes = attributes
         let result = attributes.withBytes { bytes in
             clinux_syscall(
@@ -79,8 +90,7 @@ struct PerfEvent {
             guard result >= 0 else { return .failure(Errno(Int32(-result))) }
             link = event
         }
-        // PERF_EVENT_IOC_ENABLE
-        let result = clinux_syscall(SYS_ioctl, UInt(event.number), 0x2400, 0, 0, 0, 0)
+        let result = enable(event)
         guard result >= 0 else { return .failure(Errno(Int32(-result))) }
         return .success(AttachedProgram(link: link, program: program.descriptor))
     }

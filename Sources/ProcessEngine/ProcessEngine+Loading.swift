@@ -11,6 +11,11 @@ extension ProcessEngine {
         try requireRunning()
         if !options.verifies { try requireOwnProcess() }
         for program in object.programs { _ = try TrampolineProgramKind(of: program.name, program.section.kind) }
+        if let extern = object.externs.first(where: \.isConfiguration) {
+            throw .program(
+                name: object.programs.first?.name ?? object.name,
+                because: "'\(extern.name)' is a __kconfig variable, which programs in the kernel have")
+        }
         // Before anything of it is in the target.
         let proofs = try ProgramProof.prove(object, options)
         let maps = try makeMaps(object.maps)

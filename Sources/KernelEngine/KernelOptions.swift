@@ -2,16 +2,23 @@ import Dispatch
 import Engine
 import Synchronization
 
-/// How programs get to many functions.
-package struct AttachPlan: Sendable {
+/// How programs get to many functions, and how much room they have.
+package struct KernelOptions: Sendable {
     /// By one link where the kernel has such (Linux 7.2).
     package var usesMulti: Bool
     /// So many links are made and undone at a time, where each function has its own.
+    /// More than one at a time was never faster: the kernel changes one function after the other.
     package var width: Int
+    /// Bytes of the ring that traced calls are recorded in.
+    package var ringBytes: UInt32
+    /// Calls that may be inside of one split session's functions at a time.
+    package var cookies: UInt32
 
-    package init(usesMulti: Bool = true, width: Int = 1) {
+    package init(usesMulti: Bool = true, width: Int = 1, ringBytes: UInt32 = 8 << 20, cookies: UInt32 = SessionSplit.cookieEntries) {
         self.usesMulti = usesMulti
         self.width = width
+        self.ringBytes = ringBytes
+        self.cookies = cookies
     }
 
     /// Does `body` for each value, `width` at a time; the results in the order of the values. Nil for those that come behind
