@@ -49,7 +49,7 @@ package actor KernelEngine {
         kernel = try KernelTypes()
         let types = kernel.vmlinux.types
         hasMulti = options.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
-        isNative = KernelFeatures.hasSessions(types)
+        isNative = !options.splits && KernelFeatures.hasSessions(types)
         reader = KernelReader(queue: queue)
     }
 
@@ -73,9 +73,6 @@ package actor KernelEngine {
         guard let kernel = try? KernelTypes() else { return false }
         return KernelFeatures.hasSessions(kernel.vmlinux.types)
     }
-
-    /// Makes a map and lets it go again.
-    package static func tryMap(_ definition: MapDefinition) throws(EngineError) { _ = try KernelMap(definition, types: nil) }
 
     // MARK: Objects
 

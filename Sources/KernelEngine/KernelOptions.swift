@@ -9,6 +9,8 @@ package struct KernelOptions: Sendable {
     /// So many links are made and undone at a time, where each function has its own.
     /// More than one at a time was never faster: the kernel changes one function after the other.
     package var width: Int
+    /// Sessions are split, also where the kernel has them: to compare.
+    package var splits = false
     /// Bytes of the ring that traced calls are recorded in.
     package var ringBytes: UInt32
     /// Calls that may be inside of one split session's functions at a time.

@@ -114,16 +114,6 @@ extension Check {
             try bed.expect(["starts": 6, "ends": 6, "fell": 0])
             try await bed.end()
         },
-        Check("the kernel's own words for a map that it refuses, where it has any") {
-            let definition = MapDefinition(name: "odd", type: .hash, keySize: 0, valueSize: 8, maxEntries: 1)
-            do {
-                try KernelEngine.tryMap(definition)
-                throw Failure("it was made")
-            } catch let error as EngineError {
-                guard error.description.contains("map 'odd' cannot be made: the kernel says: Invalid argument") else { throw error }
-                say("   \(error.description)")
-            }
-        },
     ]
 }
 
