@@ -92,7 +92,7 @@ enum Bench {
     private static func measure(_ prepare: (Int?) async throws -> Void) async throws -> Int64 {
         let calls = try TestRun(.fentry)
         try await prepare(nil)
-        let rounds = 20_000
+        let rounds = 5000
         for _ in 0..<1000 { try calls.run() }
         var best = Int64.max
         for _ in 0..<3 {

@@ -25,7 +25,7 @@ extension Check {
                 try await bed.attach("counts")
                 try calls.run()
                 try bed.expect("pinned", UInt64(2 * round), bed.word("fsession_pinned"))
-                try await bed.end()
+                _ = await bed.engine.end()
             }
             unlink("/sys/fs/bpf/fsession_pinned")
             try Shell.run("bpftool map create /sys/fs/bpf/fsession_pinned type array key 4 value 16 entries 1 name other")
@@ -56,6 +56,7 @@ extension Check {
                     }
                 }
             }
+            try await bed.end()
             let lost = summary.drops.reduce(0) { $0 + $1.count }
             guard count + lost == 1000, count > 0 else { throw Failure("\(count) records, \(lost) lost") }
         },
@@ -152,7 +153,10 @@ struct MapBed {
         guard value == actual else { throw Failure("\(what) is \(actual), not \(value)") }
     }
 
-    func end() async throws { _ = await engine.end() }
+    func end() async throws {
+        _ = await engine.end()
+        unlink("/sys/fs/bpf/fsession_pinned")
+    }
 }
 
 enum Shell {

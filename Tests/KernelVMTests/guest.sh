@@ -10,20 +10,22 @@ attached() {
     sleep 2
 }
 
-./kernel-checks
-
 # What there is of BPF in the kernel, of whomever; some of it goes a moment later.
 count() { ./kernel-checks count; }
 empty=$(count)
+
+./kernel-checks
+
 left() {
     n=0
-    until [ "$(count)" = "$empty" ] || [ $n = 50 ]; do
+    until [ "$(count)" = "$empty" ] || [ $n = 100 ]; do
         sleep 0.2
         n=$((n + 1))
     done
     [ "$(count)" = "$empty" ] && echo nothing || count
 }
 
+left >/dev/null
 for program in entry_exit cookie; do
     fsession run $program.bpf.o >out 2>&1 &
     attached
