@@ -93,6 +93,37 @@ extension Check {
             }
             try await nothingIsLeft(before)
         },
+        Check("a terminal shows how far attaching is, once it has taken a second") {
+            _ = system("mkdir -p /dev/pts && mount -t devpts pts /dev/pts 2>/dev/null")
+            let master = open("/dev/ptmx", O_RDWR | O_NOCTTY)
+            guard master >= 0 else { throw Failure("there are no terminals here") }
+            defer { close(master) }
+            // TIOCSPTLCK and TIOCGPTN
+            var (unlocked, number): (Int32, UInt32) = (0, 0)
+            guard clinux_syscall(16, UInt(master), 0x4004_5431, withUnsafePointer(to: &unlocked) { UInt(bitPattern: $0) }, 0, 0, 0) == 0,
+                clinux_syscall(16, UInt(master), 0x8004_5430, withUnsafeMutablePointer(to: &number) { UInt(bitPattern: $0) }, 0, 0, 0) == 0
+            else { throw Failure("the terminal has no name") }
+            let terminal = "/dev/pts/\(number)"
+            let patterns = KernelEngine.hasMulti ? "'kernel:tcp_*' 'kernel:ip*' 'kernel:udp*' 'kernel:sk_*'" : "'kernel:tcp_[ac]*'"
+            async let isDone: Void = BlockingThread.run("check-bar") {
+                Result { try Shell.run("fsession trace --duration 0.1 \(patterns) >/dev/null 2>\(terminal)") }
+            }.get()
+            let reader = try await BlockingThread.run("check-tty") { [master] () -> String in
+                var text: [UInt8] = []
+                var buffer = [UInt8](repeating: 0, count: 4096)
+                // Until all who have the other end open have closed it, and ten seconds for the first.
+                var patience = 100
+                while patience > 0 {
+                    var entry = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
+                    _ = poll(&entry, 1, 100)
+                    let count = entry.revents & Int16(POLLIN) != 0 ? read(master, &buffer, buffer.count) : 0
+                    if count > 0 { text += buffer[..<count] } else if !text.isEmpty || entry.revents == 0 { patience -= 1 } else { usleep(100_000); patience -= 1 }
+                }
+                return String(decoding: text, as: UTF8.self)
+            }
+            try await isDone
+            guard reader.contains("attaching ["), reader.contains(" functions") else { throw Failure("it shows '\(reader)'") }
+        },
         Check("a network flood: events, drops and skipped runs are the calls, exactly, also when the ring is far too small") {
             for ringBytes in [UInt32(8 << 20), 4096] {
                 let engine = try KernelEngine(KernelOptions(ringBytes: ringBytes))
