@@ -33,7 +33,7 @@ let package = Package(
             name: "ProcessEngine",
             dependencies: ["Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
         // Installs programs into the kernel.
-        .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "CLinux"]),
+        .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "ELF", "CLinux"]),
         // What both engines have in common.
         .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.
@@ -88,8 +88,8 @@ let package = Package(
         .testTarget(name: "CommandLineTests"),
         // What runs inside the virtual machines of KernelVMTests.
         .executableTarget(
-            name: "kernel-checks", dependencies: ["FSession", "KernelEngine", "Engine", "CLinux"],
-            path: "Tests/KernelChecks", exclude: ["Programs"]),
+            name: "kernel-checks", dependencies: ["FSession", "KernelEngine", "Engine", "BPF", "BTF", "CLinux"],
+            path: "Tests/KernelChecks", exclude: ["Programs", "kernel.config"]),
         .testTarget(name: "KernelVMTests", dependencies: ["fsession", "kernel-checks"], exclude: ["guest.sh"]),
         // Shared memory, threads and children to kill for the runtime's tests.
         .target(name: "TargetRuntimeTestSupport", dependencies: ["TargetRuntime"], path: "Tests/TargetRuntimeTestSupport"),

@@ -135,4 +135,16 @@ package final class BTFIndex: Sendable, TypeTable {
         }
         return found
     }
+
+    /// What follows `prefix` in the names of the own types of that kind.
+    package func names(_ kind: KindNumber, after prefix: String) -> [String] {
+        var found: [String] = []
+        for index in offsets.indices {
+            let (number, offset) = header(index)
+            guard number == kind.rawValue else { continue }
+            let name = name(at: offset)
+            if name.hasPrefix(prefix) { found.append(String(name.dropFirst(prefix.count))) }
+        }
+        return found
+    }
 }

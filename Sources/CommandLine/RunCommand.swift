@@ -9,7 +9,8 @@ struct RunCommand: AsyncParsableCommand {
             The object is made by 'clang -target bpf -O2 -g'. Sections are fsession/FUNCTION, fentry/FUNCTION, \
             fexit/FUNCTION and fmod_ret/FUNCTION, where FUNCTION may be MODULE:FUNCTION and hold patterns. What \
             the programs print with bpf_printk is printed as it comes. Without -p and without a command the functions \
-            are those of the kernel, MODULE one of its modules, or prog for loaded BPF programs.
+            are those of the kernel, MODULE one of its modules, or prog for loaded BPF programs; kprobe, uprobe, tracepoint, raw_tp, tp_btf, \
+            lsm, iter and perf_event programs are attached there, too.
 
               fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
               fsession run --maps --globals counts.bpf.o -p 4711
@@ -58,7 +59,7 @@ struct RunCommand: AsyncParsableCommand {
         let attachment: Attachment
         do {
             try await session.load(object, allowsWriting: allowWrite, verifies: !noVerify)
-            attachment = try await session.attach(program, to: at)
+            attachment = try await AttachBar.during(session, quiet: options.quiet) { try await session.attach(program, to: at) }
         } catch {
             try await session.detach()
             throw error

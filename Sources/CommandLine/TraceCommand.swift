@@ -35,7 +35,7 @@ struct TraceCommand: AsyncParsableCommand {
         let session = try await Session(target.requireTarget(for: functions))
         let attachment: Attachment
         do {
-            attachment = try await session.trace(functions)
+            attachment = try await AttachBar.during(session, quiet: options.quiet) { try await session.trace(functions) }
         } catch {
             try await session.detach()
             throw error

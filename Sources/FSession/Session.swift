@@ -83,7 +83,8 @@ public final class Session: Sendable {
     public func attach(
         _ program: String? = nil, to pattern: String? = nil, cookie: UInt64 = 0
     ) async throws(SessionError) -> Attachment {
-        let programs = loaded.withLock { $0.flatMap(\.programs) }.filter { program == nil || $0.name == program }
+        let programs = loaded.withLock { $0.flatMap(\.programs) }
+            .filter { program == nil ? !$0.section.isOptional : $0.name == program }
         if let program, programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
         return try await mapErrors { () async throws(EngineError) in
             let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
@@ -104,7 +105,18 @@ public final class Session: Sendable {
         }
     }
 
-    /// Detaches one link again; the others stay.
+    /// How far ``attach(_:to:cookie:)`` or ``trace(_:)`` is, to be asked meanwhile: with so many functions of so many.
+    /// Nil where it takes no time worth showing.
+    public var attachProgress: (done: Int, total: Int)? {
+        guard let counts = engine.attachProgress?.counts, counts.total > 0 else { return nil }
+        return counts
+    }
+
+    /// Ends an ``attach(_:to:cookie:)`` or ``trace(_:)`` that is running in the kernel: it throws, and nothing of it stays.
+    public func cancelAttaching() { engine.attachProgress?.cancel() }
+
+    /// Detaches one link again; the others that were made with it stay. A link of the kernel's that is at many functions
+    /// goes from all of them.
     public func detach(_ link: Link) async throws(SessionError) {
         try await mapErrors { () async throws(EngineError) in try await engine.removeLink(link.id) }
     }

@@ -34,6 +34,12 @@ extension Object {
         if detailed { options.log = .all }
         let clock = ContinuousClock()
         return object.programs.map { program in
+            guard program.section.kind.isAtFunctions else {
+                return Verification(
+                    program: program.name, section: program.section.name,
+                    fault: "\(program.section.kind.rawValue) programs run in the kernel, whose own verifier proves them; 'fsession run' asks it",
+                    log: "", instructions: 0, states: 0, peakMemory: 0, stackDepth: 0, duration: .zero)
+            }
             let input = VerifierInput(
                 program, in: object, context: argumentWords.map { .words(min($0, 64)) } ?? .unknown)
             let start = clock.now

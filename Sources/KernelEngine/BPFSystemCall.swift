@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import LinuxProcess
+import Synchronization
 
 /// bpf(2). The attributes of a command are written by their offsets in `union bpf_attr`, so that a program built
 /// with old headers knows new commands, and the size is that of what is used: older kernels take no more.
@@ -15,6 +16,7 @@ enum BPFCommand: UInt32 {
     case getPinned = 7
     case testRun = 10
     case nextProgramID = 11
+    case nextMapID = 12
     case programByID = 13
     case information = 15
     case openRawTracepoint = 17
@@ -25,6 +27,7 @@ enum BPFCommand: UInt32 {
     case linkCreate = 28
     case linkByID = 30
     case nextLinkID = 31
+    case iteratorCreate = 33
 }
 
 /// The attributes of one command.
@@ -52,6 +55,11 @@ struct BPFAttributes {
         return (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << (8 * $1) }
     }
 
+    /// For system calls other than bpf(2) that take such a struct.
+    mutating func withBytes<Result>(_ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
+        bytes.withUnsafeMutableBytes(body)
+    }
+
     private mutating func reserve(_ count: Int) {
         if bytes.count < count { bytes += Array(repeating: 0, count: count - bytes.count) }
     }
@@ -75,6 +83,37 @@ struct BPFAttributes {
         }
     }
 
+    /// Why the kernel refuses a command, in its own words: `BPF_COMMON_ATTRS` (Linux 7.0) has it write them down for commands
+    /// other than loading programs, too. Nil where it says nothing, as older kernels do. The command failed before, so that
+    /// doing it once more changes nothing.
+    func explanation(of command: BPFCommand) -> String? {
+        var log = [UInt8](repeating: 0, count: 4096)
+        let size = UInt32(log.count)
+        log.withUnsafeMutableBytes { log in
+            // struct bpf_common_attr: log_buf, log_size, log_level, log_true_size
+            var common = BPFAttributes()
+            common.set(16, UInt32(0))
+            common.set(0, UnsafeRawPointer(log.baseAddress))
+            common.set(8, size)
+            common.set(12, UInt32(1))
+            common.set(20, UInt32(0))
+            var attributes = self
+            let result = attributes.withBytes { own in
+                common.withBytes { common in
+                    clinux_syscall(
+                        Int(SYS_bpf), UInt(command.rawValue | Self.commonAttributes), UInt(bitPattern: own.baseAddress),
+                        UInt(own.count), UInt(bitPattern: common.baseAddress), UInt(common.count), 0)
+                }
+            }
+            if result >= 0 { close(Int32(result)) }
+        }
+        let text = String(decoding: log.prefix { $0 != 0 }, as: UTF8.self)
+        return text.split(separator: "\n").last.map(String.init)
+    }
+
+    /// `BPF_COMMON_ATTRS`
+    private static let commonAttributes: UInt32 = 1 << 16
+
     /// The same for a command that gives a descriptor.
     mutating func open(_ command: BPFCommand) -> Result<BPFDescriptor, Errno> {
         let result = run(command)
@@ -97,8 +136,12 @@ struct Errno: Error, Hashable, CustomStringConvertible {
     /// `ENOTSUPP` of the kernel's inside, which it lets out.
     static let notSupported: Int32 = 524
 
+    /// What EMFILE means here: nothing more can be attached.
+    static let tooManyFiles = "too many open files: a function takes two, and four where its session is split"
+
     var description: String {
         switch number {
+        case EMFILE, ENFILE: "\(Self.tooManyFiles); allow more with 'ulimit -Hn NUMBER', or attach to fewer"
         case Self.notSupported: "not supported by this kernel (ENOTSUPP)"
         default: String(cString: clinux_error_text(number))
         }
@@ -108,8 +151,15 @@ struct Errno: Error, Hashable, CustomStringConvertible {
 /// A map, program, link or BTF of the kernel: it lives as long as somebody holds it.
 final class BPFDescriptor: Sendable {
     let number: Int32
+    private let isClosed = Atomic<Bool>(false)
+
     init(_ number: Int32) { self.number = number }
-    deinit { close(number) }
+    deinit { close() }
+
+    /// Before its time: nobody uses it any more, though somebody may hold it.
+    func close() {
+        if !isClosed.exchange(true, ordering: .relaxed) { _ = Glibc.close(number) }
+    }
 }
 
 enum BPFObjects {

@@ -59,10 +59,41 @@ package enum KernelDoctor {
         }
         say(
             "many functions", true,
-            "a link for each function"
-                + (KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", kernel.vmlinux.types)
-                    ? "; the kernel's own way (BPF_TRACE_FSESSION_MULTI) is not used yet" : ""))
+            KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", kernel.vmlinux.types)
+                ? "one link at all of them (BPF_TRACE_FSESSION_MULTI), where a program does not read ctx itself" : "a link for each function")
+        for (kind, isThere) in otherKinds(kernel) { say(kind, isThere.problem == nil, isThere.problem ?? isThere.text) }
+        say("reasons", reasons != nil, reasons ?? "the kernel gives error numbers only, but for programs (BPF_COMMON_ATTRS, Linux 7.0)")
         return findings
+    }
+
+    /// What attaching a program that does nothing shows of the kinds that are not at functions.
+    private static func otherKinds(_ kernel: KernelTypes) -> [(String, (problem: String?, text: String))] {
+        var kernel = kernel
+        var traceable = TraceableFunctions()
+        return [
+            "kprobe/bpf_fentry_test1", "kprobe.multi/bpf_fentry_test1", "kprobe.session/bpf_fentry_test1", "uprobe//proc/self/exe:0x1000",
+            "uprobe.multi//proc/self/exe:main", "tracepoint/sched/sched_switch", "raw_tp/sched_switch", "tp_btf/sched_switch",
+            "lsm/file_open", "perf_event",
+        ].compactMap { name in
+            guard let section = ProgramSection(name: name) else { return nil }
+            let program = ObjectProgram(name: "probe", section: section, instructions: [.move(.r0, 0), .exit])
+            let object = Object(name: "the probe", programs: [program], externs: [], license: "Dual MIT/GPL")
+            do throws(EngineError) {
+                let loader = try ProgramLoader(object, types: try ObjectTypes(object), maps: [], kernel: &kernel)
+                _ = try Attacher(program, loader, place: FunctionPattern(section), cookie: 0).attach(&kernel, &traceable)
+                return (section.kind.rawValue, (nil, "attached and detached"))
+            } catch {
+                return (section.kind.rawValue, (error.reason, ""))
+            }
+        }
+    }
+
+    /// What the kernel says of a map that cannot be: an array with something for Bloom filters.
+    private static var reasons: String? {
+        var attributes = BPFAttributes()
+        for (offset, value) in [(0, 2), (4, 4), (8, 4), (12, 1)] { attributes.set(offset, UInt32(value)) }
+        attributes.set(64, UInt64(77))
+        return attributes.explanation(of: .mapCreate).map { "the kernel says why it refuses something, as in '\($0)'" }
     }
 
     private static var mapProblem: String? {

@@ -1,5 +1,6 @@
 import BPF
 import BTF
+import CLinux
 import Engine
 import Glibc
 import LinuxProcess
@@ -12,23 +13,28 @@ package actor KernelEngine {
     package nonisolated let processID: Int32 = 0
     package nonisolated let queue = EventQueue()
     package nonisolated let registry = LinkRegistry()
+    nonisolated let progress = AttachProgress()
+    package nonisolated var attachProgress: AttachProgress? { progress }
 
     let reader: KernelReader
     var kernel: KernelTypes
     var functions = KernelFunctions()
     /// Whether the kernel has sessions of its own.
     let isNative: Bool
+    /// Whether one link can be at many functions.
+    let hasMulti: Bool
+    let options: KernelOptions
     private var readsPrints = false
 
     /// An object that was loaded: its programs are loaded once more for each function, as the kernel wants it.
-    private struct Loaded {
+    struct Loaded {
         var loader: ProgramLoader
         /// Where the maps of the split begin; each program with a cookie has its own.
         var cookieMaps: [String: Int] = [:]
     }
-    private var objects: [Loaded] = []
+    var objects: [Loaded] = []
     /// By program id: its object and its name.
-    private var programs: [Int: (object: Int, name: String)] = [:]
+    var programs: [Int: (object: Int, name: String)] = [:]
 
     var links: [Int: KernelLink] = [:]
     var nextLink = 0
@@ -37,10 +43,29 @@ package actor KernelEngine {
     private var missed: UInt64 = 0
     private var finished: EngineSummary?
 
-    package init() throws(EngineError) {
+    package init(_ options: KernelOptions = KernelOptions()) throws(EngineError) {
+        self.options = options
+        Self.allowManyFiles()
         kernel = try KernelTypes()
-        isNative = KernelFeatures.hasSessions(kernel.vmlinux.types)
+        let types = kernel.vmlinux.types
+        hasMulti = options.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
+        isNative = !options.splits && KernelFeatures.hasSessions(types)
         reader = KernelReader(queue: queue)
+    }
+
+    /// Each function takes a few descriptors: as many as may be had are allowed.
+    private static func allowManyFiles() {
+        var limit = rlimit()
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = setrlimit(resource, &limit)
+    }
+
+    /// Whether this machine's kernel has links that are at many functions.
+    package static var hasMulti: Bool {
+        guard let kernel = try? KernelTypes() else { return false }
+        return KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", kernel.vmlinux.types)
     }
 
     /// Whether this machine's kernel has sessions; else they are split.
@@ -53,27 +78,21 @@ package actor KernelEngine {
 
     private func load(_ object: Object) throws(EngineError) -> EngineObject {
         let types = try ObjectTypes(object)
-        var maps: [KernelMap] = []
-        for definition in object.maps {
-            guard definition.type != .perfEventArray else {
-                throw .map(
-                    name: definition.name,
-                    because: "perf event arrays are not read in the kernel; use BPF_MAP_TYPE_RINGBUF")
-            }
-            maps.append(try KernelMap(definition, types: types))
-        }
+        var maps = try ObjectMaps.make(object.maps, types)
         var loaded = Loaded(
             loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel))
         if !isNative {
-            for program in object.programs where program.section.kind == .session {
+            for program in object.programs where program.section.kind.single == .session {
                 let split = SessionSplit(program: program, externs: object.externs, types: nil, firstMap: 0)
                 guard split.usesCookie else { continue }
                 loaded.cookieMaps[program.name] = maps.count
-                for definition in SessionSplit.maps() { maps.append(try KernelMap(definition, types: nil)) }
+                for definition in SessionSplit.maps(entries: options.cookies) { maps.append(try KernelMap(definition, types: nil)) }
             }
             loaded.loader = try ProgramLoader(object, types: types, maps: maps, kernel: &kernel)
         }
-        for map in maps where map.definition.type == .ringBuffer { try reader.add(.records(map)) }
+        for map in maps where map.definition.type == .ringBuffer || map.definition.type == .perfEventArray {
+            try reader.add(.records(map))
+        }
         if !readsPrints, object.programs.contains(where: \.prints) {
             try reader.add(.prints)
             readsPrints = true
@@ -87,100 +106,22 @@ package actor KernelEngine {
         return EngineObject(object: object, maps: Array(maps.prefix(object.maps.count)), programs: result)
     }
 
-    // MARK: Links
-
-    private func link(_ requests: [AttachRequest]) throws(EngineError) -> LinkReport {
-        var report = LinkReport()
-        var new: [Int: KernelLink] = [:]
-        for request in requests {
-            let pattern = try request.functions()
-            guard let (index, name) = programs[request.program.id], let program = objects[index].loader.program(name) else {
-                throw .request("no program '\(request.program.name)' is loaded")
-            }
-            var reasons: [String] = []
-            var linked = 0
-            for function in try functions.matching(pattern, &kernel) {
-                let key = KernelLink.Key(program: request.program.id, module: function.module, function: function.key)
-                do throws(EngineError) {
-                    try check(function, program.section.kind, key, links.values.map(\.key) + new.values.map(\.key))
-                    let attached = try attach(program, of: index, to: function, cookie: request.cookie)
-                    let id = nextLink
-                    nextLink += 1
-                    new[id] = KernelLink(key: key, attached: attached)
-                    linked += 1
-                    report.linked.append(
-                        registry.append {
-                            LinkedFunction(
-                                id: $0, link: id, function: function.info, program: name,
-                                argumentCount: function.prototype.argumentWords, context: function.prototype.context)
-                        })
-                } catch {
-                    guard pattern.function.isPattern, !error.isFinal else { throw error }
-                    reasons.append(error.reason)
-                    report.refused.append(RefusedFunction(function: function.info, reason: error.reason))
-                }
-            }
-            if linked == 0 { throw .allRefused(pattern: pattern.description, reasons: reasons) }
-        }
-        links.merge(new) { $1 }
-        return report
-    }
-
-    private func check(
-        _ function: KernelFunction, _ kind: ProgramKind, _ key: KernelLink.Key, _ known: [KernelLink.Key]
-    ) throws(EngineError) {
-        if let refusal = function.refusal { throw .refused(function: function.name, because: refusal) }
-        if let reason = function.entryOnly, kind != .fentry {
-            throw .refused(function: function.name, because: "\(reason): only an fentry program can be attached to it")
-        }
-        if known.contains(key) {
-            throw .refused(function: function.name, because: "the program is attached to it already (EBUSY)")
-        }
-    }
-
-    /// Attaches a program to a function; gives what holds it there.
-    private func attach(
-        _ program: ObjectProgram, of object: Int, to function: KernelFunction, cookie: UInt64
-    ) throws(EngineError) -> AttachedPrograms {
-        let loader = objects[object].loader
-        guard program.section.kind == .session, !isNative else {
-            let loaded = try loader.load(program, as: ProgramType(program.section.kind), for: function.target)
-            return AttachedPrograms([try KernelLink.create(loaded, program.name, function, cookie: cookie)])
-        }
-        let split = SessionSplit(
-            program: program, externs: loader.object.externs, types: loader.types.split(of: program.name),
-            firstMap: objects[object].cookieMaps[program.name] ?? 0)
-        return try Self.attach(split, loader, function, cookie: cookie)
-    }
-
-    /// The entry first: an exit never runs for a call whose entry did not.
-    static func attach(
-        _ split: SessionSplit, _ loader: ProgramLoader, _ function: KernelFunction, cookie: UInt64
-    ) throws(EngineError) -> AttachedPrograms {
-        let words = function.prototype.argumentWords
-        let entry = try loader.load(try split.half(.entry, arguments: words), as: .fentry, for: function.target)
-        let exit = try loader.load(try split.half(.exit, arguments: words), as: .fexit, for: function.target)
-        let first = try KernelLink.create(entry, split.program.name, function, cookie: cookie)
-        let second = try KernelLink.create(exit, split.program.name, function, cookie: cookie)
-        return AttachedPrograms([second, first])
-    }
-
     // MARK: The end
 
     private func finish() async -> EngineSummary {
         if let finished { return finished }
-        for id in links.keys.sorted(by: >) { close(id) }
-        missed &+= trace?.close() ?? 0
+        missed &+= options.close(links.sorted { $0.key > $1.key }.map(\.value.attached))
+        links = [:]
+        missed &+= trace?.close(options) ?? 0
+        await reader.stop()
         let summary = summaryNow()
         finished = summary
-        await reader.stop()
         queue.finish()
         return summary
     }
 
     private func close(_ id: Int) {
-        guard var link = links.removeValue(forKey: id) else { return }
-        missed &+= link.close()
+        missed &+= links.removeValue(forKey: id)?.attached.close() ?? 0
     }
 
     private func summaryNow() -> EngineSummary {
@@ -194,6 +135,7 @@ package actor KernelEngine {
                 if missed > 0 { summary.drops.append((map: "the cookies of \(program)", count: missed)) }
             }
         }
+        for (map, count) in reader.lost.sorted(by: { $0.key < $1.key }) { summary.drops.append((map: map, count: count)) }
         return summary
     }
 }

@@ -31,7 +31,7 @@ struct KernelFunction: Sendable {
 
 /// Chooses functions by pattern: those with a type, less those that the kernel cannot trace.
 struct KernelFunctions {
-    private var traceable = TraceableFunctions()
+    var traceable = TraceableFunctions()
 
     /// Functions that never return: the kernel could not run anything at their exit. Newer kernels refuse them
     /// themselves, older ones would crash.

@@ -11,10 +11,9 @@ struct KernelLink: Sendable {
         let function: String
     }
 
-    let key: Key
-    private(set) var attached: AttachedPrograms
-
-    mutating func close() -> UInt64 { attached.close() }
+    /// One for each function that it is at.
+    let keys: [Key]
+    let attached: AttachedPrograms
 
     /// `BPF_LINK_CREATE`
     static func create(
@@ -36,7 +35,7 @@ struct KernelLink: Sendable {
                 case E2BIG: "there is no room for one more: a function takes at most 38 programs, of which a session counts as two, and as many as fit into a page of code (E2BIG)"
                 case EBUSY: "something else has changed its entry, a live patch perhaps (EBUSY)"
                 case Errno.notSupported, EOPNOTSUPP: "this kernel cannot attach to functions on this machine: \(error)"
-                default: KernelAdvice.text(error)
+                default: KernelAdvice.text(error) + (attributes.explanation(of: .linkCreate).map { ": \($0)" } ?? "")
                 }
             throw .refused(function: function.name, because: why)
         }
@@ -60,21 +59,22 @@ struct AttachedProgram: Sendable {
 /// What one session at one function holds: a link, or the two of a split session.
 struct AttachedPrograms: Sendable {
     /// In the order in which they are to be closed.
-    private var programs: [AttachedProgram]
+    private let programs: [AttachedProgram]
 
     init(_ programs: [AttachedProgram]) { self.programs = programs }
 
     /// Takes the programs out; how often the kernel skipped them.
-    mutating func close() -> UInt64 {
-        var missed: UInt64 = 0
-        while !programs.isEmpty {
-            missed &+= programs[0].missed
-            programs.removeFirst()
-        }
+    func close() -> UInt64 {
+        let missed = missed
+        for program in programs { program.link.close() }
         return missed
     }
 
-    var missed: UInt64 { programs.reduce(0) { $0 &+ $1.missed } }
+    /// A program that several links hold counts for all of them.
+    var missed: UInt64 {
+        var known: Set<Int32> = []
+        return programs.reduce(0) { known.insert($1.program.number).inserted ? $0 &+ $1.missed : $0 }
+    }
 }
 
 extension EngineError {
@@ -89,8 +89,8 @@ extension EngineError {
     /// No other function would fare better.
     var isFinal: Bool {
         switch self {
-        case .refused: false
-        case .rejected(_, let because): because.contains("not permitted")
+        case .refused(_, let because), .rejected(_, let because):
+            because.contains("not permitted") || because.contains(Errno.tooManyFiles)
         default: true
         }
     }

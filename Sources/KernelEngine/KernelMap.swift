@@ -18,13 +18,12 @@ struct KernelMap: EngineMap {
 
     /// `BPF_MAP_CREATE`, with the first contents of variables, which are frozen where they are constant.
     init(_ definition: MapDefinition, types: ObjectTypes?, innerMap: BPFDescriptor? = nil) throws(EngineError) {
-        let entries = definition.type == .ringBuffer ? Self.ringBytes(definition.maxEntries) : definition.maxEntries
+        let entries = Self.entries(definition)
         var attributes = BPFAttributes()
         attributes.set(0, definition.type.rawValue)
         attributes.set(4, definition.keySize)
         attributes.set(8, definition.valueSize)
-        attributes.set(
-            12, definition.type == .perfEventArray && entries == 0 ? UInt32(ProcessorCount.possible) : entries)
+        attributes.set(12, entries)
         attributes.set(16, definition.flags)
         if let innerMap { attributes.set(20, innerMap.number) }
         attributes.set(28, name: definition.name)
@@ -43,7 +42,9 @@ struct KernelMap: EngineMap {
         switch result {
         case .success(let descriptor): self.descriptor = descriptor
         case .failure(let error):
-            throw .map(name: definition.name, because: "the kernel says: \(KernelAdvice.text(error))")
+            throw .map(
+                name: definition.name,
+                because: "the kernel says: \(KernelAdvice.text(error))" + (plain.explanation(of: .mapCreate).map { ": \($0)" } ?? ""))
         }
         self.definition = definition
         valueCount = definition.type.isPerCPU ? ProcessorCount.possible : 1
@@ -57,6 +58,22 @@ struct KernelMap: EngineMap {
                 attributes.set(0, descriptor.number)
                 _ = attributes.run(.mapFreeze)
             }
+        }
+    }
+
+    /// One that exists already.
+    init(_ definition: MapDefinition, descriptor: BPFDescriptor) {
+        self.definition = definition
+        self.descriptor = descriptor
+        valueCount = definition.type.isPerCPU ? ProcessorCount.possible : 1
+    }
+
+    /// How many entries, or for a ring bytes, the kernel is asked for.
+    static func entries(_ definition: MapDefinition) -> UInt32 {
+        switch definition.type {
+        case .ringBuffer: ringBytes(definition.maxEntries)
+        case .perfEventArray where definition.maxEntries == 0: UInt32(ProcessorCount.possible)
+        default: definition.maxEntries
         }
     }
 

@@ -50,6 +50,10 @@ final class KernelReader: Sendable {
     }
 
     private let pending = Mutex<[Reading]>([])
+    private let lostRecords = Mutex<[String: UInt64]>([:])
+
+    /// Records that found no room in a perf event array, by map: there the kernel counts them.
+    var lost: [String: UInt64] { lostRecords.withLock { $0 } }
 
     /// Reads what is still there, then ends the thread.
     func stop() async {
@@ -68,29 +72,35 @@ final class KernelReader: Sendable {
     private final class Reading: Sendable {
         private enum Kind: ~Copyable {
             case ring(RingReader, isCalls: Bool, name: String)
+            case perf(PerfReader, name: String)
             case pipe(TracePipe)
         }
 
         private let kind: Mutex<Kind>
-        let descriptor: Int32
+        let descriptors: [Int32]
 
         init(_ source: Source) throws(EngineError) {
             switch source {
             case .calls(let map):
                 kind = Mutex(.ring(try RingReader(map), isCalls: true, name: map.name))
-                descriptor = map.descriptor.number
+                descriptors = [map.descriptor.number]
+            case .records(let map) where map.definition.type == .perfEventArray:
+                let perf = try PerfReader(map)
+                descriptors = perf.descriptors
+                kind = Mutex(.perf(perf, name: map.name))
             case .records(let map):
                 kind = Mutex(.ring(try RingReader(map), isCalls: false, name: map.name))
-                descriptor = map.descriptor.number
+                descriptors = [map.descriptor.number]
             case .prints:
                 let pipe = try TracePipe()
-                descriptor = pipe.file.rawValue
+                descriptors = [pipe.file.rawValue]
                 kind = Mutex(.pipe(pipe))
             }
         }
 
-        func events() -> [EngineEvent] {
+        func events(lost: (String, UInt64) -> Void) -> [EngineEvent] {
             var events: [EngineEvent] = []
+            var lostRecords: (name: String, count: UInt64) = ("", 0)
             kind.withLock { kind in
                 switch consume kind {
                 case .ring(let ring, let isCalls, let name):
@@ -104,11 +114,18 @@ final class KernelReader: Sendable {
                     }
                     if records.count > 0 { events.append(.records(records)) }
                     kind = .ring(ring, isCalls: isCalls, name: name)
+                case .perf(let perf, let name):
+                    var records = RecordBatch()
+                    lostRecords.name = name
+                    _ = perf.drain(KernelReader.batchLimit, lost: { lostRecords.count &+= $0 }) { records.append($0, of: name) }
+                    if records.count > 0 { events.append(.records(records)) }
+                    kind = .perf(perf, name: name)
                 case .pipe(var pipe):
                     events = pipe.events()
                     kind = .pipe(pipe)
                 }
             }
+            if lostRecords.count > 0 { lost(lostRecords.name, lostRecords.count) }
             return events
         }
     }
@@ -127,7 +144,7 @@ final class KernelReader: Sendable {
             let isBehind = queue.backlog >= Self.backlogLimit
             if isStopping || !isBehind {
                 for reading in readings {
-                    let events = reading.events()
+                    let events = reading.events { name, count in lostRecords.withLock { $0[name, default: 0] &+= count } }
                     found += events.count
                     queue.append(events, records: events.count)
                 }
@@ -137,7 +154,7 @@ final class KernelReader: Sendable {
             if isBehind {
                 usleep(1000)
             } else if found == 0 {
-                var entries = readings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+                var entries = readings.flatMap(\.descriptors).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
                 _ = poll(&entries, nfds_t(entries.count), 50)
             }
         }

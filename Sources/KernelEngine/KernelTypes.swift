@@ -136,8 +136,19 @@ enum Directory {
 
 /// What to do about an error number of bpf(2).
 enum KernelAdvice {
+    /// "integrity" or "confidentiality"; nil where nothing is locked, or securityfs does not tell.
+    static var lockdown: String? {
+        guard let text = try? WholeFile.text("/sys/kernel/security/lockdown"), let start = text.firstIndex(of: "["),
+            let end = text.firstIndex(of: "]"), start < end
+        else { return nil }
+        let chosen = String(text[text.index(after: start)..<end])
+        return chosen == "none" ? nil : chosen
+    }
+
     static func text(_ error: Errno) -> String {
         switch error.number {
+        case EPERM where geteuid() == 0 && lockdown != nil:
+            "it is not permitted: the kernel is locked down (\(lockdown ?? "")); boot it without lockdown= to allow it"
         case EPERM:
             geteuid() == 0
                 ? "it is not permitted, though fsession runs as root: lockdown, a security module or the container forbids it"

@@ -31,7 +31,7 @@ struct ObjectTypes {
         let pointer = add(BTFType("", .pointer(.void)))
         let cookie = add(BTFType("", .prototype(result: pointer, parameters: [BTFParameter("ctx", pointer)])))
         let cookieFunction = add(BTFType("fsession_cookie", .function(prototype: cookie, linkage: .static)))
-        for program in object.programs where program.section.kind == .session {
+        for program in object.programs where program.section.kind.single == .session {
             guard let id = program.typeID, case .function(let prototype, _) = btf[id].kind else { continue }
             let body = add(BTFType(program.name, .function(prototype: prototype, linkage: .static)))
             halves[program.name] = SplitTypes(body: body, cookie: cookieFunction)

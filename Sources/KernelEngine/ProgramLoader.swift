@@ -30,12 +30,15 @@ struct ProgramLoader {
     /// Types of modules that kfuncs are in; the first place stands for vmlinux.
     private let holders: [BPFDescriptor?]
     private let relocated: [String: ObjectProgram]
+    private let configuration: KernelMap?
 
     /// Where the running kernel has something that the object expects outside.
     private enum Address {
         case function(id: UInt32, holder: Int)
         case variable(id: UInt32, holder: Int32)
         case address(UInt64)
+        /// A `__kconfig` variable.
+        case configuration(offset: Int32)
         /// A weak one that there is not.
         case nowhere
         /// Only sessions have it.
@@ -50,13 +53,19 @@ struct ProgramLoader {
     init(
         _ object: Object, types: ObjectTypes, maps: [KernelMap], kernel: inout KernelTypes
     ) throws(EngineError) {
+        let configuration = try ConfigurationMap(object, kernel.vmlinux.types)
+        self.configuration = configuration?.map
         self.object = object
         self.types = types
         self.maps = maps
         var holders: [BPFDescriptor?] = [nil]
         var found: [Address] = []
-        for extern in object.externs {
-            found.append(try Self.find(extern, object, &kernel, &holders))
+        for (place, extern) in object.externs.enumerated() {
+            if let offset = configuration?.offsets[place] {
+                found.append(.configuration(offset: offset))
+            } else {
+                found.append(try Self.find(extern, object, &kernel, &holders))
+            }
         }
         externs = found
         self.holders = holders
@@ -154,6 +163,33 @@ struct ProgramLoader {
 
     /// `BPF_PROG_LOAD`
     func load(_ program: ObjectProgram, as type: ProgramType, for target: LoadTarget) throws(EngineError) -> KernelProgram {
+        try fillProgramArrays(of: program, type, target)
+        return try loadAlone(program, as: type, for: target)
+    }
+
+    /// Loads what a program may tail-call, for the same place, into the arrays that hold it from the start.
+    private func fillProgramArrays(of program: ObjectProgram, _ type: ProgramType, _ target: LoadTarget) throws(EngineError) {
+        let used = Set(
+            program.instructions.filter { $0.opcode == .wideLoad && $0.source.rawValue == WideImmediate.map.rawValue }
+                .map { Int($0.immediate) })
+        for index in used where maps.indices.contains(index) {
+            for (slot, name) in maps[index].definition.programSlots {
+                guard let callee = self.program(name) else { continue }
+                let loaded = try loadAlone(callee, as: type, for: target)
+                let error = maps[index].write(
+                    ObjectMaps.bytes(UInt32(slot)), [ObjectMaps.bytes(UInt32(bitPattern: loaded.descriptor.number))], flags: 0)
+                guard error == 0 else {
+                    throw .rejected(
+                        program: program.name,
+                        because: "it may tail-call '\(name)', which the kernel does not allow here: \(Errno(-error))")
+                }
+            }
+        }
+    }
+
+    private func loadAlone(
+        _ program: ObjectProgram, as type: ProgramType, for target: LoadTarget
+    ) throws(EngineError) -> KernelProgram {
         let bytes = try resolved(program).flatMap(\.bytes)
         let entries = [(0, program.typeID)] + program.subprograms.map { ($0.start, $0.typeID) }
         var functionInfo: [UInt32] = []
@@ -262,6 +298,9 @@ struct ProgramLoader {
             case .variable(let id, let holder):
                 replacement = Instruction.loadImmediate(
                     .variable, first.destination, first: Int32(bitPattern: id), second: holder)
+            case .configuration(let offset):
+                replacement = Instruction.loadImmediate(
+                    .mapDescriptorValue, first.destination, first: configuration?.descriptor.number ?? 0, second: offset)
             case .address(let address): replacement = Instruction.loadImmediate(first.destination, address)
             // All that a program may do with the address of a kfunc is to ask whether there is one.
             case .function, .session: replacement = Instruction.loadImmediate(first.destination, 1)

@@ -4,29 +4,99 @@ import BPF
 struct ProgramType: Hashable, Sendable {
     /// `BPF_PROG_TYPE_*`
     let number: UInt32
-    /// `BPF_TRACE_*` and the like, `enum bpf_attach_type`
+    /// `BPF_TRACE_*` and the like, `enum bpf_attach_type`; 0 for types that have only one way.
     let attachType: UInt32
 
-    private static let tracing: UInt32 = 26
-
-    static let fentry = ProgramType(number: tracing, attachType: 24)
-    static let fexit = ProgramType(number: tracing, attachType: 25)
-    static let fmodRet = ProgramType(number: tracing, attachType: 26)
-    static let session = ProgramType(number: tracing, attachType: 58)
-    static let sessionMulti = ProgramType(number: tracing, attachType: 61)
+    static let fentry = ProgramType(.fentry)
+    static let fexit = ProgramType(.fexit)
 
     init(number: UInt32, attachType: UInt32) {
         self.number = number
         self.attachType = attachType
     }
 
+    init(_ kind: ProgramKind) { self = KernelKind(kind).type }
+}
+
+/// All that the kernel engine knows of a kind of programs: a line each.
+struct KernelKind: Sendable {
+    /// How a program finds its way to where it runs.
+    enum Way: Hashable, Sendable {
+        /// A trampoline at a function: `BPF_LINK_CREATE`.
+        case function
+        /// Trampolines at many functions by one link.
+        case functions
+        /// A perf event at an instruction of the kernel.
+        case probe(isReturn: Bool)
+        /// One link at many functions; flags of `BPF_TRACE_KPROBE_MULTI`.
+        case probes(flags: UInt32)
+        /// A perf event at an instruction of a file.
+        case fileProbe(isReturn: Bool)
+        /// One link at many functions of a file; flags of `BPF_TRACE_UPROBE_MULTI`.
+        case fileProbes(flags: UInt32)
+        /// A perf event of tracefs.
+        case tracepoint
+        /// `BPF_RAW_TRACEPOINT_OPEN`, by name.
+        case rawTracepoint
+        /// The same, by a type that the kernel has for the tracepoint, hook or iterator.
+        case typed(prefix: String, TypeKind)
+        /// A counter that overflows so many times a second, on each CPU.
+        case samples
+    }
+
+    /// What stands in the kernel's types for a place to attach to.
+    enum TypeKind: Hashable, Sendable {
+        case tracepoint
+        case hook
+        case iterator
+    }
+
+    let type: ProgramType
+    let way: Way
+    /// The enumerator of `enum bpf_attach_type` that kernels with this kind have in their types; nil where no
+    /// kernel with types is without.
+    let constant: String?
+    /// The first Linux that has it.
+    let since: String
+
+    private init(_ number: UInt32, _ attachType: UInt32, _ way: Way, _ constant: String?, _ since: String) {
+        type = ProgramType(number: number, attachType: attachType)
+        self.way = way
+        self.constant = constant
+        self.since = since
+    }
+
+    /// `BPF_PROG_TYPE_KPROBE` and so on
+    private static let (kprobe, tracepoint, perfEvent, raw): (UInt32, UInt32, UInt32, UInt32) = (2, 5, 7, 17)
+    private static let (rawWritable, tracing, lsm): (UInt32, UInt32, UInt32) = (24, 26, 29)
+
     init(_ kind: ProgramKind) {
-        self =
-            switch kind {
-            case .session: .session
-            case .fentry: .fentry
-            case .fexit: .fexit
-            case .fmodRet: .fmodRet
-            }
+        switch kind {
+        case .fentry: self.init(Self.tracing, 24, .function, "BPF_TRACE_FENTRY", "5.5")
+        case .fexit: self.init(Self.tracing, 25, .function, "BPF_TRACE_FEXIT", "5.5")
+        case .fmodRet: self.init(Self.tracing, 26, .function, "BPF_MODIFY_RETURN", "5.7")
+        case .session: self.init(Self.tracing, 58, .function, "BPF_TRACE_FSESSION", "7.0")
+        case .fentryMulti: self.init(Self.tracing, 59, .functions, "BPF_TRACE_FENTRY_MULTI", "7.2")
+        case .fexitMulti: self.init(Self.tracing, 60, .functions, "BPF_TRACE_FEXIT_MULTI", "7.2")
+        case .sessionMulti: self.init(Self.tracing, 61, .functions, "BPF_TRACE_FSESSION_MULTI", "7.2")
+        case .kprobe, .ksyscall: self.init(Self.kprobe, 0, .probe(isReturn: false), nil, "4.1")
+        case .kretprobe, .kretsyscall: self.init(Self.kprobe, 0, .probe(isReturn: true), nil, "4.1")
+        case .kprobeMulti: self.init(Self.kprobe, 42, .probes(flags: 0), "BPF_TRACE_KPROBE_MULTI", "5.18")
+        case .kretprobeMulti: self.init(Self.kprobe, 42, .probes(flags: 1), "BPF_TRACE_KPROBE_MULTI", "5.18")
+        case .kprobeSession: self.init(Self.kprobe, 56, .probes(flags: 0), "BPF_TRACE_KPROBE_SESSION", "6.10")
+        case .uprobe: self.init(Self.kprobe, 0, .fileProbe(isReturn: false), nil, "4.1")
+        case .uretprobe: self.init(Self.kprobe, 0, .fileProbe(isReturn: true), nil, "4.1")
+        case .uprobeMulti: self.init(Self.kprobe, 48, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_MULTI", "6.6")
+        case .uretprobeMulti: self.init(Self.kprobe, 48, .fileProbes(flags: 1), "BPF_TRACE_UPROBE_MULTI", "6.6")
+        case .uprobeSession: self.init(Self.kprobe, 57, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_SESSION", "6.13")
+        case .tracepoint: self.init(Self.tracepoint, 0, .tracepoint, nil, "4.7")
+        case .rawTracepoint: self.init(Self.raw, 0, .rawTracepoint, nil, "4.17")
+        case .rawTracepointWritable: self.init(Self.rawWritable, 0, .rawTracepoint, nil, "5.2")
+        case .typedTracepoint:
+            self.init(Self.tracing, 23, .typed(prefix: "btf_trace_", .tracepoint), "BPF_TRACE_RAW_TP", "5.5")
+        case .lsm: self.init(Self.lsm, 27, .typed(prefix: "bpf_lsm_", .hook), "BPF_LSM_MAC", "5.7")
+        case .iterator: self.init(Self.tracing, 28, .typed(prefix: "bpf_iter_", .iterator), "BPF_TRACE_ITER", "5.8")
+        case .perfEvent: self.init(Self.perfEvent, 0, .samples, nil, "4.9")
+        }
     }
 }

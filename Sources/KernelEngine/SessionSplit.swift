@@ -15,9 +15,9 @@ import Engine
 ///
 /// So a call that was running when the exit came, or found the map full, ends without one and never with the
 /// cookie of another call: the entry is attached before the exit and detached after it.
-struct SessionSplit {
+package struct SessionSplit {
     /// Calls that may be inside of one program's functions at a time.
-    static let cookieEntries: UInt32 = 16_384
+    package static let cookieEntries: UInt32 = 16_384
 
     /// The program that does no more than hold the cookie.
     static let cookieMap = "fsession_cookies"

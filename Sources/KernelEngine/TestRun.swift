@@ -59,3 +59,22 @@ package enum KernelLinks {
         }
     }
 }
+
+/// How many BPF objects there are in the kernel, of whomever.
+package struct KernelObjects: Hashable, Sendable, CustomStringConvertible {
+    package let links, programs, maps: Int
+
+    package init() throws(EngineError) {
+        func count(_ next: BPFCommand) throws(EngineError) -> Int {
+            switch BPFObjects.ids(next) {
+            case .success(let ids): ids.count
+            case .failure(let error): throw .kernel(doing: "list what is loaded", because: KernelAdvice.text(error))
+            }
+        }
+        links = try count(.nextLinkID)
+        programs = try count(.nextProgramID)
+        maps = try count(.nextMapID)
+    }
+
+    package var description: String { "\(links) links, \(programs) programs, \(maps) maps" }
+}

@@ -13,7 +13,7 @@ struct TraceableFunctions {
     private var bytes: [UInt8] = []
     /// How often each stands there: of all once a pattern was asked for, else of the names that were.
     private var counts: [Place: Int] = [:]
-    private var names: Set<String> = []
+    private var asked: Set<String> = []
     private var isRead = false
     private var isComplete = false
 
@@ -28,7 +28,7 @@ struct TraceableFunctions {
             isComplete = true
             counts = [:]
             for line in bytes.split(separator: UInt8(ascii: "\n")) { add(line) }
-        } else if names.insert(glob.text).inserted {
+        } else if asked.insert(glob.text).inserted {
             for line in lines(of: glob.text) { add(line) }
         }
     }
@@ -62,6 +62,16 @@ struct TraceableFunctions {
     /// How many functions the name stands for; nil where that cannot be known.
     func count(_ name: String, _ module: String) -> Int? {
         bytes.isEmpty ? nil : counts[Place(name: name, module: module)] ?? 0
+    }
+
+    /// All names that are known, once a pattern was asked for.
+    var names: [String] { counts.keys.map(\.name) }
+
+    /// The functions of vmlinux and of modules that a pattern matches and that are the only ones of their name.
+    func unique(matching glob: Glob) -> [String] {
+        var total: [String: Int] = [:]
+        for (place, count) in counts where glob.matches(place.name) { total[place.name, default: 0] += count }
+        return total.filter { $0.value == 1 }.keys.sorted()
     }
 
     func hasFunction(_ name: String) -> Bool { counts.keys.contains { $0.name == name } }

@@ -55,7 +55,12 @@ enum VerifierLog {
     private static func isSource(_ line: String) -> Bool { line.hasPrefix(";") }
 
     private static func advice(_ complaint: String) -> String? {
-        if complaint.contains("unknown func") || complaint.contains("program of this type cannot use helper") {
+        if complaint.contains("invalid func") || complaint.contains("unknown func") {
+            guard let number = HelperHistory.number(in: complaint) else { return "this kernel does not have that helper" }
+            guard let release = HelperHistory.release(of: number) else { return "no kernel has a helper of that number" }
+            return "Linux \(release) and later have that helper, where programs of this kind may call it"
+        }
+        if complaint.contains("program of this type cannot use helper") {
             return "programs of this kind do not have that helper"
         }
         if complaint.contains("calling kernel function") { return "programs of this kind do not have that kfunc" }

@@ -10,6 +10,12 @@ extension ProcessEngine {
     package func load(_ object: Object, _ options: LoadOptions) throws(EngineError) -> LoadedObject {
         try requireRunning()
         if !options.verifies { try requireOwnProcess() }
+        for program in object.programs { _ = try TrampolineProgramKind(of: program.name, program.section.kind) }
+        if let extern = object.externs.first(where: \.isConfiguration) {
+            throw .program(
+                name: object.programs.first?.name ?? object.name,
+                because: "'\(extern.name)' is a __kconfig variable, which programs in the kernel have")
+        }
         // Before anything of it is in the target.
         let proofs = try ProgramProof.prove(object, options)
         let maps = try makeMaps(object.maps)
@@ -19,7 +25,8 @@ extension ProcessEngine {
         for (program, proof) in zip(object.programs, proofs) {
             let linked = try linker.link(program, proof)
             var loaded = try compile(
-                program.name, linked, section: program.section, kind: TrampolineProgramKind(program.section.kind))
+                program.name, linked, section: program.section,
+                kind: try TrampolineProgramKind(of: program.name, program.section.kind))
             loaded.contextBytes = proof.contextBytes
             programs.append(loaded)
         }
@@ -178,13 +185,16 @@ extension ProcessEngine {
 }
 
 extension TrampolineProgramKind {
-    init(_ kind: ProgramKind) {
-        self =
-            switch kind {
-            case .session: .session
-            case .fentry: .fentry
-            case .fexit: .fexit
-            case .fmodRet: .fmodRet
-            }
+    init(of program: String, _ kind: ProgramKind) throws(EngineError) {
+        switch kind.single {
+        case .session: self = .session
+        case .fentry: self = .fentry
+        case .fexit: self = .fexit
+        case .fmodRet: self = .fmodRet
+        default:
+            throw .program(
+                name: program,
+                because: "\(kind.rawValue) programs run in the kernel only, which they do without -p and without a command")
+        }
     }
 }

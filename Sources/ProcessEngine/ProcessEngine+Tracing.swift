@@ -63,7 +63,7 @@ extension ProcessEngine {
                 externs: SessionKfunc.externs, context: .words(arguments)))
         let linked = try ProgramLinker(maps: [map], externs: SessionKfunc.externs, symbol: { _ in nil })
             .link(program, proof)
-        let loaded = try compile(name, linked, section: section, kind: TrampolineProgramKind(section.kind))
+        let loaded = try compile(name, linked, section: section, kind: try TrampolineProgramKind(of: name, section.kind))
         // One program for every shape of function: to the lists they are the same, so twice is EBUSY.
         var shared = loaded
         shared.id = OwnLink.trace

@@ -49,7 +49,7 @@ struct ProgramLinker {
                 } else if instruction.source == .r0 {
                     usesTailCalls = try check(program, helper: instruction) || usesTailCalls
                     if Helper.getFuncRet.rawValue == UInt32(bitPattern: instruction.immediate),
-                        program.section.kind == .fentry
+                        program.section.kind.single == .fentry
                     {
                         // As in the kernel, the kind decides, not the moment: all others have a return value,
                         // which reads 0 before the function has run.
@@ -146,7 +146,7 @@ struct ProgramLinker {
                 because: "kfunc '\(name)' does not exist for programs in a process; "
                     + "there are bpf_session_is_return and bpf_session_cookie")
         }
-        guard program.section.kind == .session else {
+        guard program.section.kind.single == .session else {
             throw .program(
                 name: program.name,
                 because: "\(name) is allowed in session programs only; its section is '\(program.section.name)'")

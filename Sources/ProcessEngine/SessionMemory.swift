@@ -102,6 +102,9 @@ extension MapDefinition {
     /// Bytes of address space the map takes.
     /// - Throws: `EngineError.map` for a type or size that a process cannot have.
     func memorySize() throws(EngineError) -> Int {
+        if isPinned {
+            throw .map(name: name, because: "maps are pinned by the kernel only; leave __uint(pinning, …) out for a process")
+        }
         var specification = specification
         var why: UnsafePointer<CChar>?
         let size = fs_map_size(&specification, &why)

@@ -70,7 +70,7 @@ package struct VerifierInput: Sendable {
 
     package init(_ program: ObjectProgram, in object: Object, context: ContextShape = .unknown) {
         self.init(
-            name: program.name, kind: program.section.kind, instructions: program.instructions,
+            name: program.name, kind: program.section.kind.single, instructions: program.instructions,
             subprograms: program.subprograms, lines: program.lines, maps: object.maps, externs: object.externs,
             btf: object.btf, context: context)
     }

@@ -172,6 +172,12 @@ let everything = """
         ("fentry/libx:ns::deep::f", .fentry, false, "libx", "ns::deep::f"),
         ("fentry/exe:::f", .fentry, false, "exe", "::f"),
         ("fsession", .session, false, nil, ""),
+        ("fsession.multi.s/kernel:tcp_*", .sessionMulti, true, "kernel", "tcp_*"),
+        ("?kprobe/f+4", .kprobe, false, nil, "f+4"),
+        ("uprobe.multi//bin/sh:f*", .uprobeMulti, false, "/bin/sh", "f*"),
+        ("tp/sched/sched_switch", .tracepoint, false, nil, "sched/sched_switch"),
+        ("raw_tp.w/sys_enter", .rawTracepointWritable, false, nil, "sys_enter"),
+        ("lsm.s/file_open", .lsm, true, nil, "file_open"),
     ])
     func sectionNames(name: String, kind: ProgramKind, sleepable: Bool, module: String?, function: String) throws {
         let section = try #require(ProgramSection(name: name))
@@ -179,7 +185,7 @@ let everything = """
         #expect(section.module == module && section.function == function && section.name == name)
     }
 
-    @Test("names of other kinds are no program sections", arguments: ["kprobe/f", "fsessions/f", "fentry.x/f", "", ".s/f", "fentr"])
+    @Test("names of other kinds are no program sections", arguments: ["xdp", "fsessions/f", "fentry.x/f", "", ".s/f", "fentr"])
     func otherSectionNames(name: String) {
         #expect(ProgramSection(name: name) == nil)
     }

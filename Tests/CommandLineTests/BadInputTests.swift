@@ -66,8 +66,9 @@ import Testing
     }
 
     @Test("objects that cannot be used", arguments: [
-        ("SEC(\"kprobe/write\") int p(void *ctx) { return 0; }", ["kprobe/write", "fsession, fentry, fexit or fmod_ret"]),
-        ("SEC(\"xyzzy\") int p(void *ctx) { return 0; }", ["xyzzy", "fsession, fentry, fexit or fmod_ret"]),
+        ("SEC(\"xdp\") int p(void *ctx) { return 0; }", ["\"xdp\"", "fsession, fentry, fexit, fmod_ret, kprobe"]),
+        ("SEC(\"kprobe/write\") int p(void *ctx) { return 0; }", ["kprobe programs run in the kernel only", "without -p"]),
+        ("SEC(\"xyzzy\") int p(void *ctx) { return 0; }", ["xyzzy", "fsession, fentry, fexit, fmod_ret, kprobe"]),
         ("SEC(\"fsession\") int p(void *ctx) { return 0; }", ["names no function", "fsession/libz:deflate"]),
         ("int nothing;", ["no program", "fsession/FUNCTION"]),
         ("""

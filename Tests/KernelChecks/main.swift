@@ -27,6 +27,19 @@ func say(_ line: String) {
 }
 
 let wanted = CommandLine.arguments.dropFirst()
+if let first = wanted.first, first == "bench" || first == "cost" {
+    do {
+        if first == "cost" { try await Bench.cost() } else { try await Bench.run(Array(wanted.dropFirst())) }
+        exit(0)
+    } catch {
+        say("failed: \(error)")
+        exit(1)
+    }
+}
+if wanted.first == "count" {
+    say((try? KernelObjects()).map { "\($0)" } ?? "cannot be counted")
+    exit(0)
+}
 var failed = false
 for check in Check.all where wanted.isEmpty || wanted.contains(where: { check.name.hasPrefix($0) }) {
     do {

@@ -5,8 +5,11 @@ enum KernelCheck {
     static let folder = VirtualMachine.package.appendingPathComponent("Tests/KernelChecks")
 
     static let names: [String] = {
-        let source = (try? String(contentsOf: folder.appendingPathComponent("Checks.swift"), encoding: .utf8)) ?? ""
-        return source.split(separator: "\n").compactMap { line in
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        let sources = files.filter { $0.hasPrefix("Checks") }.sorted().map { name in
+            (try? String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)) ?? ""
+        }
+        return sources.joined(separator: "\n").split(separator: "\n").compactMap { line in
             let text = line.drop { $0 == " " }
             guard text.hasPrefix("Check(\"") else { return nil }
             return text.dropFirst(7).split(separator: "\"").first.map(String.init)

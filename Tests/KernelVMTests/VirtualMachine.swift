@@ -40,7 +40,7 @@ struct VirtualMachine: Sendable {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-vm-\(getpid())-\(kernel)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        var files = ["\(package.path)/.build/release/kernel-checks"]
+        var files = ["\(package.path)/.build/release/kernel-checks", KernelCheck.folder.appendingPathComponent("kernel.config").path]
         let programs = KernelCheck.folder.appendingPathComponent("Programs")
         let article = package.appendingPathComponent("Examples/Article")
         for source in try FileManager.default.contentsOfDirectory(atPath: programs.path).sorted().map(programs.appendingPathComponent)

@@ -96,11 +96,19 @@ package struct MapDefinition: Sendable {
     package let initialContents: [UInt8]?
     /// The programs that a prog array holds from the start, by index.
     package let programSlots: [Int: String]
+    /// The maps that a map of maps holds from the start, by index.
+    package let mapSlots: [Int: String]
+    /// `LIBBPF_PIN_BY_NAME`: one map for all objects that have it, under its name in the BPF file system.
+    package let isPinned: Bool
+    private let inners: [MapDefinition]
+    /// What the maps in a map of maps are like.
+    package var inner: MapDefinition? { inners.first }
 
     package init(
         name: String, type: MapType, keySize: UInt32, valueSize: UInt32, maxEntries: UInt32, flags: UInt32 = 0,
         keyTypeID: BTF.TypeID? = nil, valueTypeID: BTF.TypeID? = nil, section: DataSection = .none,
-        initialContents: [UInt8]? = nil, programSlots: [Int: String] = [:]
+        initialContents: [UInt8]? = nil, programSlots: [Int: String] = [:], mapSlots: [Int: String] = [:],
+        inner: MapDefinition? = nil, isPinned: Bool = false
     ) {
         self.name = name
         self.type = type
@@ -113,6 +121,9 @@ package struct MapDefinition: Sendable {
         self.section = section
         self.initialContents = initialContents
         self.programSlots = programSlots
+        self.mapSlots = mapSlots
+        self.isPinned = isPinned
+        inners = inner.map { [$0] } ?? []
     }
 
     /// What sort of variables a map holds.

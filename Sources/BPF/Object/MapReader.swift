@@ -67,7 +67,7 @@ struct MapReader {
         guard let id = input.dataSections[".maps"], case .dataSection(_, let variables) = btf[id].kind else {
             throw .malformed(name: input.name, what: "its type information does not describe .maps")
         }
-        let programs = try initialPrograms(section)
+        let held = try initialValues(section, variables, btf)
         var placed = 0
         for variable in variables {
             guard case .variable(let type, _) = btf[variable.type].kind, let structID = btf.resolve(type),
@@ -81,10 +81,11 @@ struct MapReader {
             let definition = try parser.definition { place in
                 let start = UInt64(variable.offset) + UInt64(place)
                 let end = UInt64(variable.offset) + UInt64(variable.size)
-                var slots: [Int: String] = [:]
-                var index = programs.partitioningIndex { $0.offset >= start } ?? programs.count
-                while index < programs.count, programs[index].offset < end, placed < programs.count {
-                    slots[Int((programs[index].offset - start) / 8)] = programs[index].name
+                var slots = MapParser.Slots()
+                var index = held.partitioningIndex { $0.offset >= start } ?? held.count
+                while index < held.count, held[index].offset < end, placed < held.count {
+                    let place = Int((held[index].offset - start) / 8)
+                    if held[index].isMap { slots.maps[place] = held[index].name } else { slots.programs[place] = held[index].name }
                     index += 1
                     placed += 1
                 }
@@ -97,8 +98,17 @@ struct MapReader {
         }
     }
 
-    /// Offsets in `.maps` that hold the address of a program, in ascending order, with the program's name.
-    private func initialPrograms(_ section: Section) throws(ObjectError) -> [(offset: UInt64, name: String)] {
+    /// What an offset in `.maps` holds the address of.
+    private struct Held {
+        let offset: UInt64
+        let name: String
+        let isMap: Bool
+    }
+
+    /// Offsets in `.maps` that hold the address of a program or of another map, in ascending order.
+    private func initialValues(
+        _ section: Section, _ variables: [BTFSectionVariable], _ btf: BTF
+    ) throws(ObjectError) -> [Held] {
         let relocations = try input.relocations(for: section)
         guard !relocations.isEmpty else { return [] }
         let contents = try input.contents(of: section)
@@ -107,17 +117,23 @@ struct MapReader {
         for (symbol, name) in zip(functions, try input.names(of: functions)) {
             names[[symbol.sectionIndex, Int(truncatingIfNeeded: symbol.value)]] = name
         }
-        var programs: [(offset: UInt64, name: String)] = []
+        var maps: [UInt64: String] = [:]
+        for variable in variables { maps[UInt64(variable.offset)] = btf[variable.type].name }
+        var held: [Held] = []
         for relocation in relocations {
             let symbol = try input.symbol(of: relocation, in: section)
             let address = symbol.value &+ (contents.load(at: relocation.offset) ?? 0)
-            guard let name = names[[symbol.sectionIndex, Int(truncatingIfNeeded: address)]] else {
+            if symbol.sectionIndex == section.index, let name = maps[address] {
+                held.append(Held(offset: relocation.offset, name: name, isMap: true))
+            } else if let name = names[[symbol.sectionIndex, Int(truncatingIfNeeded: address)]] {
+                held.append(Held(offset: relocation.offset, name: name, isMap: false))
+            } else {
                 throw .unsupported(
-                    name: input.name, what: "a map is initialised with \(input.symbols.name(of: symbol)), which is no program")
+                    name: input.name,
+                    what: "a map is initialised with \(input.symbols.name(of: symbol)), which is no program and no map")
             }
-            programs.append((relocation.offset, name))
         }
-        return programs.sorted { $0.offset < $1.offset }
+        return held.sorted { $0.offset < $1.offset }
     }
 }
 
@@ -131,6 +147,13 @@ private struct MapParser {
     private var keyType: BTF.TypeID?
     private var valueType: BTF.TypeID?
     private var valuesOffset: UInt32?
+    private var inner: MapDefinition?
+
+    /// What a map holds from the start, by index.
+    struct Slots {
+        var programs: [Int: String] = [:]
+        var maps: [Int: String] = [:]
+    }
 
     init(objectName: String, mapName: String, btf: BTF) {
         self.objectName = objectName
@@ -149,8 +172,11 @@ private struct MapParser {
             guard let id = btf.resolve(member.type), case .array(let element, _, _) = btf[id].kind,
                 let elementID = btf.resolve(element), case .pointer(let target) = btf[elementID].kind
             else { throw malformed("\"values\" is not an array of pointers") }
-            guard let targetID = btf.resolve(target), case .prototype = btf[targetID].kind else {
-                throw .unsupported(name: objectName, what: "map \(mapName): maps inside maps are not supported")
+            guard let targetID = btf.resolve(target) else { throw malformed("\"values\" is not an array of pointers") }
+            switch btf[targetID].kind {
+            case .prototype: break
+            case .structure(_, let members): inner = try innerMap(members)
+            default: throw malformed("\"values\" are neither programs nor maps")
             }
             valuesOffset = member.bitOffset / 8
         default:
@@ -158,23 +184,34 @@ private struct MapParser {
         }
     }
 
-    func definition(slots: (UInt32) -> [Int: String]) throws(ObjectError) -> MapDefinition {
+    /// What the maps inside are like; they hold no maps themselves.
+    private func innerMap(_ members: [BTFMember]) throws(ObjectError) -> MapDefinition {
+        guard !mapName.hasSuffix(".inner") else { throw malformed("its maps hold maps themselves, which the kernel does not have") }
+        var parser = MapParser(objectName: objectName, mapName: mapName + ".inner", btf: btf)
+        for member in members { try parser.add(member) }
+        return try parser.definition { _ in Slots() }
+    }
+
+    func definition(slots: (UInt32) -> Slots) throws(ObjectError) -> MapDefinition {
         guard let number = numbers["type"] else { throw malformed("it has no type") }
         guard let type = MapType(rawValue: number) else {
             throw .unsupported(name: objectName, what: "map \(mapName) has the unknown type \(number)")
         }
-        if let pinning = numbers["pinning"], pinning != 0 {
-            throw .unsupported(name: objectName, what: "map \(mapName): pinned maps are not supported")
-        }
-        let programSlots = valuesOffset.map(slots) ?? [:]
-        if type != .progArray, !programSlots.isEmpty {
+        let pinning = numbers["pinning"] ?? 0
+        guard pinning <= 1 else { throw malformed("pinning is \(pinning); there are LIBBPF_PIN_NONE and LIBBPF_PIN_BY_NAME") }
+        let slots = valuesOffset.map(slots) ?? Slots()
+        let holdsMaps = type == .arrayOfMaps || type == .hashOfMaps
+        if type != .progArray, !slots.programs.isEmpty {
             throw .malformed(name: objectName, what: "map \(mapName) holds programs but is no prog array")
         }
+        guard holdsMaps || slots.maps.isEmpty && inner == nil else { throw malformed("it holds maps but is no map of maps") }
+        guard !holdsMaps || inner != nil else { throw malformed("its maps are not described by __array(values, struct …)") }
         return MapDefinition(
             name: mapName, type: type, keySize: try size("key", keyType),
             valueSize: valuesOffset != nil ? 4 : try size("value", valueType),
             maxEntries: numbers["max_entries"] ?? 0, flags: numbers["map_flags"] ?? 0, keyTypeID: keyType,
-            valueTypeID: valueType, section: .none, initialContents: nil, programSlots: programSlots)
+            valueTypeID: valueType, section: .none, initialContents: nil, programSlots: slots.programs,
+            mapSlots: slots.maps, inner: inner, isPinned: pinning == 1)
     }
 
     private func malformed(_ what: String) -> ObjectError {

@@ -133,11 +133,14 @@ package struct Extern: Hashable, Sendable {
     package let isWeak: Bool
     /// The `FUNC` of a function, the type of a variable.
     package let typeID: BTF.TypeID?
+    /// `__kconfig`: what the running kernel was configured with, or a fact about it.
+    package let isConfiguration: Bool
 
-    package init(name: String, isFunction: Bool, isWeak: Bool, typeID: BTF.TypeID?) {
+    package init(name: String, isFunction: Bool, isWeak: Bool, typeID: BTF.TypeID?, isConfiguration: Bool = false) {
         self.name = name
         self.isFunction = isFunction
         self.isWeak = isWeak
         self.typeID = typeID
+        self.isConfiguration = isConfiguration
     }
 }

@@ -83,9 +83,9 @@ struct ObjectLinker {
         guard isText || target != nil else {
             throw .unsupported(
                 name: input.name,
-                what: "unknown section \"\(section.name)\"; a program's section begins with fsession, fentry, fexit or fmod_ret")
+                what: "unknown section \"\(section.name)\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event")
         }
-        if let target, target.function.isEmpty, target.module != nil || section.name.contains("/") {
+        if let target, target.kind.isAtFunctions, target.function.isEmpty, target.module != nil || section.name.contains("/") {
             throw .unsupported(
                 name: input.name, what: "section \"\(section.name)\" names no function; \(target.kind.rawValue)/MODULE:FUNCTION does")
         }
@@ -324,10 +324,9 @@ struct ObjectLinker {
         guard let btf = input.btf else {
             throw .unsupported(name: input.name, what: "extern \(name): its type is unknown; compile it with -g")
         }
-        guard let (section, type) = knownExterns[name], section == ".ksyms" else {
-            let hint = knownExterns[name]?.section == ".kconfig"
-                ? "__kconfig variables are not supported" : "it is not defined, and not declared with __ksym"
-            throw .unsupported(name: input.name, what: "extern \(name): \(hint)")
+        guard let (section, type) = knownExterns[name], section == ".ksyms" || section == ".kconfig" else {
+            throw .unsupported(
+                name: input.name, what: "extern \(name): it is not defined, and not declared with __ksym or __kconfig")
         }
         var isFunction = false
         if case .function = btf[type].kind { isFunction = true }
@@ -335,7 +334,8 @@ struct ObjectLinker {
             throw .malformed(name: input.name, what: "extern \(name) is called but no function")
         }
         externIndices[name] = externs.count
-        externs.append(Extern(name: name, isFunction: isFunction, isWeak: symbol.binding == .weak, typeID: type))
+        externs.append(Extern(name: name, isFunction: isFunction, isWeak: symbol.binding == .weak, typeID: type,
+                isConfiguration: section == ".kconfig"))
         return externs.count - 1
     }
 

@@ -10,6 +10,7 @@ char LICENSE[] SEC("license") = "GPL";
 struct task_struct {
     int nothing_of_the_kernel[7];
     int tgid;
+    unsigned sched_reset_on_fork : 1;
     int pid;
 } CORE;
 struct task_struct___other {
@@ -19,14 +20,14 @@ struct no_such_struct {
     int x;
 } CORE;
 enum bpf_map_type___other { BPF_MAP_TYPE_ARRAY___other = 77, NO_SUCH_TYPE___other = 78 };
-struct sk_buff___bits {
-    unsigned char cloned : 1, nohdr : 1;
-} CORE;
 struct list_head {
     struct list_head *next, *prev;
 } CORE;
+struct list_head___other {
+    int next;
+} CORE;
 
-u64 pid_wrong, member_exists, other_exists, struct_exists, missing_exists, array_type, missing_type, list_size, bit_size;
+u64 pid_wrong, member_exists, other_exists, struct_exists, missing_exists, array_type, missing_type, list_size, matches, mismatches, bit;
 u64 weak_function, weak_variable, address;
 
 extern void no_such_kfunc(void) __ksym __weak;
@@ -46,6 +47,9 @@ int relocated(u64 *ctx)
     missing_exists = bpf_core_type_exists(struct no_such_struct);
     array_type = bpf_core_enum_value(enum bpf_map_type___other, BPF_MAP_TYPE_ARRAY___other);
     missing_type = bpf_core_enum_value_exists(enum bpf_map_type___other, NO_SUCH_TYPE___other);
+    matches = bpf_core_type_matches(struct list_head);
+    mismatches = bpf_core_type_matches(struct list_head___other);
+    bit = BPF_CORE_READ_BITFIELD_PROBED(task, sched_reset_on_fork);
     list_size = bpf_core_type_size(struct list_head);
     if (bpf_core_type_exists(struct no_such_struct)) pid_wrong += BPF_CORE_READ((struct no_such_struct *)task, x);
     weak_function = bpf_ksym_exists(no_such_kfunc);

@@ -1,0 +1,163 @@
+import BPF
+import BTF
+import Engine
+import Glibc
+import LinuxProcess
+
+/// tracepoint, raw_tp, tp_btf, lsm, iter and perf_event.
+extension Attacher {
+    /// "sched/sched_switch", by its number in tracefs.
+    func tracepoint() throws(EngineError) -> Attached {
+        let name = try text("tracepoint/sched/sched_switch", separator: "/")
+        guard let folder = TraceFiles.path("events") else {
+            throw .kernel(
+                doing: "attach '\(self.program.name)'",
+                because: "tracefs, which has the tracepoints' numbers, is not mounted; mount -t tracefs tracefs /sys/kernel/tracing")
+        }
+        guard name.split(separator: "/").count == 2, !name.contains(".."),
+            let text = try? WholeFile.text("\(folder)/\(name)/id"), let id = UInt64(text.prefix { $0.isNumber })
+        else {
+            var names: [String] = []
+            for group in Directory.names(folder) {
+                names += Directory.names("\(folder)/\(group)").map { "\(group)/\($0)" }
+            }
+            throw unknown("tracepoint", name, names)
+        }
+        let program = try load()
+        switch PerfEvent(type: PerfEvent.Sort.tracepoint.rawValue, config: id).attach(program, cookie: cookie) {
+        case .success(let link): return attached(link, info(name, "tracepoint"))
+        case .failure(let error): throw failure(error, name)
+        }
+    }
+
+    /// `BPF_RAW_TRACEPOINT_OPEN` by name.
+    func rawTracepoint() throws(EngineError) -> Attached {
+        let name = try text("raw_tp/sched_switch")
+        let program = try load()
+        switch open(program, named: name) {
+        case .success(let link): return attached(link, info(name, "tracepoint"))
+        case .failure(let error):
+            guard error.number == ENOENT else { throw failure(error, name) }
+            let events = TraceFiles.path("events") ?? ""
+            throw unknown("tracepoint", name, Directory.names(events).flatMap { Directory.names("\(events)/\($0)") })
+        }
+    }
+
+    private func open(_ program: KernelProgram, named name: String?) -> Result<AttachedProgram, Errno> {
+        func open(_ name: UnsafePointer<CChar>?) -> Result<AttachedProgram, Errno> {
+            var attributes = BPFAttributes()
+            attributes.set(0, UnsafeRawPointer(name))
+            attributes.set(8, program.descriptor.number)
+            attributes.set(12, UInt32(0))
+            // Linux 6.10
+            if cookie != 0 { attributes.set(16, cookie) }
+            return attributes.open(.openRawTracepoint).map { AttachedProgram(link: $0, program: program.descriptor) }
+        }
+        guard let name else { return open(nil) }
+        return name.withCString { open($0) }
+    }
+
+    /// tp_btf, lsm and iter: the kernel has a type for each place, of vmlinux or of a module.
+    func typed(
+        _ prefix: String, _ sort: KernelKind.TypeKind, _ kernel: inout KernelTypes
+    ) throws(EngineError) -> Attached {
+        let name = try text(sort == .tracepoint ? "tp_btf/sched_switch" : sort == .hook ? "lsm/file_open" : "iter/task")
+        let kind: BTFIndex.KindNumber = sort == .tracepoint ? .typedef : .function
+        var target: LoadTarget?
+        for source in try kernel.all() where target == nil {
+            guard let id = source.types.id(named: prefix + name, kind) else { continue }
+            target = LoadTarget(function: id, holder: source.descriptor)
+        }
+        guard let target else {
+            let names = try kernel.all().flatMap { $0.types.names(kind, after: prefix) }
+            throw unknown(sort == .tracepoint ? "tracepoint" : sort == .hook ? "hook" : "iterator", name, names)
+        }
+        if sort == .hook { try requireHooks() }
+        let program = try load(for: target)
+        if sort == .iterator { return try iterator(program, name) }
+        switch open(program, named: nil) {
+        case .success(let link): return attached(link, info(name, sort == .hook ? "lsm" : "tracepoint"))
+        case .failure(let error): throw failure(error, name)
+        }
+    }
+
+    /// Programs can be attached to hooks that nobody ever calls: where "bpf" is none of the active modules.
+    private func requireHooks() throws(EngineError) {
+        guard let active = try? WholeFile.text("/sys/kernel/security/lsm"), !active.split(whereSeparator: { ",\n".contains($0) }).contains("bpf")
+        else { return }
+        throw .kernel(
+            doing: "attach '\(program.name)'",
+            because: "lsm programs never run here: 'bpf' is not among the active security modules (\(active)); boot with lsm=\(active),bpf")
+    }
+
+    /// Reads the whole text once.
+    private func iterator(_ program: KernelProgram, _ name: String) throws(EngineError) -> Attached {
+        var attributes = BPFAttributes()
+        attributes.set(0, program.descriptor.number)
+        attributes.set(4, UInt32(0))
+        attributes.set(8, self.kind.type.attachType)
+        attributes.set(12, UInt32(0))
+        let link: BPFDescriptor
+        switch attributes.open(.linkCreate) {
+        case .success(let made): link = made
+        case .failure(let error):
+            throw .refused(
+                function: name,
+                because: error.number == EINVAL || error.number == EBADF
+                    ? "this iterator goes over the elements of one map or cgroup, which fsession cannot name; iterators over the whole kernel (task, bpf_map, tcp) can be run"
+                    : KernelAdvice.text(error))
+        }
+        var create = BPFAttributes()
+        create.set(0, link.number)
+        create.set(4, UInt32(0))
+        guard case .success(let text) = create.open(.iteratorCreate) else {
+            throw .refused(function: name, because: "the kernel does not open it for reading")
+        }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while bytes.count < 64 << 20 {
+            let count = buffer.withUnsafeMutableBytes { read(text.number, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else { break }
+            bytes += buffer[..<count]
+        }
+        var result = attached(AttachedProgram(link: link, program: program.descriptor), info(name, "iter"))
+        result.text = String(decoding: bytes, as: UTF8.self)
+        return result
+    }
+
+    /// Samples of the CPUs' clocks: "perf_event", or "perf_event/cpu-clock:999" with so many a second.
+    func samples() throws(EngineError) -> Attached {
+        var frequency: UInt64 = 99
+        if let place, !place.function.text.isEmpty {
+            let text = try text("perf_event/cpu-clock:99")
+            let parts = text.split(separator: ":")
+            guard parts.first == "cpu-clock", parts.count <= 2, let number = parts.count == 2 ? UInt64(parts[1]) : 99, number > 0 else {
+                throw .request("'\(text)' is no event: write cpu-clock, or cpu-clock:FREQUENCY (samples a second)")
+            }
+            frequency = number
+        }
+        let program = try load()
+        // PERF_COUNT_SW_CPU_CLOCK
+        var event = PerfEvent(type: PerfEvent.Sort.software.rawValue, config: 0)
+        event.sample(frequency: frequency)
+        var links: [AttachedProgram] = []
+        for cpu in 0..<ProcessorCount.possible {
+            switch event.attach(program, cookie: cookie, cpu: Int32(cpu)) {
+            case .success(let link): links.append(link)
+            // Not there at the moment.
+            case .failure(let error) where error.number == ENODEV: continue
+            case .failure(let error): throw failure(error, "cpu-clock")
+            }
+        }
+        return Attached(programs: AttachedPrograms(links), places: [info("cpu-clock:\(frequency)", "perf_event")])
+    }
+
+    private func unknown(_ what: String, _ name: String, _ names: [String]) -> EngineError {
+        let nearest = NearestNames.of(name, in: names)
+        return .kernel(
+            doing: "attach '\(program.name)'",
+            because: "this kernel has no \(what) '\(name)'"
+                + (nearest.isEmpty ? "" : "; did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))?"))
+    }
+}

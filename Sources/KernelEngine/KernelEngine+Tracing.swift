@@ -1,0 +1,177 @@
+import BPF
+import Engine
+import Glibc
+
+extension KernelEngine {
+    /// Records the calls of the functions that `patterns` match.
+    func traceFunctions(_ patterns: [FunctionPattern]) throws(EngineError) -> LinkReport {
+        guard trace == nil else { throw .request("this session traces already; open another one") }
+        var report = LinkReport()
+        var chosen: [KernelFunction] = []
+        var known: Set<KernelLink.Key> = []
+        for pattern in patterns {
+            for function in try functions.matching(pattern, &kernel)
+            where known.insert(KernelLink.Key(program: -1, module: function.module, function: function.key)).inserted {
+                if let refusal = function.refusal {
+                    guard pattern.function.isPattern else { throw .refused(function: function.name, because: refusal) }
+                    report.refused.append(RefusedFunction(function: function.info, reason: refusal))
+                } else {
+                    chosen.append(function)
+                }
+            }
+        }
+        guard chosen.count <= KernelTracing.mostFunctions else {
+            throw .request("\(chosen.count) functions match; at most \(KernelTracing.mostFunctions) can be traced in one session")
+        }
+        var tracing = try makeTracing(chosen)
+        var linked: [LinkedFunction] = []
+        for function in chosen {
+            let link = nextLink
+            nextLink += 1
+            linked.append(
+                registry.append {
+                    LinkedFunction(
+                        id: $0, link: link, function: function.info, program: "trace",
+                        argumentCount: function.prototype.argumentWords, context: function.prototype.context)
+                })
+        }
+        do throws(EngineError) {
+            let failures = try attachTrace(&tracing)
+            for (place, function) in chosen.enumerated() {
+                if let failure = failures[place] {
+                    if failure.isFinal || chosen.count == 1 { throw failure }
+                    report.refused.append(RefusedFunction(function: function.info, reason: failure.reason))
+                } else {
+                    report.linked.append(linked[place])
+                }
+            }
+            guard !tracing.links.isEmpty else {
+                throw .allRefused(
+                    pattern: patterns.map(\.description).joined(separator: " "), reasons: report.refused.map(\.reason))
+            }
+            try reader.add(.calls(tracing.maps[Int(KernelTraceProgram.MapIndex.events)]))
+        } catch {
+            _ = tracing.close(options)
+            throw error
+        }
+        trace = tracing
+        return report
+    }
+
+    private func makeTracing(_ functions: [KernelFunction]) throws(EngineError) -> KernelTracing {
+        var maps: [KernelMap] = []
+        // One map of cookies serves all: no function has the trace program twice, so `ctx` is one call's.
+        let definitions =
+            KernelTraceProgram.maps(functions: max(functions.count, 1), ringBytes: options.ringBytes)
+            + (isNative ? [] : SessionSplit.maps(entries: options.cookies))
+        for definition in definitions {
+            maps.append(try KernelMap(definition, types: nil))
+        }
+        return KernelTracing(maps: maps, functions: functions, first: registry.snapshot().count)
+    }
+
+    /// Attaches to all functions of `tracing`; what went wrong, by their places.
+    private func attachTrace(_ tracing: inout KernelTracing) throws(EngineError) -> [Int: EngineError] {
+        progress.add(tracing.functions.count)
+        let object = Object(
+            name: "the trace program", programs: [], externs: KernelTraceProgram.externs, license: "Dual MIT/GPL")
+        let loader = try ProgramLoader(object, types: try ObjectTypes(object), maps: tracing.maps, kernel: &kernel)
+        var places = Array(tracing.functions.indices)
+        if hasMulti, places.count > 1 { places = attachMulti(&tracing, loader, places) }
+        let functions = tracing.functions
+        let (first, isNative) = (tracing.first, isNative)
+        let results = options.map(places, progress, isFinal: { $0.isFinal }) { place -> AttachResult in
+            AttachResult { () throws(EngineError) in
+                try Self.attachTrace(loader, functions[place], first + place, place, isNative)
+            }
+        }
+        if progress.isCancelled { throw .interrupted }
+        var failures: [Int: EngineError] = [:]
+        for (place, result) in zip(places, results) {
+            switch result {
+            case .attached(let programs): tracing.links.append(programs)
+            case .failed(let error): failures[place] = error
+            case nil: break
+            }
+        }
+        return failures
+    }
+
+    /// Attaches programs to many functions each, those that share a program; gives the places of those that are left.
+    private func attachMulti(_ tracing: inout KernelTracing, _ loader: ProgramLoader, _ places: [Int]) -> [Int] {
+        struct Group: Hashable {
+            let shape: KernelTraceProgram.Shape
+            let holder: Int32
+        }
+        var left: [Int] = []
+        let functions = tracing.functions
+        let groups = Dictionary(grouping: places) { place in
+            Group(shape: KernelTraceProgram.Shape(functions[place]), holder: functions[place].target.holder?.number ?? 0)
+        }
+        for (group, members) in groups {
+            let numbers = KernelTraceProgram.Number.cookie(first: tracing.first, count: functions.count)
+            guard members.count > 1, functions[members[0]].programID == nil,
+                let program = KernelTraceProgram(shape: group.shape, number: numbers, resultWord: nil).program(isMulti: true),
+                let loaded = try? loader.load(
+                    program, as: ProgramType(program.section.kind),
+                    for: LoadTarget(function: .void, holder: functions[members[0]].target.holder))
+            else {
+                left += members
+                continue
+            }
+            let outcome = TracingMulti.attach(
+                loaded, to: members.map { functions[$0] }, cookies: members.map { UInt64(tracing.first + $0) }, progress)
+            tracing.links += outcome.links.map { AttachedPrograms([$0.link]) }
+            left += outcome.left.map { members[$0] }
+        }
+        return left.sorted()
+    }
+
+    private static func attachTrace(
+        _ loader: ProgramLoader, _ function: KernelFunction, _ number: Int, _ place: Int, _ isNative: Bool
+    ) throws(EngineError) -> AttachedPrograms {
+        let shape = KernelTraceProgram.Shape(function)
+        func attach(resultWord: Int?) throws(EngineError) -> AttachedPrograms {
+            guard
+                let program = KernelTraceProgram(
+                    shape: shape, number: .constant(number, place: place), resultWord: resultWord
+                ).program()
+            else { throw .request("the trace program has no section") }
+            if program.section.kind == .session, !isNative {
+                let split = SessionSplit(
+                    program: program, externs: loader.object.externs, types: nil, firstMap: KernelTraceProgram.MapIndex.count)
+                return try KernelEngine.attach(split, loader, function, cookie: 0)
+            }
+            let loaded = try loader.load(program, as: ProgramType(program.section.kind), for: function.target)
+            return AttachedPrograms([try KernelLink.create(loaded, program.name, function, cookie: 0)])
+        }
+        do throws(EngineError) {
+            return try attach(resultWord: function.prototype.argumentWords)
+        } catch {
+            guard case .rejected = error, !error.isFinal else { throw error }
+            return try attach(resultWord: nil)
+        }
+    }
+}
+
+/// What became of one function.
+enum AttachResult: Sendable {
+    case attached(AttachedPrograms)
+    case failed(EngineError)
+
+    init(_ body: () throws(EngineError) -> AttachedPrograms) {
+        do throws(EngineError) {
+            self = .attached(try body())
+        } catch {
+            self = .failed(error)
+        }
+    }
+
+    var isFinal: Bool {
+        if case .failed(let error) = self { error.isFinal } else { false }
+    }
+}
+
+extension EngineError {
+    static let interrupted = EngineError.request("interrupted while attaching; nothing stays attached")
+}
