@@ -48,7 +48,7 @@ struct CheckCommand: AsyncParsableCommand {
                     + "\"milliseconds\": \(milliseconds), \"log\": \(JSONText.string(result.log))}")
             return
         }
-        if verbose || !result.isSafe { output.line(result.log) }
+        if verbose || !result.isSafe, !result.log.isEmpty { output.line(result.log) }
         let verdict = result.isSafe ? output.styled("safe", .green) : output.styled("refused", .red)
         output.line(
             "\(output.styled(result.program, .bold)) (\(result.section)): \(verdict), \(result.instructions) instructions walked, "

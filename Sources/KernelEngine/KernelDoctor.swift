@@ -33,7 +33,9 @@ package enum KernelDoctor {
         }
         say(
             "tracefs", TraceFiles.folder != nil,
-            TraceFiles.folder ?? "not mounted: bpf_printk is not shown; mount -t tracefs tracefs /sys/kernel/tracing")
+            TraceFiles.folder ?? (KernelAdvice.lockdown == "confidentiality"
+                ? "not readable while the kernel is locked down: bpf_printk is not shown, and what can be traced is not known beforehand"
+                : "not mounted: bpf_printk is not shown; mount -t tracefs tracefs /sys/kernel/tracing"))
         let kernel: KernelTypes
         do throws(EngineError) {
             kernel = try KernelTypes()
