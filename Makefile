@@ -28,7 +28,7 @@ test: packages traced-packages
 	$(SWIFT) build -c release --build-tests
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)|$(IN_MACHINES)'
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
-	scripts/run-tests 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
+	scripts/run-tests -r 1000 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
 
 # The last part of it alone: the kernel engine, in virtual machines with Linux 6.1, 6.12 and 7.2.
 test-vm: packages traced-packages vm-packages
