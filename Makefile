@@ -22,18 +22,16 @@ build: packages
 demo: build
 	scripts/demo $(FSESSION)
 
-# The virtual machines come last; where QEMU or a kernel cannot be had, their tests say so aloud and are skipped.
 test: packages traced-packages
-	@scripts/install-packages $(VM_PACKAGES) || echo "*** SKIPPED: there is no QEMU here: the kernel engine is NOT tested"
 	$(SWIFT) build -c release --build-tests
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)|$(IN_MACHINES)'
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
-	scripts/run-tests -r 1000 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
 
-# The last part of it alone: the kernel engine, in virtual machines with Linux 6.1, 6.12 and 7.2.
+# The kernel engine, in virtual machines with Linux 6.1, 6.12 and 7.2: ten minutes and more. Where QEMU or a kernel
+# cannot be had the tests say so aloud and are skipped.
 test-vm: packages traced-packages vm-packages
 	$(SWIFT) build -c release --build-tests
-	scripts/run-tests 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
+	scripts/run-tests -r 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
 
 # Faults a thousand times, then real programs with a session at every function; ROUNDS of each.
 torture: packages traced-packages

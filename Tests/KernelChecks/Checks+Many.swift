@@ -111,12 +111,13 @@ extension Check {
             let reader = try await BlockingThread.run("check-tty") { [master] () -> String in
                 var text: [UInt8] = []
                 var buffer = [UInt8](repeating: 0, count: 4096)
-                // Until all who have the other end open have closed it, and ten seconds for the first.
-                var patience = 100
+                // Until all who have the other end open have closed it; it is a minute at most before the first word.
+                var patience = 600
                 while patience > 0 {
                     var entry = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
                     _ = poll(&entry, 1, 100)
                     let count = entry.revents & Int16(POLLIN) != 0 ? read(master, &buffer, buffer.count) : 0
+                    if count > 0, text.isEmpty { patience = 100 }
                     if count > 0 { text += buffer[..<count] } else if !text.isEmpty || entry.revents == 0 { patience -= 1 } else { usleep(100_000); patience -= 1 }
                 }
                 return String(decoding: text, as: UTF8.self)
