@@ -106,14 +106,16 @@ private struct StackUseScan {
                 branch(to: target(instruction, next), from: address, within: range)
                 isReached = false
                 before = range.contains(target(instruction, next)) ? frame : nil
-            case (.one, 0x70...0x7F), (.twoByte, 0x80...0x8F) where !instruction.isVector, (.one, 0xE0...0xE3):
+            case (.one, 0x70...0x7F), (.one, 0xE0...0xE3),
+                (.twoByte, 0x80...0x8F) where !instruction.isVector:
                 branch(to: target(instruction, next), from: address, within: range)
             case (.one, 0xE8):
                 noteCall()
             case (.one, 0xC2), (.one, 0xC3):
                 if instruction.opcode == 0xC2 { use.words = max(use.words, Int(instruction.immediate & 0xFFFF) / 8) }
                 isReached = false
-            case (.one, 0xCC), (.one, 0xF4), (.twoByte, 0x0B) where !instruction.isVector:
+            case (.one, 0xCC), (.one, 0xF4),
+                (.twoByte, 0x0B) where !instruction.isVector:
                 isReached = false
             case (.one, 0xFF):
                 switch instruction.modRM >> 3 & 7 {

@@ -7,7 +7,7 @@ import Testing
 struct EveryFunctionTests {
     @Test(
         "of the program and of all its libraries",
-        arguments: ["bash", "perl", "python", "sqlite", "git", "openssl", "postgres", "cc1"])
+        arguments: ["bash", "perl", "python", "sqlite", "git", "openssl", "tls", "postgres", "cc1"])
     func everyFunction(program: String) throws {
         let run = try Fixtures.run("/usr/bin/env", ["ROUNDS=1", Fixtures.package.path + "/scripts/torture", HardProgram.fsessionPath, program])
         #expect(run.status == 0, "\(run.output)\(run.error)")
