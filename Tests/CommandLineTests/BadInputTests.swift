@@ -180,5 +180,8 @@ import Testing
         let own = try await run([Package.fsession, "run", "--no-verify", object, "--", "true"])
         #expect(own.status == 0)
         #expect((own.output + own.errors).contains("not verified: a bad pointer or an endless loop"), "\(own.output) \(own.errors)")
+        // On a terminal, in red.
+        let seen = try await run(["script", "-qec", "\(Package.fsession) run --no-verify \(object) -- true", "/dev/null"])
+        #expect(seen.output.contains("\u{1B}[31m"), "\(seen.output.debugDescription)")
     }
 }
