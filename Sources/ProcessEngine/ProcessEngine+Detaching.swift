@@ -183,6 +183,10 @@ extension ProcessEngine {
         _ functions: [DisplacedEntry], jumps: [UInt64: [UInt8]], in process: inout StoppedProcess
     ) throws(EngineError) {
         do throws(ProcessError) {
+            // A thread between the two jumps of an entry stands in what is padding again.
+            let padded = functions.filter { $0.patchAddress < $0.address && !(jumps[$0.patchAddress] ?? []).isEmpty }
+            try StackScan.redirect(
+                Dictionary(padded.map { ($0.patchAddress, $0.address) }) { $1 }, in: &process)
             // Where something else stands: a library that this process has unloaded, or a child never loaded.
             _ = try CodePatches(
                 functions.compactMap { displaced in

@@ -23,7 +23,16 @@ extension ProcessEngine {
             }
         }
         guard let gone else { return }
-        for original in ForeignCode.overwritten(in: processID, process.memory) {
+        let originals = ForeignCode.overwritten(in: processID, process.memory)
+        do throws(ProcessError) {
+            // More bytes than a jump: it begins in the padding before the function.
+            let padded = originals.filter { $0.bytes.count > Architecture.jumpSize }
+            try StackScan.redirect(
+                Dictionary(padded.map { ($0.address, $0.address + UInt64(Architecture.jumpSize)) }) { $1 }, in: &process)
+        } catch {
+            throw .target(pid: processID, doing: "take out what was left in it", because: "\(error)")
+        }
+        for original in originals {
             try write(original.bytes, at: original.address)
         }
         for base in abandoned { try write(CodeRegion.nobody, at: base + CodeRegion.controllerOffset) }

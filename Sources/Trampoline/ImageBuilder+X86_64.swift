@@ -326,6 +326,8 @@ struct X86_64ImageBuilder {
         assembler.mov(.at(.r11, 8), .rax)
         assembler.mov(.at(.r11), .rbp)
         assembler.mov(.rbp, .r10)
+        // rax was pushed first.
+        assembler.mov(.rax, .at(.rsp, Int32(8 * (layout.returned.count - 1))))
         assembler.bind(moved)
     }
 

@@ -58,10 +58,14 @@ private struct StackUseScan {
     }
 
     mutating func run(_ end: (UInt64) -> UInt64) {
-        for _ in 0..<Self.mostRounds {
+        for round in 1...Self.mostRounds {
             let known = corrections.count
             scan(function.clamped(to: base..<codeEnd))
             if corrections.count == known { break }
+            if round == Self.mostRounds {
+                use.isOpen = true
+                break
+            }
             (frame, pending, tableFrame, callFrame) = (Frame(depth: 0), [], nil, nil)
             (isPristine, hasCallersPointer) = (true, true)
             (parts, seenParts, use, guesses) = ([], [], StackUse(), [:])
@@ -84,7 +88,9 @@ private struct StackUseScan {
         var added: UInt8?
         while address < range.upperBound {
             guard let instruction = reader.instruction(at: Int(truncatingIfNeeded: address - base)) else {
-                address += 1  // data
+                // Data, or an instruction that is not known, behind which anything may follow.
+                if isReached { use.isOpen = true }
+                address += 1
                 isReached = false
                 continue
             }

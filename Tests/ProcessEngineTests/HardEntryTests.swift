@@ -48,6 +48,18 @@ struct HardEntryTests {
         #expect(traced.output.count == untraced.output.count)
 
         let text = try String(contentsOfFile: file, encoding: .utf8)
+        // What a function that takes its caller's words returns is seen, too: its caller adds one to it.
+        func results(_ name: String) -> [Int] {
+            text.split(separator: "\n").compactMap { line in
+                guard line.contains("\"function\": \"\(name)\""), line.contains("\"type\": \"call\"") else { return nil }
+                return line.firstMatch(of: #/"return": (-?[0-9]+)/#).flatMap { Int($0.1) }
+            }
+        }
+        #expect(results("own_pops_argument").count == 4)
+        #expect(results("own_pops_argument").map { $0 &+ 1 } == results("e_calls_popper"))
+        #expect(results("own_pops_by_register") == results("e_calls_register_popper"))
+        #expect(results("own_loses_rbp") == results("e_calls_rbp_loser"))
+
         let last = try #require(text.split(separator: "\n").last)
         let summary = try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
         let functions = try #require(summary["functions"] as? [[String: Any]])

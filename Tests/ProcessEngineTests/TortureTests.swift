@@ -28,6 +28,22 @@ struct TortureTests {
         #expect(target.end("end") == 0)
     }
 
+    @Test("Threads between the two jumps of an entry that has no room for one go on, however the session ends", arguments: [false, true])
+    func padded(isKilled: Bool) throws {
+        let target = try DrivenProcess(
+            try Fixtures.target("padded", ["-pthread", Fixtures.folder.path + "/Targets/padded.S"]))
+        let object = try Fixtures.bpf(Fixtures.package.appendingPathComponent("Benchmarks/cookie.bpf.c"))
+        for _ in 0..<max(20, Self.cycles / 10) {
+            let arguments = ["run", "-o", "/dev/null", "--at", "exe:padded", object, "-p", "\(target.pid)"]
+            let command = isKilled ? ["timeout", "-s", "KILL", "0.3"] : []
+            let run = try Fixtures.run(
+                "/usr/bin/env", command + [HardProgram.fsessionPath] + arguments + (isKilled ? [] : ["--duration", "0.05"]))
+            #expect(isKilled || run.status == 0, "\(run.error)")
+            try #require(target.isRunning)
+        }
+        #expect(target.end("end") == 0)
+    }
+
     /// Events of every function's calls: with those dropped, as many as there were calls.
     private func traceOnce(_ target: DrivenProcess) async throws -> Int {
         let session = try await Session(.process(target.pid))
