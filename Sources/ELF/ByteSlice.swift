@@ -1,3 +1,5 @@
+import Glibc
+
 /// A range of a file's bytes, without a copy; it keeps the file's memory alive.
 ///
 /// Reading outside gives `nil`, so hostile offsets need no care from the caller.
@@ -43,7 +45,8 @@ package struct ByteSlice: Sendable {
         guard offset < UInt64(count) else { return nil }
         // No longer name is known to exist; in a hostile table each of a million could be the whole table.
         let rest = UnsafeRawBufferPointer(rebasing: raw[Int(offset)...].prefix(1 << 16))
-        guard let length = rest.firstIndex(of: 0) else { return nil }
+        guard let start = rest.baseAddress, let end = memchr(start, 0, rest.count) else { return nil }
+        let length = start.distance(to: UnsafeRawPointer(end))
         return try body(UnsafeRawBufferPointer(rebasing: rest[..<length]))
     }
 

@@ -22,6 +22,10 @@ package struct ELFFile: Sendable {
         try self.init(image: FileImage(bytes: bytes, name: name))
     }
 
+    /// Gives the memory back that reading has taken, where the file is mapped. Nothing changes: what is asked for again
+    /// is read again.
+    package func dropPages() { bytes.image.dropPages() }
+
     private init(image: FileImage) throws(ELFError) {
         let file = ByteSlice(image)
         let name = image.name

@@ -21,6 +21,12 @@ final class FileImage: @unchecked Sendable {
         isMapped = false
     }
 
+    /// Gives the pages of a mapped file back to the kernel, which reads them again when they are asked for.
+    func dropPages() {
+        guard isMapped, let start = bytes.baseAddress else { return }
+        madvise(UnsafeMutableRawPointer(mutating: start), bytes.count, MADV_DONTNEED)
+    }
+
     init(path: String) throws(ELFError) {
         // O_NONBLOCK: a FIFO must not make us wait for its writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

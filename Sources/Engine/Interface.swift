@@ -34,11 +34,11 @@ package struct LinkedFunction: Sendable {
 }
 
 /// What the words of a program's context mean, as far as the function's prototype tells.
-package struct ContextWords: Sendable {
+package final class ContextWords: Sendable {
     /// Nil: nothing is known; the words are shown as numbers.
-    package var prototype: FunctionPrototype?
+    package let prototype: FunctionPrototype?
     /// For each parameter the words that hold it, and whether they point to it.
-    package var words: [(range: Range<Int>, isIndirect: Bool)]
+    package let words: [(range: Range<Int>, isIndirect: Bool)]
 
     package init(prototype: FunctionPrototype? = nil, words: [(range: Range<Int>, isIndirect: Bool)] = []) {
         self.prototype = prototype

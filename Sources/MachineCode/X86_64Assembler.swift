@@ -1,7 +1,7 @@
 /// Appends x86-64 instructions to a buffer and resolves their references at the end.
 ///
 /// Operands are in Intel order, destination first. Without a width an instruction works on 64 bits.
-/// Nothing depends on the address of the code before `finish(at:)`.
+/// Nothing depends on the address of the code before `finish(at:)`, or before a `template()` is copied.
 package struct X86_64Assembler: Sendable {
     /// How far a jump to a label reaches.
     package enum Reach: Hashable, Sendable {
@@ -20,7 +20,11 @@ package struct X86_64Assembler: Sendable {
 
     /// A field that is filled when the code is finished.
     struct Fixup: Sendable {
-        enum Kind: Sendable { case relative8, relative32, absolute64, automaticJump, automaticCondition }
+        enum Kind: Sendable {
+            case relative8, relative32, absolute64, automaticJump, automaticCondition
+            /// A value of 32 signed bits; the low half of any value.
+            case absolute32, lowHalf
+        }
         var kind: Kind
         /// Offset of the field.
         var position: Int
@@ -69,7 +73,7 @@ package struct X86_64Assembler: Sendable {
     // MARK: Raw bytes
 
     /// Appends bytes as they are: data, or instructions moved from elsewhere.
-    package mutating func emit(_ bytes: some Sequence<UInt8>) {
+    package mutating func emit(_ bytes: [UInt8]) {
         code.append(contentsOf: bytes)
     }
 
@@ -106,37 +110,6 @@ package struct X86_64Assembler: Sendable {
     }
 
     // MARK: Finishing
-
-    /// The code as it must be at `address`.
-    package func finish(at address: UInt64) throws(MachineCodeError) -> [UInt8] {
-        var result = code
-        for fixup in fixups {
-            let target: UInt64
-            switch fixup.target {
-            case .address(let absolute):
-                target = absolute
-            case .label(let index):
-                guard labels[index] >= 0 else {
-                    throw .unboundLabel(instructionOffset: fixup.position)
-                }
-                target = address &+ UInt64(labels[index])
-            }
-            let goal = target &+ UInt64(bitPattern: Int64(fixup.addend))
-            let width = fixup.kind.size
-            var value = goal
-            if fixup.kind != .absolute64 {
-                let end = address &+ UInt64(fixup.position + width + fixup.trailing)
-                let distance = Int64(bitPattern: goal &- end)
-                let fits = width == 1 ? Int8(exactly: distance) != nil : Int32(exactly: distance) != nil
-                guard fits else { throw .outOfReach(from: end, to: goal, bits: width * 8) }
-                value = UInt64(bitPattern: distance)
-            }
-            for byte in 0..<width {
-                result[fixup.position + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8))
-            }
-        }
-        return result
-    }
 
     /// Makes `.automatic` jumps short whose labels are near enough, and moves all that follows.
     ///
@@ -233,7 +206,15 @@ extension X86_64Assembler.Fixup.Kind {
         switch self {
         case .relative8: 1
         case .absolute64: 8
-        case .relative32, .automaticJump, .automaticCondition: 4
+        case .relative32, .automaticJump, .automaticCondition, .absolute32, .lowHalf: 4
+        }
+    }
+
+    /// Whether it is a distance from the end of the instruction.
+    var isRelative: Bool {
+        switch self {
+        case .absolute32, .absolute64, .lowHalf: false
+        default: true
         }
     }
 

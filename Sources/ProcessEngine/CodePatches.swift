@@ -1,4 +1,5 @@
 import LinuxProcess
+import Trampoline
 
 /// Bytes of a stopped process's code to be replaced, at many places.
 ///
@@ -7,8 +8,10 @@ import LinuxProcess
 struct CodePatches: Sendable {
     struct Patch: Sendable {
         var address: UInt64
-        var expected: [UInt8]
-        var new: [UInt8]
+        /// What it is a patch of, for whom it is refused.
+        var owner = 0
+        var expected: ShortBytes
+        var new: ShortBytes
     }
 
     /// By ascending address.
@@ -21,9 +24,9 @@ struct CodePatches: Sendable {
     private static let largestWindow: UInt64 = 1 << 20
 
     /// Replaces what is as expected.
-    /// - Returns: the addresses of the patches where something else stood, or nothing could be read.
-    func apply(to memory: borrowing ProcessMemory) throws(ProcessError) -> Set<UInt64> {
-        var refused: Set<UInt64> = []
+    /// - Returns: the patches where something else stood, or nothing could be read.
+    func apply(to memory: borrowing ProcessMemory) throws(ProcessError) -> [Patch] {
+        var refused: [Patch] = []
         var first = 0
         while first < patches.count {
             var last = first
@@ -41,7 +44,7 @@ struct CodePatches: Sendable {
     }
 
     private func apply(
-        _ window: ArraySlice<Patch>, to memory: borrowing ProcessMemory, _ refused: inout Set<UInt64>
+        _ window: ArraySlice<Patch>, to memory: borrowing ProcessMemory, _ refused: inout [Patch]
     ) throws(ProcessError) {
         guard let first = window.first, let last = window.last else { return }
         let start = first.address
@@ -49,22 +52,24 @@ struct CodePatches: Sendable {
         guard var bytes = try? memory.readBulk(at: start, count: Int(end - start)) else {
             // Some of it is not there any more: a library that has gone.
             if window.count == 1 {
-                refused.insert(last.address)
+                refused.append(last)
             } else {
                 for index in window.indices { try apply(window[index...index], to: memory, &refused) }
             }
             return
         }
         var changed: Range<Int>?
-        for patch in window {
-            let offset = Int(patch.address - start)
-            let range = offset..<(offset + patch.expected.count)
-            guard patch.new.count == patch.expected.count, bytes[range].elementsEqual(patch.expected) else {
-                refused.insert(patch.address)
-                continue
+        bytes.withUnsafeMutableBytes { bytes in
+            for patch in window {
+                let offset = Int(patch.address - start)
+                let range = offset..<(offset + patch.expected.count)
+                guard patch.new.count == patch.expected.count, patch.expected.isEqual(to: bytes, at: offset) else {
+                    refused.append(patch)
+                    continue
+                }
+                patch.new.copy(to: bytes, at: offset)
+                changed = (changed?.lowerBound ?? range.lowerBound)..<range.upperBound
             }
-            bytes.replaceSubrange(range, with: patch.new)
-            changed = (changed?.lowerBound ?? range.lowerBound)..<range.upperBound
         }
         if let changed { try memory.write(Array(bytes[changed]), at: start + UInt64(changed.lowerBound)) }
     }

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxProcess
+import Trampoline
 
 /// Address space in the target for machine code near what it traces: read and execute only, written by
 /// the controller through /proc/PID/mem.
@@ -111,7 +112,7 @@ package struct CodeRecord: Sendable {
     /// Trampolines: the function's address.
     package var function: UInt64 = 0
     /// Trampolines: the bytes at the function's entry before it was patched.
-    package var originalBytes: [UInt8] = []
+    package var originalBytes: ShortBytes = []
     /// Trampolines: bytes of the code that are the displaced entry, behind the trampoline itself.
     package var displacedSize = 0
     /// Programs: the BPF instructions, 8 bytes each, and the code offset of each slot (u32).
@@ -121,12 +122,16 @@ package struct CodeRecord: Sendable {
 
     /// Bytes from the record's start to its code, 16-byte aligned.
     var codeOffset: Int {
-        (CodeRecord.headSize + name.utf8.count + instructions.count * 8 + slotOffsets.count * 4 + 8)
-            .roundedUp(to: 16)
+        Self.codeOffset(name: name, details: instructions.count * 8 + slotOffsets.count * 4)
+    }
+
+    static func codeOffset(name: String, details: Int = 0) -> Int {
+        (CodeRecord.headSize + name.utf8.count + details + 8).roundedUp(to: 16)
     }
 
     var encoded: [UInt8] {
         var bytes = ByteWriter()
+        bytes.bytes.reserveCapacity(codeOffset + code.count)
         bytes.append(CodeRecord.magic)
         bytes.append(kind.rawValue)
         bytes.append(UInt32(codeOffset + code.count))
@@ -136,7 +141,7 @@ package struct CodeRecord: Sendable {
         bytes.append(UInt32(displacedSize))
         bytes.append(UInt32(originalBytes.count))
         bytes.append(function)
-        bytes.bytes += originalBytes.prefix(24)
+        bytes.bytes += originalBytes
         bytes.pad(to: CodeRecord.headSize)
         for instruction in instructions { bytes.append(instruction) }
         for offset in slotOffsets { bytes.append(offset) }
@@ -152,7 +157,7 @@ package struct CodeRecord: Sendable {
         guard reader.u32() == CodeRecord.magic, let kind = Kind(rawValue: reader.u32() ?? 0),
             let total = reader.u32(), let codeOffset = reader.u32(), let nameCount = reader.u32(),
             let instructionCount = reader.u32(), let displaced = reader.u32(), let originals = reader.u32(),
-            let function = reader.u64(), originals <= 24, codeOffset <= total, Int(total) <= bytes.count,
+            let function = reader.u64(), originals <= ShortBytes.capacity, codeOffset <= total, Int(total) <= bytes.count,
             instructionCount <= 1 << 20, let original = reader.bytes(24)
         else { return nil }
         var instructions: [UInt64] = []
@@ -169,7 +174,7 @@ package struct CodeRecord: Sendable {
         self.kind = kind
         self.name = String(decoding: name, as: UTF8.self)
         self.function = function
-        self.originalBytes = Array(original.prefix(Int(originals)))
+        self.originalBytes = ShortBytes(original.prefix(Int(originals)))
         self.displacedSize = Int(displaced)
         self.instructions = instructions
         self.slotOffsets = slots

@@ -11,7 +11,7 @@ struct CounterMemory {
     private static let blockSize = Int(FS_LANES * FS_LANE_BYTES)
 
     /// The blocks that still have room are those of the last region, from `used` on.
-    private var region: SharedRegion?
+    private var counters: Counters?
     private var used = 0
     private var capacity = 0
 
@@ -23,36 +23,46 @@ struct CounterMemory {
             let blocks = (count + Self.pairsPerBlock - 1) / Self.pairsPerBlock
             var layout = SharedLayout()
             _ = layout.placePlain([blocks * Self.blockSize])
-            region = try makeRegion(layout)
+            counters = Counters(region: try makeRegion(layout), session: session)
             used = 0
             capacity = blocks * Self.pairsPerBlock
         }
-        guard let region else { return [] }
+        guard let counters else { return [] }
         defer { used += count }
         return (used..<used + count).map { pair in
             let (block, place) = pair.quotientAndRemainder(dividingBy: Self.pairsPerBlock)
-            return CallCounts(region: region, offset: block * Self.blockSize + place * 16, session: session)
+            return CallCounts(counters: counters, offset: block * Self.blockSize + place * 16)
+        }
+    }
+
+    /// Blocks of one region, and the session that tells how many lanes are taken.
+    final class Counters: Sendable {
+        let region: SharedRegion
+        let session: SessionMemory
+
+        init(region: SharedRegion, session: SessionMemory) {
+            self.region = region
+            self.session = session
         }
     }
 }
 
 /// The counters of one function, in all lanes.
 struct CallCounts: Sendable {
-    let region: SharedRegion
+    let counters: CounterMemory.Counters
     /// Of the pair in lane 0.
     let offset: Int
-    let session: SessionMemory
 
     /// In the target, of the pair in lane 0.
-    var address: UInt64 { region.address(at: offset) }
+    var address: UInt64 { counters.region.address(at: offset) }
 
     /// Calls entered and returned so far. A call may be counted at its entry in one lane and at its exit in another.
     var values: (entered: UInt64, returned: UInt64) {
         // The target can write this number; the lanes are where they were made.
-        let lanes = min(session.state.pointee.lanes_taken, FS_LANES - 1)
+        let lanes = min(counters.session.state.pointee.lanes_taken, FS_LANES - 1)
         var sum: (entered: UInt64, returned: UInt64) = (0, 0)
         for lane in 0...Int(lanes) {
-            let pair = region.pointer(at: offset + lane * Int(FS_LANE_BYTES), count: 16)
+            let pair = counters.region.pointer(at: offset + lane * Int(FS_LANE_BYTES), count: 16)
             sum.entered &+= pair.load(as: UInt64.self)
             sum.returned &+= pair.load(fromByteOffset: 8, as: UInt64.self)
         }

@@ -97,7 +97,7 @@ package enum ForeignCode {
                 let distance = now[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
                 let target = record.function &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
                 if target >= head.base, target - head.base < head.size {
-                    found.append(CodeRange(address: record.function, bytes: record.originalBytes))
+                    found.append(CodeRange(address: record.function, bytes: Array(record.originalBytes)))
                 }
             }
         }

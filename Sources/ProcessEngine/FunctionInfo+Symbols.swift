@@ -112,10 +112,11 @@ package enum FileFunctions {
             unwoundRange: UnwindIndex.ranges(of: file, bias: 0))
         var prototypes = Prototypes(path: symbols.debugFile ?? path)
         prototypes.read(Set(found.map(\.address)))
-        for index in found.indices where found[index].refusal == nil {
-            let convention = prototypes.convention(at: found[index].address)
-            found[index].refusal = analysis.refusal(of: found[index], convention.calling)
-        }
+        let possible = found.indices.filter { found[$0].refusal == nil }
+        let infos = possible.map { found[$0] }
+        let conventions = infos.map { prototypes.convention(at: $0.address).calling }
+        let refusals = Parallel.map(infos.indices) { analysis.refusal(of: infos[$0], conventions[$0]) }
+        for (index, refusal) in zip(possible, refusals) { found[index].refusal = refusal }
         return found
     }
 }

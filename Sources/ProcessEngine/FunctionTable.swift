@@ -82,6 +82,7 @@ struct FunctionTable {
         }
         entry.symbols = symbols
         entries[path] = entry
+        entry.module.file.dropPages()
         return symbols
     }
 
@@ -93,11 +94,13 @@ struct FunctionTable {
                 pattern.module.map({ matches(module, $0) }) ?? true,
                 let symbols = symbols(of: path)
             else { continue }
+            let infos = Parallel.map(symbols.functions.indices) {
+                FunctionInfo(symbols.functions[$0], in: module, loadBias: module.loadBias, if: pattern.function)
+            }
             var addresses: Set<UInt64> = []
-            for symbol in symbols.functions {
-                guard let info = FunctionInfo(symbol, in: module, loadBias: module.loadBias, if: pattern.function),
-                    addresses.insert(info.address).inserted
-                else { continue }
+            if infos.count > 1 { addresses.reserveCapacity(infos.count) }
+            for info in infos {
+                guard let info, addresses.insert(info.address).inserted else { continue }
                 found.append(info)
             }
         }
@@ -109,8 +112,9 @@ struct FunctionTable {
         let glob = Glob(name)
         return order.flatMap { path -> [FunctionInfo] in
             guard let module = entries[path]?.module, let symbols = symbols(of: path) else { return [] }
-            return symbols.functions.lazy.filter { $0.name == name || $0.aliases.contains(name) }
-                .compactMap { FunctionInfo($0, in: module, loadBias: module.loadBias, if: glob) }
+            return symbols.functions(named: name).compactMap {
+                FunctionInfo($0, in: module, loadBias: module.loadBias, if: glob)
+            }
         }
     }
 
@@ -186,17 +190,18 @@ struct FunctionTable {
         return entry.prototypes?.convention(at: function.address &- entry.module.loadBias) ?? .unknown
     }
 
-    /// Reads the prototypes of many functions in one go.
-    mutating func readPrototypes(of functions: [FunctionInfo]) {
-        for (path, infos) in Dictionary(grouping: functions, by: \.modulePath) {
-            guard var entry = entries[path] else { continue }
-            if entry.prototypes == nil {
-                entry.prototypes = Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
-            }
+    /// The conventions of many functions, read in one go.
+    mutating func conventions(of functions: [FunctionInfo]) -> [Prototypes.Convention] {
+        var result = Array(repeating: Prototypes.Convention.unknown, count: functions.count)
+        for (path, indices) in Dictionary(grouping: functions.indices, by: { functions[$0].modulePath }) {
+            guard let entry = entries[path] else { continue }
+            var prototypes = entry.prototypes ?? Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
             let bias = entry.module.loadBias
-            entry.prototypes?.read(Set(infos.map { $0.address &- bias }))
-            entries[path] = entry
+            prototypes.read(indices.lazy.map { functions[$0].address &- bias })
+            for index in indices { result[index] = prototypes.convention(at: functions[index].address &- bias) }
+            entries[path]?.prototypes = prototypes
         }
+        return result
     }
 
     // MARK: - Code

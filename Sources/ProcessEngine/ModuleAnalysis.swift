@@ -1,4 +1,13 @@
+import Synchronization
 import Trampoline
+
+/// What functions do with their callers' stacks, found out by several threads.
+private final class StackUses: Sendable {
+    private let known = Mutex<[UInt64: StackUse]>([:])
+
+    func of(_ address: UInt64) -> StackUse? { known.withLock { $0[address] } }
+    func add(_ use: StackUse, at address: UInt64) { known.withLock { $0[address] = use } }
+}
 
 /// The code of a module, as displacing some of its functions needs it: their bytes, what lies behind and
 /// around them, and which branches of the whole module go into their first bytes.
@@ -18,6 +27,12 @@ struct ModuleAnalysis {
                 if starts[middle] < address { low = middle + 1 } else { high = middle }
             }
             return low
+        }
+
+        /// The size of the function that starts at an address.
+        func size(at address: UInt64) -> UInt64? {
+            let index = firstIndex(notBelow: address)
+            return index < starts.count && starts[index] == address ? sizes[index] : nil
         }
 
         func contains(_ address: UInt64) -> Bool {
@@ -49,6 +64,7 @@ struct ModuleAnalysis {
     private let unwoundRange: @Sendable (UInt64) -> Range<UInt64>?
     /// The long branches to entries: of use as long as the module is loaded.
     let branches: EntryBranches
+    private let stackUses = StackUses()
 
     /// - `patched`: what patches overwrote. A branch that a patch displaced still goes where it went.
     /// - `branches`: as an earlier analysis of this module with this layout found them.
@@ -110,6 +126,16 @@ struct ModuleAnalysis {
             index += 1
         }
         return bytes
+    }
+
+    /// The same bytes, for the time of a call; not copied where nobody has patched anything.
+    private func withBytes<Result>(_ range: Range<UInt64>, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        if patched.isEmpty, let code = code.first(where: { $0.address <= range.lowerBound && range.lowerBound < $0.address + UInt64($0.bytes.count) }) {
+            let start = Int(range.lowerBound - code.address)
+            let end = min(code.bytes.count, start + range.count)
+            return code.bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+        }
+        return bytes(range).withUnsafeBytes(body)
     }
 
     private func firstPatch(endingBehind address: UInt64) -> Int {
@@ -183,15 +209,12 @@ struct ModuleAnalysis {
         into function: CodeRange, end: UInt64, next position: Int
     ) -> (targets: [UInt64], neighbours: [CodeRange]) {
         let interior = Architecture.patchedInterior(of: function)
-        let start = function.address - min(function.address, Self.shortWindow)
-        let around = CodeRange(
-            address: max(start, codeStart(of: function.address)),
-            bytes: bytes(max(start, codeStart(of: function.address))..<(interior.upperBound + Self.shortWindow)))
-        let isPossible = around.bytes.withUnsafeBytes {
-            ModuleBranchScan.mayBranchShort($0, base: around.address, into: interior)
-        }
+        let start = max(function.address - min(function.address, Self.shortWindow), codeStart(of: function.address))
+        let range = start..<(interior.upperBound + Self.shortWindow)
+        let isPossible = withBytes(range) { ModuleBranchScan.mayBranchShort($0, base: start, into: interior) }
         // In most functions no byte nearby looks like one.
         guard isPossible else { return ([], []) }
+        let around = CodeRange(address: start, bytes: bytes(range))
         var neighbours: [CodeRange] = []
         let own = layout.firstIndex(notBelow: function.address)
         for index in [own - 1, position] where layout.starts.indices.contains(index) && layout.starts[index] != function.address {
@@ -233,19 +256,27 @@ struct ModuleAnalysis {
     private static let largestFunction: UInt64 = 1 << 20
 
     private func stackUse(of info: FunctionInfo) -> StackUse {
-        var use = stackUse(at: info.address, size: info.size)
+        var use = knownStackUse(at: info.address, size: info.size)
         var seen: Set<UInt64> = [info.address]
         var next = use.tailCalls
         for round in 0..<Self.longestChain where !next.isEmpty {
             var found: [UInt64] = []
             for target in next where seen.insert(target).inserted {
-                let other = stackUse(at: target, size: nil)
+                let other = knownStackUse(at: target, size: layout.size(at: target))
                 use.merge(other)
                 found += other.tailCalls
             }
             next = found
             if round == Self.longestChain - 1, !next.isEmpty { use.isOpen = true }
         }
+        return use
+    }
+
+    /// Many functions leave to the same few: each is read once.
+    private func knownStackUse(at address: UInt64, size: UInt64?) -> StackUse {
+        if let known = stackUses.of(address) { return known }
+        let use = stackUse(at: address, size: size)
+        stackUses.add(use, at: address)
         return use
     }
 

@@ -101,7 +101,7 @@ extension ProcessEngine {
     }
 
     private func removeFromChild(
-        _ pid: Int32, _ functions: [(DisplacedEntry, [UInt8])]
+        _ pid: Int32, _ functions: [(DisplacedEntry, ShortBytes)]
     ) throws(EngineError) -> CodeUse {
         var process: StoppedProcess
         do throws(ProcessError) {
@@ -113,11 +113,10 @@ extension ProcessEngine {
     }
 
     private func remove(
-        _ functions: [(DisplacedEntry, [UInt8])], from process: inout StoppedProcess
+        _ functions: [(DisplacedEntry, ShortBytes)], from process: inout StoppedProcess
     ) throws(EngineError) -> CodeUse {
         guard let identity = shared?.region.identity, MappedProcesses.holds(process.pid, identity) else { return .over }
-        try restore(
-            functions.map(\.0), jumps: Dictionary(functions.map { ($0.0.patchAddress, $0.1) }) { $1 }, in: &process)
+        try restore(functions.map(\.0), jumps: functions.map(\.1), in: &process)
         let use = codeUse(by: &process)
         if use != .over { return use }
         let map: MemoryMap
@@ -179,19 +178,21 @@ extension ProcessEngine {
 
     /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
     /// copies of their first instructions.
+    /// - Parameter jumps: of each function; empty where there is none.
     func restore(
-        _ functions: [DisplacedEntry], jumps: [UInt64: [UInt8]], in process: inout StoppedProcess
+        _ functions: [DisplacedEntry], jumps: [ShortBytes], in process: inout StoppedProcess
     ) throws(EngineError) {
         do throws(ProcessError) {
             // A thread between the two jumps of an entry stands in what is padding again.
-            let padded = functions.filter { $0.patchAddress < $0.address && !(jumps[$0.patchAddress] ?? []).isEmpty }
-            try StackScan.redirect(
-                Dictionary(padded.map { ($0.patchAddress, $0.address) }) { $1 }, in: &process)
+            var padded: [UInt64: UInt64] = [:]
+            for (displaced, jump) in zip(functions, jumps) where displaced.patchAddress < displaced.address && !jump.isEmpty {
+                padded[displaced.patchAddress] = displaced.address
+            }
+            try StackScan.redirect(padded, in: &process)
             // Where something else stands: a library that this process has unloaded, or a child never loaded.
             _ = try CodePatches(
-                functions.compactMap { displaced in
-                    let jump = jumps[displaced.patchAddress] ?? []
-                    return jump.isEmpty
+                zip(functions, jumps).compactMap { displaced, jump in
+                    jump.isEmpty
                         ? nil : .init(address: displaced.patchAddress, expected: jump, new: displaced.originalBytes)
                 }
             ).apply(to: process.memory)

@@ -6,9 +6,11 @@ import Trampoline
 extension ProcessEngine {
     // MARK: - Displacing
 
-    /// What our jumps overwrote.
-    var overwritten: [CodeRange] {
-        traced.values.map { CodeRange(address: $0.patchAddress, bytes: $0.displaced.originalBytes) }
+    /// What our jumps overwrote in a module.
+    func overwritten(in module: Range<UInt64>) -> [CodeRange] {
+        traced.values.lazy.filter { module.contains($0.patchAddress) }.map {
+            CodeRange(address: $0.patchAddress, bytes: Array($0.displaced.originalBytes))
+        }
     }
 
     /// Room for a function's moved entry; few need more.
@@ -17,251 +19,246 @@ extension ProcessEngine {
 
     /// Moves the entries of functions that are not patched yet; those that cannot be moved leave the batch.
     func displace(_ batch: inout LinkBatch) throws(EngineError) {
-        batch.functions.reserveCapacity(batch.displacing.count)
-        let byModule = Dictionary(grouping: batch.displacing.compactMap { batch.infos[$0] }, by: \.modulePath)
-        for (path, infos) in byModule.sorted(by: { $0.key < $1.key }) {
+        var byModule: [String: [Int]] = [:]
+        for (index, change) in batch.changes.enumerated() where change.isNew {
+            byModule[change.info.modulePath, default: []].append(index)
+        }
+        for (path, indices) in byModule.sorted(by: { $0.key < $1.key }) {
             guard let range = functions.executableRange(of: path) else { continue }
-            let room = infos.count * ProcessEngine.movedEntryRoom
+            let room = indices.count * ProcessEngine.movedEntryRoom
             try ensureRoom(room + ProcessEngine.largestMovedEntry, near: range)
-            let analysis = try functions.analysis(of: path, for: infos, memory: memory, patched: overwritten)
-            let foreign = ForeignCode.regions(in: processID, memory).filter { !isOurCode($0.range.lowerBound) }
+            let analysis = try functions.analysis(
+                of: path, for: indices.map { batch.changes[$0].info }, memory: memory, patched: overwritten(in: range))
             let start = try allocateCode(room, near: range)
-            let conventions = infos.map { functions.convention(of: $0) }
-            let results = Parallel.map(Array(zip(infos, conventions).enumerated())) {
-                (index, function) -> Result<(DisplacedEntry, CallingConvention), DisplacementError> in
-                do throws(DisplacementError) {
-                    let place = start + UInt64(index * ProcessEngine.movedEntryRoom)
-                    return .success((
-                        try analysis.displace(function.0, at: place),
-                        try analysis.convention(function.1.calling, of: function.0)))
-                } catch {
-                    return .failure(error)
-                }
+            var foreign = ForeignPatches(in: processID, module: range)
+            // In parts, so that few of the results are in our memory twice.
+            for first in stride(from: 0, to: indices.count, by: ProcessEngine.functionsAtOnce) {
+                let part = indices[first..<min(indices.count, first + ProcessEngine.functionsAtOnce)]
+                try displace(part, at: start, analysis, &foreign, in: &batch)
             }
-            for ((info, convention), result) in zip(zip(infos, conventions), results) {
-                if let owner = foreignPatch(at: info.address, analysis, foreign) {
-                    refuse(info, owner, in: &batch)
-                    continue
-                }
-                do throws(DisplacementError) {
-                    var (displaced, calling) = try result.get()
-                    if displaced.code.count > ProcessEngine.movedEntryRoom {
-                        guard let place = try? allocateCode(displaced.code.count, near: range) else {
-                            throw .outOfReach(from: info.address, to: range.lowerBound)
-                        }
-                        displaced = try analysis.displace(info, at: place)
-                    }
-                    if !displaced.code.isEmpty { batch.moved.append((displaced.codeAddress, displaced.code)) }
-                    // It stands in the target; nobody asks for it again.
-                    displaced.code = []
-                    batch.functions[info.address] = TracedFunction(
-                        info: info, convention: calling, displaced: displaced,
-                        lists: TrampolineLists(
-                            functionReturns: (info.entryOnly ?? convention.entryOnly ?? batch.noExits) == nil))
-                } catch {
-                    refuse(info, "\(error)", category: error.reason, in: &batch)
-                }
+            try flushCode()
+        }
+    }
+
+    private static let functionsAtOnce = 8192
+
+    /// - Parameters:
+    ///   - indices: of functions of one module; `indices.startIndex` counts the ones before it.
+    ///   - start: where the module's moved entries are.
+    private func displace(
+        _ indices: ArraySlice<Int>, at start: UInt64, _ analysis: ModuleAnalysis, _ foreign: inout ForeignPatches,
+        in batch: inout LinkBatch
+    ) throws(EngineError) {
+        let functions = indices.map { (batch.changes[$0].info, batch.changes[$0].convention) }
+        let start = start + UInt64(indices.startIndex * ProcessEngine.movedEntryRoom)
+        let results = Parallel.map(functions.indices) {
+            number -> Result<(DisplacedEntry, CallingConvention), DisplacementError> in
+            do throws(DisplacementError) {
+                let (info, convention) = functions[number]
+                let place = start + UInt64(number * ProcessEngine.movedEntryRoom)
+                return .success((
+                    try analysis.displace(info, at: place), try analysis.convention(convention.calling, of: info)))
+            } catch {
+                return .failure(error)
             }
         }
-        for moved in batch.moved.sorted(by: { $0.address < $1.address }) { try stageCode(moved.code, at: moved.address) }
-        batch.moved = []
-    }
-
-    func refuse(_ info: FunctionInfo, _ reason: String, category: String? = nil, in batch: inout LinkBatch) {
-        batch.additions[info.address] = nil
-        batch.functions[info.address] = nil
-        batch.refused.append(RefusedFunction(function: info, reason: reason, category: category))
-    }
-
-    /// Whether another fsession patched this function already.
-    private func foreignPatch(
-        at address: UInt64, _ analysis: ModuleAnalysis, _ foreign: [(range: Range<UInt64>, controller: Int32)]
-    ) -> String? {
-        guard !foreign.isEmpty, let target = analysis.jumpTarget(at: address),
-            let owner = foreign.first(where: { $0.range.contains(target) })
-        else { return nil }
-        return "it is traced by another fsession (process \(owner.controller)); end that one first"
+        for (number, index) in indices.enumerated() {
+            let info = functions[number].0
+            if let owner = foreign.patch(at: info.address, analysis, memory, isOurs: isOurCode) {
+                batch.refuse(index, owner)
+                continue
+            }
+            do throws(DisplacementError) {
+                var (displaced, calling) = try results[number].get()
+                if displaced.code.count > ProcessEngine.movedEntryRoom {
+                    guard let range = self.functions.executableRange(of: info.modulePath),
+                        let place = try? allocateCode(displaced.code.count, near: range)
+                    else { throw .outOfReach(from: info.address, to: start) }
+                    displaced = try analysis.displace(info, at: place)
+                }
+                if !displaced.code.isEmpty { try? stageCode(displaced.code, at: displaced.codeAddress) }
+                // It stands in the target; nobody asks for it again.
+                displaced.code = []
+                if let unwind = displaced.unwind {
+                    displaced.unwind?.description = unwindDescriptions.shared(unwind.description)
+                }
+                batch.changes[index].function = TracedFunction(
+                    info: info, convention: calling, displaced: displaced, lists: batch.changes[index].lists)
+            } catch {
+                batch.refuse(index, "\(error)", category: error.reason)
+            }
+        }
     }
 
     // MARK: - Images
 
     /// Makes the images of the batch's functions and writes them into the target. Nothing jumps to them yet.
     func build(_ batch: inout LinkBatch, counted: Bool = true) throws(EngineError) {
-        if counted { try makeCounters(&batch) }
-        var changed: [TracedFunction] = []
-        changed.reserveCapacity(batch.order.count)
-        for address in batch.order {
-            guard let function = batch.functions[address] ?? traced[address] else { continue }
-            var lists = function.lists
-            for addition in batch.additions[address] ?? [] {
-                do throws(TrampolineError) {
-                    try lists.link(addition.link)
-                } catch {
-                    throw .request("\(function.info.displayName): \(error)")
-                }
-            }
+        var requests: [ImageRequest] = []
+        requests.reserveCapacity(batch.changes.count)
+        var uncounted: [Int] = []
+        for index in batch.changes.indices {
+            guard let function = batch.changes[index].function else { continue }
+            if counted, function.counters == nil { uncounted.append(requests.count) }
             if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
-            changed.append(function.with(lists))
+            requests.append(ImageRequest(function: function, lists: batch.changes[index].lists, counters: function.counters))
         }
-        let images = try makeImages(of: changed)
-        for (function, image) in zip(changed, images) {
-            batch.functions[function.info.address] = function.with(image)
-        }
-    }
-
-    /// What two images have in common that are equally long, but for how far things are away.
-    private struct Shape: Hashable {
-        var arguments: [ArgumentLocation]
-        var stackWords: Int
-        var stackWordsAreKnown: Bool
-        var keepsFrame: Bool
-        var takesFramePointer: Bool
-        var returnValue: ReturnLocation
-        var entry: Int
-        var fmodRet: Int
-        var exit: Int
-        var isCounted: Bool
-
-        init(_ function: TracedFunction) {
-            arguments = function.convention.arguments
-            stackWords = function.convention.stackWords
-            stackWordsAreKnown = function.convention.stackWordsAreKnown
-            keepsFrame = function.convention.keepsFrame
-            takesFramePointer = function.convention.takesFramePointer
-            returnValue = function.convention.returnValue
-            entry = function.lists.entry.count
-            fmodRet = function.lists.fmodRet.count
-            exit = function.lists.exit.count
-            isCounted = function.counters != nil
+        for (index, counters) in zip(uncounted, try makeCounters(uncounted.count)) { requests[index].counters = counters }
+        let images = try makeImages(of: requests)
+        var next = 0
+        for index in batch.changes.indices where batch.changes[index].function != nil {
+            let request = requests[next]
+            batch.changes[index].function = request.function.with(request.lists, request.counters, images[next])
+            next += 1
         }
     }
 
-    private static let imagesAtOnce = 4096
+    /// A function and what its image is to be made of.
+    struct ImageRequest: Sendable {
+        var function: TracedFunction
+        var lists: TrampolineLists
+        var counters: CallCounts?
 
-    /// What an image refers to in the runtime.
-    private struct RuntimePlaces: Sendable {
-        var safeCopy: UInt64?
-        var lanes: CallCounters.Lanes?
+        var values: ImageValues {
+            ImageValues(
+                FunctionEntry(address: function.info.address, relocatedEntry: function.displaced.bodyEntry), lists,
+                counters?.address)
+        }
+
+        var shape: ImageShape {
+            ImageShape(lists, function.convention, values, isCounted: counters != nil)
+        }
+
+        /// The record that the image lies in, without its code.
+        var record: CodeRecord {
+            var record = CodeRecord(kind: .trampoline, name: function.info.name, code: [])
+            record.function = function.patchAddress
+            record.originalBytes = function.displaced.originalBytes
+            return record
+        }
+    }
+
+    /// What is to be made where.
+    private struct ImageWork: Sendable {
+        var request: ImageRequest
+        var template: Int
+        var place: UInt64
+
+        var codeAddress: UInt64 { place + UInt64(CodeRecord.codeOffset(name: request.function.info.name)) }
     }
 
     /// Writes the images of functions into the target.
-    func makeImages(of changed: [TracedFunction]) throws(EngineError) -> [InstalledImage] {
-        // How long an image is can be told only of one that is made; one of each shape is.
-        let places = RuntimePlaces(safeCopy: safeCopyAddress, lanes: counterLanes)
-        var sizes: [Shape: Int] = [:]
-        var works: [(function: TracedFunction, place: UInt64, room: Int)] = []
-        works.reserveCapacity(changed.count)
-        var rooms: [Int] = []
-        rooms.reserveCapacity(changed.count)
+    func makeImages(of requests: [ImageRequest]) throws(EngineError) -> [InstalledImage] {
+        var templates: [Architecture.Template] = []
+        var known: [ImageShape: Int] = [:]
+        var works: [ImageWork] = []
+        works.reserveCapacity(requests.count)
         var roomByModule: [String: Int] = [:]
-        for function in changed {
-            let shape = Shape(function)
-            let size: Int
-            if let known = sizes[shape] {
-                size = known
+        for request in requests {
+            let shape = request.shape
+            let template: Int
+            if let index = known[shape] {
+                template = index
             } else {
-                size = try Self.image(of: function, places: places, at: function.displaced.codeAddress).code.count
-                sizes[shape] = size
+                template = templates.count
+                templates.append(try makeTemplate(shape, of: request, at: request.function.displaced.codeAddress))
+                known[shape] = template
             }
-            let room = record(of: function).codeOffset + size + 64
-            rooms.append(room)
-            roomByModule[function.info.modulePath, default: 0] += room.roundedUp(to: 64)
+            // The place is an offset in the module's room at first.
+            let size = (CodeRecord.codeOffset(name: request.function.info.name) + templates[template].size).roundedUp(to: 64)
+            let offset = roomByModule[request.function.info.modulePath, default: 0]
+            roomByModule[request.function.info.modulePath] = offset + size
+            works.append(ImageWork(request: request, template: template, place: UInt64(offset)))
         }
         // All of a module's in one piece; modules may share a region, so each takes its piece before the next one asks.
-        var free: [String: UInt64] = [:]
+        var starts: [String: UInt64] = [:]
         for (path, room) in roomByModule.sorted(by: { $0.key < $1.key }) {
             guard let range = functions.executableRange(of: path) else { continue }
             try ensureRoom(room, near: range)
-            free[path] = try allocateCode(room, near: range)
+            starts[path] = try allocateCode(room, near: range)
         }
-        for (function, room) in zip(changed, rooms) {
-            guard let place = free[function.info.modulePath] else {
+        for index in works.indices {
+            let info = works[index].request.function.info
+            guard let start = starts[info.modulePath] else {
                 throw .target(
-                    pid: processID, doing: "place the trampoline of \(function.info.displayName)",
-                    because: "\(function.info.modulePath) is not loaded any more")
+                    pid: processID, doing: "place the trampoline of \(info.displayName)",
+                    because: "\(info.modulePath) is not loaded any more")
             }
-            works.append((function, place, room))
-            free[function.info.modulePath] = place + UInt64(room.roundedUp(to: 64))
+            works[index].place += start
         }
+        return try write(works, templates)
+    }
+
+    /// Fills in the images and writes them.
+    private func write(_ works: [ImageWork], _ templates: [Architecture.Template]) throws(EngineError) -> [InstalledImage] {
         var images: [InstalledImage] = []
         images.reserveCapacity(works.count)
         // In parts, so that not all code of all images is in our memory at once.
-        for start in stride(from: 0, to: works.count, by: ProcessEngine.imagesAtOnce) {
-            let part = Array(works[start..<min(works.count, start + ProcessEngine.imagesAtOnce)])
-            let results = Parallel.map(part) { work -> Result<(InstalledImage, [UInt8]), EngineError> in
-                do throws(EngineError) {
-                    return .success(try Self.encodedImage(of: work.function, places: places, at: work.place))
-                } catch {
-                    return .failure(error)
-                }
+        for start in stride(from: 0, to: works.count, by: ProcessEngine.functionsAtOnce) {
+            let part = works[start..<min(works.count, start + ProcessEngine.functionsAtOnce)]
+            let results = Parallel.map(part.startIndex..<part.endIndex) { index -> [UInt8]? in
+                let work = part[index]
+                var record = work.request.record
+                guard let code = try? templates[work.template].code(work.request.values, at: work.codeAddress) else { return nil }
+                record.code = code
+                return record.encoded
             }
-            for (work, result) in zip(part, results) {
-                var (place, room) = (work.place, work.room)
-                var (image, bytes) = try result.get()
-                // Farther from what it refers to than the one of its shape that was measured.
-                while bytes.count > room {
-                    room = bytes.count + 64
-                    if let range = functions.executableRange(of: work.function.info.modulePath) {
-                        try ensureRoom(room, near: range)
-                    }
-                    place = try allocateCode(room, near: work.function.info.address)
-                    (image, bytes) = try Self.encodedImage(of: work.function, places: places, at: place)
+            for (var work, bytes) in zip(part, results) {
+                var template = templates[work.template]
+                if let bytes {
+                    try stageCode(bytes, at: work.place)
+                } else {
+                    template = try writeAlone(&work)
                 }
-                try stageCode(bytes, at: place)
-                images.append(image)
+                images.append(
+                    InstalledImage(
+                        address: work.codeAddress, size: template.size, description: template.unwind,
+                        callsFunction: template.callsFunction))
             }
         }
         try flushCode()
         return images
     }
 
-    private func record(of function: TracedFunction) -> CodeRecord { Self.record(of: function) }
-
-    private static func record(of function: TracedFunction) -> CodeRecord {
-        var record = CodeRecord(kind: .trampoline, name: function.info.name, code: [])
-        record.function = function.patchAddress
-        record.originalBytes = function.displaced.originalBytes
-        return record
-    }
-
-    /// A function's image for the record at `place`, and the record's bytes.
-    private static func encodedImage(
-        of function: TracedFunction, places: RuntimePlaces, at place: UInt64
-    ) throws(EngineError) -> (InstalledImage, [UInt8]) {
-        var record = record(of: function)
-        let image = try image(of: function, places: places, at: place + UInt64(record.codeOffset))
-        record.code = image.code
-        return (InstalledImage(image), record.encoded)
-    }
-
-    private static func image(
-        of function: TracedFunction, places: RuntimePlaces, at address: UInt64
-    ) throws(EngineError) -> TrampolineImage {
+    /// An image that is farther from what it refers to than the one that its template was made for.
+    private func writeAlone(_ work: inout ImageWork) throws(EngineError) -> Architecture.Template {
+        let request = work.request
+        var record = request.record
+        var template = try makeTemplate(request.shape, of: request, at: work.codeAddress)
+        let room = record.codeOffset + template.size + 64
+        if let range = functions.executableRange(of: request.function.info.modulePath) {
+            try ensureRoom(room, near: range)
+        }
+        work.place = try allocateCode(room, near: request.function.info.address)
+        template = try makeTemplate(request.shape, of: request, at: work.codeAddress)
         do throws(TrampolineError) {
-            return try Architecture.image(
-                function.lists,
-                function: FunctionEntry(address: function.info.address, relocatedEntry: function.displaced.bodyEntry),
-                convention: function.convention,
-                counters: function.counters.map { CallCounters(address: $0.address, lanes: places.lanes) },
-                safeCopy: places.safeCopy, at: address)
+            record.code = try template.code(request.values, at: work.codeAddress)
         } catch {
-            throw .request("cannot make the trampoline of \(function.info.displayName): \(error)")
+            throw .request("cannot make the trampoline of \(request.function.info.displayName): \(error)")
+        }
+        guard record.code.count <= room - record.codeOffset else {
+            throw .request("cannot make the trampoline of \(request.function.info.displayName): it has another size at another place")
+        }
+        try stageCode(record.encoded, at: work.place)
+        return template
+    }
+
+    private func makeTemplate(
+        _ shape: ImageShape, of request: ImageRequest, at address: UInt64
+    ) throws(EngineError) -> Architecture.Template {
+        do throws(TrampolineError) {
+            return try Architecture.template(
+                shape, request.values, lanes: counterLanes, safeCopy: safeCopyAddress, at: address)
+        } catch {
+            throw .request("cannot make the trampoline of \(request.function.info.displayName): \(error)")
         }
     }
 
-    /// A pair of counters for each function that has none.
-    private func makeCounters(_ batch: inout LinkBatch) throws(EngineError) {
-        let new = batch.order.filter { address in
-            batch.functions[address]?.counters == nil && traced[address]?.counters == nil
-        }
-        guard !new.isEmpty else { return }
-        guard let shared else { return }
-        let counters = try counterMemory.take(new.count, session: shared) { layout throws(EngineError) in
+    /// Pairs of counters for functions that have none.
+    private func makeCounters(_ count: Int) throws(EngineError) -> [CallCounts] {
+        guard count > 0, let shared else { return [] }
+        return try counterMemory.take(count, session: shared) { layout throws(EngineError) in
             try makeSharedRegion(layout)
-        }
-        for (address, counters) in zip(new, counters) {
-            let function = batch.functions[address] ?? traced[address]
-            batch.functions[address] = function?.with(counters)
         }
     }
 }

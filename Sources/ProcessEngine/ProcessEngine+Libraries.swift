@@ -103,7 +103,7 @@ extension ProcessEngine {
         for (address, function) in traced {
             let path = function.info.modulePath
             if isNew[path] == nil {
-                isNew[path] = (try? read(function.displaced.originalBytes.count, at: function.patchAddress)) == function.displaced.originalBytes
+                isNew[path] = (try? read(function.displaced.originalBytes.count, at: function.patchAddress)) == Array(function.displaced.originalBytes)
             }
             guard isNew[path] == true else { continue }
             retire(function)
@@ -127,15 +127,17 @@ extension ProcessEngine {
         var batch = LinkBatch()
         let link = TrampolineLink(
             id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: false)
-        batch.order = [function.address]
-        batch.infos[function.address] = function
-        if traced[function.address] == nil { batch.displacing = [function.address] }
-        if let known = traced[function.address] {
-            var lists = known.lists
-            lists.unlink(id: id)
-            traced[function.address] = known.with(lists)
+        let known = traced[function.address]
+        let convention = functions.convention(of: function)
+        var lists =
+            known?.lists ?? TrampolineLists(functionReturns: (function.entryOnly ?? convention.entryOnly ?? batch.noExits) == nil)
+        lists.unlink(id: id)
+        do throws(TrampolineError) {
+            try lists.link(link)
+        } catch {
+            throw .target(pid: processID, doing: "watch \(function.name)", because: "\(error)")
         }
-        batch.additions[function.address] = [.init(link: link, program: function.name)]
+        batch.append(.init(info: function, convention: convention, lists: lists, function: known, isNew: known == nil))
         try displace(&batch)
         if let refusal = batch.refused.first {
             throw .target(pid: processID, doing: "watch \(function.name)", because: refusal.reason)

@@ -1,4 +1,5 @@
 import BPF
+import CLinux
 import Glibc
 import LinuxProcess
 import Trampoline
@@ -60,10 +61,10 @@ extension ProcessEngine {
             }
             let linkedBefore = batch.linked.count
             let refusedBefore = batch.refused.count
-            functions.readPrototypes(of: matches)
+            let conventions = functions.conventions(of: matches)
             batch.reserve(matches.count)
-            for match in matches { try add(match, request, to: &batch) }
-            if modules == nil, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.displacing.isEmpty {
+            for (match, convention) in zip(matches, conventions) { try add(match, convention, request, to: &batch) }
+            if modules == nil, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.changes.isEmpty {
                 throw .allRefused(
                     pattern: request.pattern.description,
                     reasons: Self.summarize(batch.refused[refusedBefore...].map(\.reason)))
@@ -73,6 +74,8 @@ extension ProcessEngine {
         batch.dropRefused()
         try checkSomethingIsLeft(requests, batch, modules)
         try build(&batch)
+        // A hundred thousand functions leave some ten megabytes behind that nobody needs any more.
+        _ = malloc_trim(0)
         try publish(&batch)
         if modules == nil { standing += requests }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
@@ -102,53 +105,13 @@ extension ProcessEngine {
 
     // MARK: - Choosing
 
-    /// What one call of `link` changes: kept aside until it is published, so that an error leaves nothing.
-    struct LinkBatch {
-        struct Addition {
-            var link: TrampolineLink
-            var program: String
-        }
-
-        /// Some of what was asked for is in a library that is not loaded yet.
-        var waits = false
-        /// Why no function's exit can be seen in this process.
-        var noExits: String?
-        /// Functions with links to add, by address.
-        var additions: [UInt64: [Addition]] = [:]
-        var order: [UInt64] = []
-        var infos: [UInt64: FunctionInfo] = [:]
-        /// Functions that are not patched yet.
-        var displacing: [UInt64] = []
-        /// The new state of each function.
-        var functions: [UInt64: TracedFunction] = [:]
-        var linked: [LinkedFunction] = []
-        var refused: [RefusedFunction] = []
-        /// Moved entries that are to be written.
-        var moved: [(address: UInt64, code: [UInt8])] = []
-
-        mutating func reserve(_ count: Int) {
-            additions.reserveCapacity(additions.count + count)
-            infos.reserveCapacity(infos.count + count)
-            order.reserveCapacity(order.count + count)
-            displacing.reserveCapacity(displacing.count + count)
-            linked.reserveCapacity(linked.count + count)
-        }
-
-        /// Functions that were refused on the way have no additions any more.
-        mutating func dropRefused() {
-            order.removeAll { additions[$0] == nil }
-            linked.removeAll { additions[$0.function.address] == nil }
-        }
-    }
-
     private func add(
-        _ function: FunctionInfo, _ request: StandingRequest, to batch: inout LinkBatch
+        _ function: FunctionInfo, _ convention: Prototypes.Convention, _ request: StandingRequest, to batch: inout LinkBatch
     ) throws(EngineError) {
         if let refusal = function.refusal {
-            batch.refused.append(RefusedFunction(function: function, reason: refusal))
+            batch.refuse(function, refusal)
             return
         }
-        let convention = functions.convention(of: function)
         let argumentCount = convention.calling.arguments.count
         let entryOnly = function.entryOnly ?? convention.entryOnly ?? batch.noExits
         let program: LoadedProgram
@@ -156,7 +119,7 @@ extension ProcessEngine {
         case .program(let request):
             program = request.program
             if program.kind.needsReturn, let reason = entryOnly {
-                batch.refused.append(RefusedFunction(function: function, reason: "\(reason); use an fentry program"))
+                batch.refuse(function, "\(reason); use an fentry program")
                 return
             }
         case .trace:
@@ -165,7 +128,7 @@ extension ProcessEngine {
             program = try traceProgram(arguments: argumentCount, entryOnly: entryOnly != nil)
         }
         if let reason = Self.missingWords(program, argumentCount) {
-            batch.refused.append(RefusedFunction(function: function, reason: reason))
+            batch.refuse(function, reason)
             return
         }
         nextLink += 1
@@ -184,20 +147,22 @@ extension ProcessEngine {
             attachCookie: cookie, usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls,
             clobbers: program.clobbers, needsAlignedStack: false)
         // Refusals by the lists (E2BIG, EBUSY) are of this function only.
-        var lists = listsSoFar(of: function, returns: entryOnly == nil, in: batch)
+        let known = batch.index(of: function.address)
+        let present = known == nil ? traced[function.address] : nil
+        var lists =
+            known.map { batch.changes[$0].lists } ?? present?.lists ?? TrampolineLists(functionReturns: entryOnly == nil)
         do throws(TrampolineError) {
             try lists.link(link)
         } catch {
-            batch.refused.append(RefusedFunction(function: function, reason: "\(error)"))
+            batch.refuse(function, "\(error)")
             return
         }
-        if batch.additions[function.address] == nil {
-            batch.order.append(function.address)
-            batch.infos[function.address] = function
-            if traced[function.address] == nil { batch.displacing.append(function.address) }
+        if let known {
+            batch.changes[known].lists = lists
+        } else {
+            batch.append(.init(info: function, convention: convention, lists: lists, function: present, isNew: present == nil))
         }
-        batch.additions[function.address, default: []].append(.init(link: link, program: program.name))
-        batch.linked.append(linked)
+        batch.append(linked)
     }
 
     /// Why the context of a function with so many argument words is too small for the program; nil if it is not.
@@ -210,16 +175,8 @@ extension ProcessEngine {
     }
 
     private func isTraced(_ address: UInt64, in batch: LinkBatch) -> Bool {
-        let links = (traced[address]?.lists.links ?? []) + (batch.additions[address] ?? []).map(\.link)
-        return links.contains { $0.programID == OwnLink.trace }
-    }
-
-    private func listsSoFar(
-        of function: FunctionInfo, returns: Bool, in batch: LinkBatch
-    ) -> TrampolineLists {
-        var lists = traced[function.address]?.lists ?? TrampolineLists(functionReturns: returns)
-        for addition in batch.additions[function.address] ?? [] { try? lists.link(addition.link) }
-        return lists
+        let lists = batch.index(of: address).map { batch.changes[$0].lists } ?? traced[address]?.lists
+        return lists?.links.contains { $0.programID == OwnLink.trace } ?? false
     }
 
     private func checkSomethingIsLeft(

@@ -8,32 +8,34 @@ extension ProcessEngine {
 
     /// What a stop of the target needs, worked out before it.
     private struct PreparedPatch: Sendable {
+        /// A function of the batch, by its index there.
+        struct Function: Sendable {
+            var index: Int
+            var function: TracedFunction
+        }
+
         /// Functions that were not patched before, and what is behind the first byte of each jump: nobody may
         /// go on there.
-        var new: [TracedFunction] = []
+        var new: [Function] = []
         var interiors: RangeIndex
         var patches: CodePatches
-        /// The functions by where their jumps are.
-        var functionAt: [UInt64: UInt64]
     }
 
     /// Stops the target for a moment and lets the functions' entries jump to their new images.
     func publish(_ batch: inout LinkBatch, updatesUnwinding: Bool = true) throws(EngineError) {
-        if batch.order.isEmpty { return }
+        if batch.changes.isEmpty { return }
         let prepared = prepare(batch)
-        let busy = try withStopped { engine, process throws(EngineError) -> [UInt64: String] in
+        let busy = try withStopped { engine, process throws(EngineError) -> [Int: String] in
             guard engine.isOurs else {
                 throw .target(
                     pid: engine.processID, doing: "patch its functions", because: "it executes another program now")
             }
             return try engine.patch(prepared, in: &process)
         }
-        for (address, reason) in busy {
-            if let info = batch.infos[address] { refuse(info, reason, in: &batch) }
-        }
+        for (index, reason) in busy { batch.refuse(index, reason) }
         batch.dropRefused()
-        traced.reserveCapacity(traced.count + batch.order.count)
-        for address in batch.order { traced[address] = batch.functions[address] }
+        traced.reserveCapacity(traced.count + batch.changes.count)
+        for change in batch.changes { traced[change.info.address] = change.function }
         guard updatesUnwinding else { return }
         do throws(EngineError) {
             try updateUnwinding()
@@ -43,45 +45,45 @@ extension ProcessEngine {
     }
 
     private func prepare(_ batch: LinkBatch) -> PreparedPatch {
-        let new = batch.order.filter { traced[$0] == nil }.compactMap { batch.functions[$0] }
-        var functionAt: [UInt64: UInt64] = [:]
-        functionAt.reserveCapacity(batch.order.count)
+        var new: [PreparedPatch.Function] = []
         var patches: [CodePatches.Patch] = []
-        patches.reserveCapacity(batch.order.count)
-        for address in batch.order {
-            guard let function = batch.functions[address], let jump = function.jump else { continue }
-            functionAt[function.patchAddress] = address
+        patches.reserveCapacity(batch.changes.count)
+        for (index, change) in batch.changes.enumerated() {
+            guard let function = change.function, let jump = function.jump else { continue }
+            if change.isNew { new.append(.init(index: index, function: function)) }
             patches.append(
                 .init(
-                    address: function.patchAddress,
-                    expected: traced[address]?.jump ?? function.displaced.originalBytes, new: jump))
+                    address: function.patchAddress, owner: index,
+                    expected: change.isNew ? function.displaced.originalBytes : traced[change.info.address]?.jump ?? [],
+                    new: jump))
         }
         return PreparedPatch(
-            new: new, interiors: RangeIndex(new.map { ($0.displaced.overwritten.lowerBound + 1)..<$0.displaced.overwritten.upperBound }),
-            patches: CodePatches(patches), functionAt: functionAt)
+            new: new,
+            interiors: RangeIndex(
+                new.map { new in
+                    let overwritten = new.function.displaced.overwritten
+                    return (overwritten.lowerBound + 1)..<overwritten.upperBound
+                }),
+            patches: CodePatches(patches))
     }
 
-    /// Returns the functions that could not be patched now, with the reason.
+    /// Returns the functions that could not be patched now, by their index in the batch, with the reason.
     private func patch(
         _ prepared: PreparedPatch, in process: inout StoppedProcess
-    ) throws(EngineError) -> [UInt64: String] {
-        var busy: [UInt64: String] = [:]
+    ) throws(EngineError) -> [Int: String] {
+        var busy: [Int: String] = [:]
         var moves: [(thread: Int, to: UInt64)] = []
         StackScan.words(of: &process) { thread, isInstructionPointer, word in
             guard let index = prepared.interiors.index(of: word) else { return }
-            if isInstructionPointer, let moved = prepared.new[index].displaced.moved(word) {
+            let new = prepared.new[index]
+            if isInstructionPointer, let moved = new.function.displaced.moved(word) {
                 moves.append((thread, moved))
             } else {
-                busy[prepared.new[index].info.address] = "a thread was interrupted in its first instructions; try again"
+                busy[new.index] = "a thread was interrupted in its first instructions; try again"
             }
         }
         var patches = prepared.patches
-        if !busy.isEmpty {
-            patches = CodePatches(
-                patches.patches.filter { patch in
-                    prepared.functionAt[patch.address].map { busy[$0] == nil } ?? false
-                })
-        }
+        if !busy.isEmpty { patches = CodePatches(patches.patches.filter { busy[$0.owner] == nil }) }
         do throws(ProcessError) {
             // A thread goes on in the moved entry whether or not its function is patched in the end: it is the same code.
             for move in moves {
@@ -93,9 +95,7 @@ extension ProcessEngine {
             throw .target(pid: processID, doing: "move a thread", because: "\(error)")
         }
         do throws(ProcessError) {
-            for address in try patches.apply(to: memory) {
-                if let function = prepared.functionAt[address] { busy[function] = "its code has changed meanwhile" }
-            }
+            for patch in try patches.apply(to: memory) { busy[patch.owner] = "its code has changed meanwhile" }
         } catch {
             throw .target(pid: processID, doing: "patch its functions", because: "\(error)")
         }
@@ -118,22 +118,22 @@ extension ProcessEngine {
             let displaced = function.displaced
             if let unwind = displaced.unwind { retiredUnwinding.append(unwind) }
             try withStopped { engine, process throws(EngineError) in
-                try engine.restore([displaced], jumps: [displaced.patchAddress: before ?? []], in: &process)
+                try engine.restore([displaced], jumps: [before ?? []], in: &process)
             }
             retire(function)
             traced[address] = nil
             return
         }
         if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
-        let relinked = function.with(lists)
         // The unwinder knows the new image before any call can enter it; until then the old one counts as retired.
-        let changed = relinked.with(try makeImages(of: [relinked]).first)
+        let image = try makeImages(of: [.init(function: function, lists: lists, counters: function.counters)]).first
+        let changed = function.with(lists, function.counters, image)
         traced[address] = changed
         try updateUnwinding()
         let jump = changed.jump ?? []
         try withStopped { engine, _ throws(EngineError) in
-            if try engine.read(jump.count, at: function.patchAddress) == before {
-                try engine.write(jump, at: function.patchAddress)
+            if let before, try engine.read(jump.count, at: function.patchAddress) == Array(before) {
+                try engine.write(Array(jump), at: function.patchAddress)
             }
         }
     }

@@ -21,14 +21,18 @@ extension ProcessEngine {
         if found.isEmpty {
             throw functions.nothingMatches(pattern)
         }
-        functions.readPrototypes(of: found)
-        for path in Set(found.map(\.modulePath)) {
-            let indices = found.indices.filter { found[$0].modulePath == path && found[$0].refusal == nil }
-            guard !indices.isEmpty else { continue }
-            let analysis = try functions.analysis(of: path, for: indices.map { found[$0] }, memory: memory, patched: overwritten)
-            for index in indices {
-                found[index].refusal = analysis.refusal(of: found[index], functions.convention(of: found[index]).calling)
-                found[index].entryOnly = found[index].entryOnly ?? functions.convention(of: found[index]).entryOnly
+        let all = functions.conventions(of: found)
+        let possible = found.indices.filter { found[$0].refusal == nil }
+        for (path, indices) in Dictionary(grouping: possible, by: { found[$0].modulePath }) {
+            let infos = indices.map { found[$0] }
+            let conventions = indices.map { all[$0] }
+            let analysis = try functions.analysis(
+                of: path, for: infos, memory: memory,
+                patched: overwritten(in: functions.executableRange(of: path) ?? 0..<0))
+            let refusals = Parallel.map(infos.indices) { analysis.refusal(of: infos[$0], conventions[$0].calling) }
+            for (number, index) in indices.enumerated() {
+                found[index].refusal = refusals[number]
+                found[index].entryOnly = found[index].entryOnly ?? conventions[number].entryOnly
             }
         }
         return found

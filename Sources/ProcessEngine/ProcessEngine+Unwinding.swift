@@ -11,7 +11,8 @@ extension ProcessEngine {
         }
         for finder in finders where traced[finder.address] == nil {
             let analysis = try functions.analysis(
-                of: finder.modulePath, for: [finder], memory: memory, patched: overwritten)
+                of: finder.modulePath, for: [finder], memory: memory,
+                patched: overwritten(in: functions.executableRange(of: finder.modulePath) ?? 0..<0))
             if let refusal = finder.refusal ?? analysis.refusal(of: finder) {
                 return "exceptions could not pass (the unwinder of \(finder.module): \(refusal)): only entries can be traced"
             }
@@ -25,7 +26,7 @@ extension ProcessEngine {
     /// linked there as an fmod_ret program: for addresses in our code it answers from a table, and the
     /// original is skipped; for all others it lets the original answer.
     ///
-    ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each
+    ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each description
     func updateUnwinding() throws(EngineError) {
         guard let finders = functions.unwinderFinders(), !finders.isEmpty else { return }
         let offset = fs_runtime_function_offset("find_fde")
@@ -40,33 +41,33 @@ extension ProcessEngine {
         guard !entries.isEmpty else { return }
         entries.sort { $0.start < $1.start }
 
+        // Those that are equal are the same object, but for a few.
+        var places: [ObjectIdentifier: Int] = [:]
+        var descriptions: [UInt8] = []
+        for entry in entries where places[ObjectIdentifier(entry.description)] == nil {
+            places[ObjectIdentifier(entry.description)] = descriptions.count + entry.description.offset
+            descriptions += entry.description.bytes
+            descriptions += repeatElement(0, count: descriptions.count.roundedUp(to: 8) - descriptions.count)
+        }
         let headSize = (8 + entries.count * 24).roundedUp(to: 16)
-        let size = headSize + entries.reduce(0) { $0 + $1.bytes.count.roundedUp(to: 8) } + 64
+        let size = headSize + descriptions.count
         let near = functions.executableRange
-        let record = CodeRecord(kind: .data, name: "unwind table", code: [])
+        var record = CodeRecord(kind: .data, name: "unwind table", code: [])
         try ensureRoom(record.codeOffset + size, near: near)
         let place = try allocateCode(record.codeOffset + size, near: near.lowerBound)
         let base = place + UInt64(record.codeOffset)
-        var filled = record
-        filled.code.reserveCapacity(size)
         var table = ByteWriter()
-        table.bytes.reserveCapacity(headSize)
+        table.bytes.reserveCapacity(size)
         table.append(UInt64(entries.count))
-        var position = headSize
         for entry in entries {
             table.append(entry.start)
             table.append(entry.end)
-            table.append(base + UInt64(position + entry.descriptionOffset))
-            position += entry.bytes.count.roundedUp(to: 8)
+            table.append(base + UInt64(headSize + (places[ObjectIdentifier(entry.description)] ?? 0)))
         }
         table.pad(to: headSize)
-        filled.code += table.bytes
-        for entry in entries {
-            filled.code += entry.bytes
-            filled.code += repeatElement(0, count: entry.bytes.count.roundedUp(to: 8) - entry.bytes.count)
-        }
-        filled.code += repeatElement(0, count: size - filled.code.count)
-        try stageCode(filled.encoded, at: place)
+        table.bytes += descriptions
+        record.code = table.bytes
+        try stageCode(record.encoded, at: place)
         try flushCode()
 
         for finder in finders {

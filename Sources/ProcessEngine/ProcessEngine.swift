@@ -53,6 +53,7 @@ package actor ProcessEngine {
     var traced: [UInt64: TracedFunction] = [:]
     /// Images that were replaced while calls may be inside: they must stay known to unwinders.
     var retiredUnwinding: [UnwindEntry] = []
+    var unwindDescriptions = UnwindDescriptions()
     var loadedPrograms = 0
     var programsByID: [Int: LoadedProgram] = [:]
     var nextLink = 0

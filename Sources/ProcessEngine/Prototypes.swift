@@ -7,23 +7,22 @@ package struct Prototypes {
     /// A prototype and where its words are. One for each function at most: what links to it, shares it.
     package final class Convention: Sendable {
         let calling: CallingConvention
-        /// Nil: no debug information; the arguments are the six integer registers.
-        package let prototype: FunctionPrototype?
-        /// For each parameter the words of the context that hold it, and whether they point to it.
-        package let words: [(range: Range<Int>, isIndirect: Bool)]
+        /// What events need of it: the prototype is nil where there is no debug information, and the arguments are the
+        /// six integer registers.
+        let context: ContextWords
         /// Why the function's exit cannot be seen.
         let entryOnly: String?
 
-        /// What events need of it.
-        var context: ContextWords { ContextWords(prototype: prototype, words: words) }
+        package var prototype: FunctionPrototype? { context.prototype }
+        /// For each parameter the words of the context that hold it, and whether they point to it.
+        package var words: [(range: Range<Int>, isIndirect: Bool)] { context.words }
 
         init(
             calling: CallingConvention, prototype: FunctionPrototype? = nil,
             words: [(range: Range<Int>, isIndirect: Bool)] = [], entryOnly: String? = nil
         ) {
             self.calling = calling
-            self.prototype = prototype
-            self.words = words
+            context = ContextWords(prototype: prototype, words: words)
             self.entryOnly = entryOnly
         }
 
@@ -45,19 +44,20 @@ package struct Prototypes {
     }
 
     /// Reads the prototypes of functions at these addresses of the file.
-    mutating func read(_ addresses: Set<UInt64>) {
+    mutating func read(_ addresses: some Sequence<UInt64>) {
         guard hasDebugInformation else { return }
-        let new = addresses.filter { !asked.contains($0) }
+        let new = Set(addresses.lazy.filter { [asked] in !asked.contains($0) })
         guard !new.isEmpty else { return }
-        asked.formUnion(new)
         do throws(DebugInfoError) {
             known.merge(try DebugInfo(path: path).prototypes(for: new)) { $1 }
+            asked.formUnion(new)
         } catch {
             hasDebugInformation = false
         }
     }
 
     mutating func convention(at address: UInt64) -> Convention {
+        if !hasDebugInformation { return .unknown }
         if !asked.contains(address) { read([address]) }
         guard let prototype = known[address] else { return .unknown }
         if let convention = conventions[address] { return convention }

@@ -26,18 +26,8 @@ final class TracedFunction: Sendable {
         self.counters = counters
     }
 
-    /// The same function with other programs; its image is still the one of before.
-    func with(_ lists: TrampolineLists) -> TracedFunction {
-        TracedFunction(
-            info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
-    }
-
-    func with(_ image: InstalledImage?) -> TracedFunction {
-        TracedFunction(
-            info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
-    }
-
-    func with(_ counters: CallCounts) -> TracedFunction {
+    /// The same function with other programs.
+    func with(_ lists: TrampolineLists, _ counters: CallCounts?, _ image: InstalledImage?) -> TracedFunction {
         TracedFunction(
             info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
     }
@@ -55,7 +45,7 @@ final class TracedFunction: Sendable {
     }
 
     /// The bytes at the function's entry while it is traced.
-    var jump: [UInt8]? {
+    var jump: ShortBytes? {
         image.flatMap { Architecture.jump(from: patchAddress, to: $0.address) }.map { $0 + displaced.patchTail }
     }
 }
@@ -63,15 +53,13 @@ final class TracedFunction: Sendable {
 /// What is kept of an image that stands in the target.
 struct InstalledImage: Sendable {
     var address: UInt64
-    var unwind: UnwindEntry
+    var size: Int
+    /// Shared by all images of its shape.
+    var description: UnwindDescription
     /// Whether it calls the function and sees it return.
     var callsFunction: Bool
 
-    init(_ image: TrampolineImage) {
-        address = image.address
-        unwind = image.unwind
-        callsFunction = image.callsFunction
-    }
+    var unwind: UnwindEntry { UnwindEntry(start: address, size: size, description) }
 }
 
 /// Finds threads that are, or will return, to where they must not be when code changes.

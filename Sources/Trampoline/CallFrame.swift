@@ -63,27 +63,28 @@ struct CallFrameBuilder {
         } while rest != 0
     }
 
-    /// The CIE and FDE of code at `start`.
-    func finish(start: UInt64, size: Int) -> UnwindEntry {
+    /// The CIE and FDE of the code.
+    func finish() -> UnwindDescription {
         // Version 1, no augmentation (so addresses are absolute), code alignment 1, data alignment -8,
         // return address column 16; at the first instruction CFA = rsp + 8, return address at CFA - 8.
-        let common = Self.record([0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0C, 7, 8, 0x90, 1])
-        var body: [UInt8] = []
-        Self.append(UInt32(common.count + 4), to: &body)  // from this field back to the CIE
-        Self.append(start, to: &body)
-        Self.append(UInt64(size), to: &body)
-        body += instructions
-        return UnwindEntry(
-            start: start, end: start + UInt64(size), bytes: common + Self.record(body),
-            descriptionOffset: common.count)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(64 + instructions.count)
+        Self.append([0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0C, 7, 8, 0x90, 1], to: &bytes)
+        let offset = bytes.count
+        // From the field behind the length back to the CIE, then start and size.
+        var head: [UInt8] = []
+        Self.append(UInt32(offset + 4), to: &head)
+        head += repeatElement(0, count: 16)
+        Self.append(head + instructions, to: &bytes)
+        return UnwindDescription(bytes: bytes, offset: offset)
     }
 
-    /// A record with its length in front, padded with `DW_CFA_nop` to a multiple of 8.
-    private static func record(_ body: [UInt8]) -> [UInt8] {
+    /// Appends a record with its length in front, padded with `DW_CFA_nop` to a multiple of 8.
+    private static func append(_ body: [UInt8], to bytes: inout [UInt8]) {
         let padding = (8 - (body.count + 4) % 8) % 8
-        var bytes: [UInt8] = []
         append(UInt32(body.count + padding), to: &bytes)
-        return bytes + body + [UInt8](repeating: 0, count: padding)
+        bytes += body
+        bytes += repeatElement(0, count: padding)
     }
 
     private static func append(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {

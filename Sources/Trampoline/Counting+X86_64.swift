@@ -4,26 +4,25 @@ import MachineCode
 extension X86_64ImageBuilder {
     /// A place where an image counts, whose slow path is still to be written, behind the rest.
     struct Count {
-        var counter: UInt64
+        var isReturn: Bool
         var lanes: CallCounters.Lanes
         var slowPath: X86_64Label
         var counted: X86_64Label
     }
 
-    /// Increments a counter; rax, r10 and r11 are free.
-    mutating func count(_ counters: CallCounters, isReturn: Bool) {
-        let counter = counters.address + (isReturn ? 8 : 0)
-        guard let lanes = counters.lanes else {
-            if isNear(counter) {
-                assembler.inc(.address(counter), isLocked: true)
+    /// Increments the counter of calls entered, or of those that returned; rax, r10 and r11 are free.
+    mutating func count(isReturn: Bool) {
+        guard let lanes else {
+            if isNear(sample.counters) {
+                assembler.inc(.label(counter, isReturn ? 8 : 0), isLocked: true)
             } else {
-                assembler.mov64(.rax, counter)
-                assembler.inc(.at(.rax), isLocked: true)
+                assembler.mov64(.rax, addressOf: counter)
+                assembler.inc(.at(.rax, isReturn ? 8 : 0), isLocked: true)
             }
             return
         }
         let count = Count(
-            counter: counter, lanes: lanes, slowPath: assembler.makeLabel(), counted: assembler.makeLabel())
+            isReturn: isReturn, lanes: lanes, slowPath: assembler.makeLabel(), counted: assembler.makeLabel())
         // owner = thread block + (megabyte of the stack << 37) + 1
         assembler.mov(.rax, .absolute(0, segment: .fs))
         assembler.mov(.r10, .rbp)
@@ -39,7 +38,7 @@ extension X86_64ImageBuilder {
         assembler.alu(.cmp, .rax, .at(.r10, index: .r11, scale: 1))
         assembler.jcc(.notEqual, count.slowPath)
         assembler.mov(.rax, .at(.r10, index: .r11, scale: 1, 8))
-        load(.r10, counter)
+        loadCounter(isReturn: isReturn)
         assembler.inc(.at(.r10, index: .rax, scale: 1))
         assembler.bind(count.counted)
         counts.append(count)
@@ -49,10 +48,20 @@ extension X86_64ImageBuilder {
     mutating func finishCounts() {
         for count in counts {
             assembler.bind(count.slowPath)
-            load(.r10, count.counter)
+            loadCounter(isReturn: count.isReturn)
             load(.r11, count.lanes.state)
             call(count.lanes.slowPath)
             assembler.jmp(count.counted)
+        }
+    }
+
+    /// The address of a counter to r10.
+    private mutating func loadCounter(isReturn: Bool) {
+        if isNear(sample.counters) {
+            assembler.lea(.r10, .label(counter, isReturn ? 8 : 0))
+        } else {
+            assembler.mov64(.r10, addressOf: counter)
+            if isReturn { assembler.lea(.r10, .at(.r10, 8)) }
         }
     }
 

@@ -244,12 +244,11 @@ private struct EntryMover {
         let back = UInt8(bitPattern: Int8(-(X86_64Trampoline.jumpSize + entry.patchOffset + 2)))
         var result = DisplacedEntry(
             address: entry.address, patchAddress: isShort ? entry.address - UInt64(padding.count) : entry.patchAddress,
-            originalBytes: Array(original),
-            patchTail: isShort ? Array(entry.bytes[..<entry.patchOffset]) + [0xEB, back] : [], entrySize: UInt64(entry.size),
-            displacedCount: Int(rest - entry.patchAddress), code: [], codeAddress: address,
-            bodyEntry: rest, unwind: nil, places: [], extraPlaces: [])
+            originalBytes: ShortBytes(original),
+            patchTail: isShort ? ShortBytes(entry.bytes[..<entry.patchOffset] + [0xEB, back]) : [], entrySize: UInt64(entry.size),
+            displacedCount: Int(rest - entry.patchAddress), codeAddress: address, bodyEntry: rest)
         if instructions.allSatisfy({ $0.kind == .nop }) {
-            result.places = instructions.map { .init(original: $0.address, moved: rest) }
+            result.setPlaces(instructions.map { .init(original: $0.address, moved: rest) })
             return result
         }
         for instruction in instructions {
@@ -272,9 +271,8 @@ private struct EntryMover {
             }
         }
         result.bodyEntry = address
-        result.unwind = tracker.frame.finish(start: address, size: result.code.count)
-        result.places = places
-        result.extraPlaces = extraPlaces
+        result.unwind = UnwindEntry(start: address, size: result.code.count, tracker.frame.finish())
+        result.setPlaces(places, extra: extraPlaces)
         return result
     }
 

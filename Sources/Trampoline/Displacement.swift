@@ -63,9 +63,9 @@ package struct DisplacedEntry: Sendable, Hashable {
     /// Where the jump is written: at the function's address, behind its `endbr64`, or in the padding before it.
     package var patchAddress: UInt64
     /// What the patch overwrites: five bytes, or more where it begins in the padding.
-    package var originalBytes: [UInt8]
+    package var originalBytes: ShortBytes
     /// The patch behind its five bytes of jump: the function's `endbr64`, if it has one, and the jump back to those.
-    package var patchTail: [UInt8] = []
+    package var patchTail: ShortBytes = []
     /// The bytes of code that the patch overwrites.
     package var overwritten: Range<UInt64> { patchAddress + UInt64(originalBytes.count) - entrySize..<patchAddress + UInt64(originalBytes.count) }
     /// How many those are.
@@ -80,11 +80,52 @@ package struct DisplacedEntry: Sendable, Hashable {
     package var bodyEntry: UInt64
     /// How to unwind from `code`; nil when that is empty.
     package var unwind: UnwindEntry?
+    private var moves: [Move] = []
+
+    /// A place by its distances from the function's address and from `bodyEntry`.
+    private struct Move: Sendable, Hashable {
+        var original: Int16
+        var moved: Int16
+        var isExtra: Bool
+    }
+
+    init(
+        address: UInt64, patchAddress: UInt64, originalBytes: ShortBytes, patchTail: ShortBytes, entrySize: UInt64,
+        displacedCount: Int, codeAddress: UInt64, bodyEntry: UInt64
+    ) {
+        self.address = address
+        self.patchAddress = patchAddress
+        self.originalBytes = originalBytes
+        self.patchTail = patchTail
+        self.entrySize = entrySize
+        self.displacedCount = displacedCount
+        code = []
+        self.codeAddress = codeAddress
+        self.bodyEntry = bodyEntry
+    }
+
+    mutating func setPlaces(_ places: [Place], extra: [Place] = []) {
+        func move(_ place: Place, isExtra: Bool) -> Move {
+            Move(
+                original: Int16(Int64(bitPattern: place.original &- address)),
+                moved: Int16(Int64(bitPattern: place.moved &- bodyEntry)), isExtra: isExtra)
+        }
+        moves = places.map { move($0, isExtra: false) } + extra.map { move($0, isExtra: true) }
+    }
+
+    private func places(extra: Bool) -> [Place] {
+        moves.filter { $0.isExtra == extra }.map {
+            Place(
+                original: address &+ UInt64(bitPattern: Int64($0.original)),
+                moved: bodyEntry &+ UInt64(bitPattern: Int64($0.moved)))
+        }
+    }
+
     /// Every moved instruction in order. Several originals share a place where NOPs were dropped.
-    package var places: [Place]
+    package var places: [Place] { places(extra: false) }
     /// Instructions in `code` that have no single original, each with the original address that a thread
     /// there goes on at.
-    package var extraPlaces: [Place]
+    package var extraPlaces: [Place] { places(extra: true) }
 
     /// Where a thread that stands at `address` in the function goes on once the jump is there; nil when it
     /// may stay, as one at the very entry may.
@@ -95,7 +136,9 @@ package struct DisplacedEntry: Sendable, Hashable {
 
     /// Where a thread that stands at `address` in `code` goes on once the function has its bytes again.
     package func original(of address: UInt64) -> UInt64? {
-        (places.last { $0.moved == address } ?? extraPlaces.first { $0.moved == address })?.original
+        // No entry takes more.
+        guard bodyEntry == codeAddress, address >= codeAddress, address - codeAddress < 4096 else { return nil }
+        return (places.last { $0.moved == address } ?? extraPlaces.first { $0.moved == address })?.original
     }
 }
 

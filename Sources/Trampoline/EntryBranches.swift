@@ -44,55 +44,94 @@ package struct EntryBranches: Sendable {
             if entry.interior.lowerBound - 1 > entry.address { starts.insert(Int(entry.interior.lowerBound - 1 - low)) }
             for address in entry.interior { interiors.insert(Int(address - low)) }
         }
-        var hits: [ModuleBranchScan.Branch] = []
-        var jumps: [ModuleBranchScan.Branch] = []
-        var flagged: [ModuleBranchScan.Branch] = []
-        var references: [ModuleReferenceScan.Reference] = []
-        interiors.withUnsafeBits { interiors in
-            starts.withUnsafeBits { starts in
-                ModuleBranchScan.scan(text, base: base, from: 0) { branch in
-                    let offset = branch.target &- low
-                    guard offset < UInt64(count) else { return }
-                    if interiors.contains(Int(offset)) {
-                        hits.append(branch)
-                    } else if !branch.isCall, starts.contains(Int(offset)) {
-                        jumps.append(branch)
-                    } else if branch.isCall, starts.contains(Int(offset)),
-                        Self.readsFlags(text, at: Int(branch.address &- base) + 5)
-                    {
-                        flagged.append(branch)
-                    }
-                }
-                ModuleReferenceScan.scan(text, base: base) { reference in
-                    let offset = reference.target &- low
-                    guard offset < UInt64(count) else { return }
-                    if interiors.contains(Int(offset)) || reference.isLoad && starts.contains(Int(offset)) {
-                        references.append(reference)
-                    }
-                }
-            }
-        }
-        for reference in references {
+        let found = Self.scan(text, base: base, Targets(low: low, count: count, interiors: interiors, starts: starts))
+        for reference in found.references {
             // The address of the first byte is a pointer to the function; a load of it reads what a jump overwrites.
             if let owner = Self.owner(of: reference.target, in: entries),
                 reference.target >= owner.interior.lowerBound - (reference.isLoad ? 1 : 0) {
                 referenced[owner.address] = reference.target
             }
         }
-        for call in ModuleBranchScan.plausible(flagged, in: text, base: base) { flagsRead[call.target] = call.address }
-        for branch in ModuleBranchScan.plausible(hits, in: text, base: base) {
+        for call in ModuleBranchScan.plausible(found.flagged, in: text, base: base) { flagsRead[call.target] = call.address }
+        for branch in ModuleBranchScan.plausible(found.hits, in: text, base: base) {
             if let owner = Self.owner(of: branch.target, in: entries) {
                 entered[owner.address, default: []].append(branch.target)
             }
         }
         // Most are calls at the end of another function.
-        let own = jumps.filter { jump in
+        let own = found.jumps.filter { jump in
             guard let owner = Self.owner(of: jump.target, in: entries) else { return false }
             return jump.address >= owner.address && jump.address < owner.end
         }
         for jump in ModuleBranchScan.plausible(own, in: text, base: base) {
             if let owner = Self.owner(of: jump.target, in: entries) { loops[owner.address] = jump.address }
         }
+    }
+
+    /// Where branches are looked for, as offsets from `low`.
+    private struct Targets: Sendable {
+        var low: UInt64
+        var count: Int
+        var interiors: Bitmap
+        var starts: Bitmap
+    }
+
+    /// What may be branches to entries and references to their bytes.
+    private struct Found: Sendable {
+        var hits: [ModuleBranchScan.Branch] = []
+        var jumps: [ModuleBranchScan.Branch] = []
+        var flagged: [ModuleBranchScan.Branch] = []
+        var references: [ModuleReferenceScan.Reference] = []
+    }
+
+    private static let bytesAtOnce = 1 << 20
+
+    /// Looks at every byte, on all processors.
+    private static func scan(_ text: UnsafeRawBufferPointer, base: UInt64, _ targets: Targets) -> Found {
+        // Read only, for as long as this call.
+        nonisolated(unsafe) let text = text
+        let parts = Parallel.map(0..<(text.count + bytesAtOnce - 1) / bytesAtOnce, chunk: 1) { part in
+            let start = part * bytesAtOnce
+            return scan(text, base: base, in: start..<min(text.count, start + bytesAtOnce), targets)
+        }
+        return parts.reduce(into: Found()) { all, part in
+            all.hits += part.hits
+            all.jumps += part.jumps
+            all.flagged += part.flagged
+            all.references += part.references
+        }
+    }
+
+    private static func scan(
+        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ targets: Targets
+    ) -> Found {
+        var found = Found()
+        let (low, count) = (targets.low, UInt64(targets.count))
+        targets.interiors.withUnsafeBits { interiors in
+            targets.starts.withUnsafeBits { starts in
+                ModuleBranchScan.scan(text, base: base, in: offsets) { branch in
+                    let offset = branch.target &- low
+                    guard offset < count else { return }
+                    if interiors.contains(Int(offset)) {
+                        found.hits.append(branch)
+                    } else if !branch.isCall, starts.contains(Int(offset)) {
+                        found.jumps.append(branch)
+                    } else if branch.isCall, starts.contains(Int(offset)),
+                        Self.readsFlags(text, at: Int(branch.address &- base) + 5)
+                    {
+                        found.flagged.append(branch)
+                    }
+                }
+                ModuleReferenceScan.scan(text, base: base, in: offsets) { reference in
+                    let offset = reference.target &- low
+                    guard offset < count else { return }
+                    if interiors.contains(Int(offset)) || reference.isLoad && starts.contains(Int(offset)) {
+                        found.references.append(reference)
+                    }
+                }
+            }
+        }
+        return found
     }
 
     /// Whether the instruction at an offset reads flags: jcc, setcc, cmovcc, adc, sbb.
@@ -127,7 +166,7 @@ package struct EntryBranches: Sendable {
 }
 
 /// A bit for each of `count` numbers.
-private struct Bitmap {
+private struct Bitmap: Sendable {
     private var words: [UInt64]
 
     init(count: Int) { words = Array(repeating: 0, count: count / 64 + 1) }

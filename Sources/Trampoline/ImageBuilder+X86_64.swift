@@ -1,6 +1,6 @@
 import MachineCode
 
-/// Writes one trampoline.
+/// Writes the template of a trampoline.
 ///
 /// The stack while programs run; `rbp` is the trampoline's own frame pointer. Every word is at a multiple
 /// of 8 from it, and everything from `saved` to the cookies is made by pushing, from the top down:
@@ -36,10 +36,12 @@ import MachineCode
 ///
 /// ctx words that hold an integer register are also the place from which it is restored for the function.
 struct X86_64ImageBuilder {
-    private let lists: TrampolineLists
-    private let function: FunctionEntry
-    private let convention: CallingConvention
-    private let counters: CallCounters?
+    private let shape: ImageShape
+    private var lists: TrampolineLists { shape.lists }
+    private var convention: CallingConvention { shape.convention }
+    /// What distances are measured with.
+    let sample: ImageValues
+    let lanes: CallCounters.Lanes?
     private let safeCopy: UInt64?
     let address: UInt64
     private let layout: X86_64FrameLayout
@@ -49,23 +51,37 @@ struct X86_64ImageBuilder {
     private var frame = CallFrameBuilder()
     /// What the words that differ between programs hold now; nil: not known.
     private var metadata: UInt64?
-    private var attachCookie: UInt64?
+    private var attachCookie: Cookie?
     private var tailCallsAreZero = true
 
+    // What is filled in for each function: the values of `ImageValues`.
+    private let functionAddress: X86_64Label
+    private let relocatedEntry: X86_64Label
+    private let cookie: X86_64Label
+    let counter: X86_64Label
+
     init(
-        lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention, counters: CallCounters?,
-        safeCopy: UInt64?, address: UInt64
+        _ shape: ImageShape, _ sample: ImageValues, lanes: CallCounters.Lanes?, safeCopy: UInt64?, at address: UInt64
     ) {
-        self.lists = lists
-        self.function = function
-        self.convention = convention
-        self.counters = counters
+        self.shape = shape
+        self.sample = sample
+        self.lanes = lanes
         self.safeCopy = safeCopy
         self.address = address
-        layout = X86_64FrameLayout(convention: convention, lists: lists)
+        layout = X86_64FrameLayout(convention: shape.convention, lists: shape.lists)
+        functionAddress = assembler.makeLabel()
+        relocatedEntry = assembler.makeLabel()
+        cookie = assembler.makeLabel()
+        counter = assembler.makeLabel()
     }
 
-    mutating func build() throws(TrampolineError) -> TrampolineImage {
+    /// A link's cookie: filled in where the link is the only one.
+    private enum Cookie: Equatable {
+        case value(UInt64)
+        case filledIn
+    }
+
+    mutating func build() throws(TrampolineError) -> X86_64ImageTemplate {
         enterFrame()
         for link in lists.entry { run(link) }
         if lists.isEntryOnly {
@@ -76,25 +92,20 @@ struct X86_64ImageBuilder {
             frame.advance(to: assembler.offset)
             frame.defineCFA(.rsp, offset: 8)
             frame.restore(.rbp)
-            assembler.jmp(address: function.relocatedEntry)
+            assembler.jmp(relocatedEntry)
             frame.advance(to: assembler.offset)
             frame.restoreState()
         } else {
             callAndReturn()
         }
         finishCounts()
-        let code: [UInt8]
+        let code: X86_64Template
         do {
-            code = try assembler.finish(at: address)
+            code = try assembler.template(externals: [functionAddress, relocatedEntry, cookie, counter])
         } catch {
-            switch error {
-            case .outOfReach(let from, let to, _): throw .outOfReach(from: from, to: to)
-            case .unboundLabel: throw .assembly(error.description)
-            }
+            throw TrampolineError(error)
         }
-        return TrampolineImage(
-            address: address, code: code, unwind: frame.finish(start: address, size: code.count),
-            callsFunction: !lists.isEntryOnly)
+        return X86_64ImageTemplate(template: code, unwind: frame.finish(), callsFunction: !lists.isEntryOnly)
     }
 
     // MARK: Entry
@@ -110,7 +121,7 @@ struct X86_64ImageBuilder {
         frame.defineCFA(.rbp, offset: 16)
 
         for register in layout.saved { assembler.push(register) }
-        if let counters { count(counters, isReturn: false) }
+        if shape.isCounted { count(isReturn: false) }
         assembler.push(immediate: 0)  // returnValue
         for location in convention.arguments.reversed() {
             switch location {
@@ -127,16 +138,16 @@ struct X86_64ImageBuilder {
             // Nothing below counts on other words when there is no program.
             if !convention.keepsFrame {
                 assembler.push(immediate: 0)
-                push(function.address)
+                pushFunctionAddress()
             }
             return
         }
         let firstMetadata = metadata(for: first)
         assembler.push(immediate: Int32(firstMetadata))
         metadata = firstMetadata
-        push(function.address)
-        push(first.attachCookie)
-        attachCookie = first.attachCookie
+        pushFunctionAddress()
+        push(cookie(of: first))
+        attachCookie = cookie(of: first)
         assembler.push(immediate: 0)  // tailCalls
         for _ in 0..<layout.cookieCount { assembler.push(immediate: 0) }
         moveStackPointer(by: layout.contextBottom + layout.programFrameSize)
@@ -159,12 +170,33 @@ struct X86_64ImageBuilder {
         }
     }
 
-    private mutating func push(_ value: UInt64) {
-        if let short = Int32(exactly: Int64(bitPattern: value)) {
-            assembler.push(immediate: short)
+    private mutating func pushFunctionAddress() {
+        if shape.hasShortAddress {
+            assembler.push(valueOf: functionAddress)
         } else {
-            assembler.mov64(.rax, value)
+            assembler.mov64(.rax, addressOf: functionAddress)
             assembler.push(.rax)
+        }
+    }
+
+    private func cookie(of link: TrampolineLink) -> Cookie {
+        lists.only == nil ? .value(link.attachCookie) : .filledIn
+    }
+
+    private mutating func push(_ value: Cookie) {
+        switch value {
+        case .filledIn where shape.hasShortCookie:
+            assembler.push(valueOf: cookie)
+        case .filledIn:
+            assembler.mov64(.rax, addressOf: cookie)
+            assembler.push(.rax)
+        case .value(let value):
+            if let short = Int32(exactly: Int64(bitPattern: value)) {
+                assembler.push(immediate: short)
+            } else {
+                assembler.mov64(.rax, value)
+                assembler.push(.rax)
+            }
         }
     }
 
@@ -192,9 +224,17 @@ struct X86_64ImageBuilder {
             store(wanted, at: layout.metadata)
             metadata = wanted
         }
-        if attachCookie != link.attachCookie {
-            store(link.attachCookie, at: layout.attachCookie)
-            attachCookie = link.attachCookie
+        let wantedCookie = cookie(of: link)
+        if attachCookie != wantedCookie {
+            switch wantedCookie {
+            case .value(let value): store(value, at: layout.attachCookie)
+            case .filledIn where shape.hasShortCookie:
+                assembler.mov(.at(.rbp, layout.attachCookie), valueOf: cookie)
+            case .filledIn:
+                assembler.mov64(.rax, addressOf: cookie)
+                assembler.mov(.at(.rbp, layout.attachCookie), .rax)
+            }
+            attachCookie = wantedCookie
         }
         if link.usesTailCalls {
             if !tailCallsAreZero { assembler.mov(.at(.rbp, layout.tailCalls), immediate: 0) }
@@ -239,7 +279,7 @@ struct X86_64ImageBuilder {
             frame.advance(to: assembler.offset)
             frame.defineCFA(.rsp, offset: Int(layout.frameSize) + 16)
         }
-        assembler.call(address: function.relocatedEntry)
+        assembler.call(relocatedEntry)
         if !convention.keepsFrame {
             // A caller's frame is looked up by the call, not by what it returns to.
             frame.advance(to: assembler.offset)
@@ -259,7 +299,7 @@ struct X86_64ImageBuilder {
             assembler.bind(found)
         }
         if !lists.exit.isEmpty { keepReturnValue() }
-        if let counters { count(counters, isReturn: true) }
+        if shape.isCounted { count(isReturn: true) }
         if !lists.exit.isEmpty { runExitPrograms() }
         for register in layout.returned.reversed() { assembler.pop(register) }
         frame.advance(to: assembler.offset)
@@ -296,8 +336,7 @@ struct X86_64ImageBuilder {
     private mutating func findFrame() {
         let taken = assembler.makeLabel()
         let moved = assembler.makeLabel()
-        let mark = Int32(truncatingIfNeeded: function.address)
-        assembler.alu(.cmp, .at(.r11, layout.functionIP), immediate: mark, .dword)
+        assembler.cmp(.at(.r11, layout.functionIP), lowHalfOf: functionAddress)
         assembler.jcc(.notEqual, taken)
         assembler.mov(.at(.r11), .rbp)
         assembler.mov(.rbp, .r11)
@@ -310,7 +349,7 @@ struct X86_64ImageBuilder {
         let next = assembler.here()
         let here = assembler.makeLabel()
         assembler.lea(.r10, .at(.r10, -8))
-        assembler.alu(.cmp, .at(.r10, layout.functionIP), immediate: mark, .dword)
+        assembler.cmp(.at(.r10, layout.functionIP), lowHalfOf: functionAddress)
         assembler.jcc(.equal, here)
         assembler.dec(.rax, .dword)
         assembler.jcc(.notEqual, next)
@@ -432,81 +471,5 @@ struct X86_64ImageBuilder {
         assembler.alu(.and, .rsp, immediate: -16)
         call(safeCopy)
         assembler.lea(.rsp, .at(.rbp, -layout.frameSize))
-    }
-}
-
-/// Offsets from `rbp` of the words that `X86_64ImageBuilder` draws.
-struct X86_64FrameLayout {
-    static let argumentRegisters: [X86_64Register] = [.rdi, .rsi, .rdx, .rcx, .r8, .r9]
-    /// What the function leaves in caller-saved registers: Swift returns in rax rdx rcx r8, and callers
-    /// compiled with -fipa-ra count on the registers that the function does not touch.
-    private static let returnable: [X86_64Register] = [.rax, .rcx, .rdx, .rsi, .rdi, .r8, .r9, .r10, .r11]
-    static let returnAddress: Int32 = 8
-
-    static func callerStackWord(_ word: Int) -> Int32 { Int32(16 + 8 * word) }
-
-    /// In pushing order. rax counts vector registers for variable arguments and is Swift's indirect
-    /// result; r10 is the static chain; r11 may be anything under -fipa-ra.
-    let saved: [X86_64Register]
-    /// Where every caller-saved register is restored from before the function is called.
-    let restorePlaces: [(register: X86_64Register, offset: Int32)]
-    let returnValue: Int32
-    let context: Int32
-    var metadata: Int32 { context - 8 }
-    var functionIP: Int32 { context - 16 }
-    var attachCookie: Int32 { context - 24 }
-    var tailCalls: Int32 { context - 32 }
-    /// Index in the context, downwards, of the cookie of a session that uses one, by link.
-    let cookieIndex: [TrampolineLink.ID: Int]
-    var cookieCount: Int { cookieIndex.count }
-    /// Offset of the lowest ctx word: the last cookie, or tailCalls.
-    let contextBottom: Int32
-    let programFrameSize: Int32
-    let frameSize: Int32
-    /// How far below rbp the stack pointer is when the entry programs have run.
-    let entryDepth: Int32
-    let alignsStack: Bool
-    let returned: [X86_64Register]
-    var returnedBottom: Int32 { -frameSize - Int32(8 * returned.count) }
-
-    init(convention: CallingConvention, lists: TrampolineLists) {
-        var holders: [X86_64Register: Int] = [:]
-        for (word, location) in convention.arguments.enumerated() {
-            if case .register(let number) = location {
-                holders[Self.argumentRegisters[number], default: word] = word
-            }
-        }
-        // rdi is where programs find ctx. What copies far stack words is an ordinary function.
-        let ours = RegisterSet([.rax, .r10, .r11])
-        let forPrograms = lists.links.isEmpty ? ours : ours.union(RegisterSet([.rdi]))
-        let beforeCall = (lists.entry + lists.fmodRet).reduce(forPrograms) { $0.union($1.clobbers) }
-        let afterCall = lists.exit.reduce(lists.exit.isEmpty ? ours : forPrograms) { $0.union($1.clobbers) }
-        let copiesFar = !lists.isEntryOnly && convention.stackWords > 0 && !convention.stackWordsAreKnown
-        let clobbered = copiesFar ? .all : beforeCall
-        let saved = [.rax, .r10, .r11]
-            + Self.argumentRegisters.filter { holders[$0] == nil && clobbered.contains($0) }
-        let returnValue = Int32(-8 * (saved.count + 1))
-        let context = returnValue - Int32(8 * convention.arguments.count)
-        var places: [(X86_64Register, Int32)] = []
-        for (index, register) in saved.enumerated() { places.append((register, Int32(-8 * (index + 1)))) }
-        for register in Self.argumentRegisters {
-            if let word = holders[register], clobbered.contains(register) { places.append((register, context + Int32(8 * word))) }
-        }
-        var cookieIndex: [TrampolineLink.ID: Int] = [:]
-        for link in lists.entry where link.kind == .session && link.usesCookie {
-            cookieIndex[link.id] = 5 + cookieIndex.count
-        }
-        self.saved = saved
-        self.restorePlaces = places
-        self.returnValue = returnValue
-        self.context = context
-        self.cookieIndex = cookieIndex
-        returned = Self.returnable.filter(afterCall.contains)
-        alignsStack = lists.links.contains(where: \.needsAlignedStack)
-        let hasProgram = !lists.links.isEmpty
-        contextBottom = context - Int32(hasProgram ? 8 * (4 + cookieIndex.count) : convention.keepsFrame ? 0 : 16)
-        programFrameSize = (-contextBottom + 15) / 16 * 16
-        frameSize = programFrameSize + Int32((8 * convention.stackWords + 15) / 16 * 16)
-        entryDepth = hasProgram ? programFrameSize : -contextBottom
     }
 }

@@ -24,7 +24,7 @@ package enum ModuleBranchScan {
         guard let first = interiors.first, let last = interiors.last else { return [] }
         let all = first.lowerBound..<max(first.upperBound, last.upperBound)
         var hits: [(interior: Int, branch: Branch)] = []
-        scan(text, base: base, from: 0) { branch in
+        scan(text, base: base, in: 0..<text.count) { branch in
             guard all.contains(branch.target) else { return }
             var low = 0
             var high = interiors.count
@@ -55,7 +55,7 @@ package enum ModuleBranchScan {
         text.withUnsafeBytes { text in
             if mayBranchShort(text, base: base, into: targets) { return true }
             var found = false
-            scan(text, base: base, from: 0) { found = found || targets.contains($0.target) }
+            scan(text, base: base, in: 0..<text.count) { found = found || targets.contains($0.target) }
             return found
         }
     }
@@ -127,16 +127,18 @@ package enum ModuleBranchScan {
     /// Every possible branch from an offset on.
     static func branches(in text: UnsafeRawBufferPointer, base: UInt64, from offset: Int) -> [Branch] {
         var found: [Branch] = []
-        scan(text, base: base, from: offset) { found.append($0) }
+        scan(text, base: base, in: max(0, offset)..<max(0, offset, text.count)) { found.append($0) }
         return found
     }
 
+    /// Every possible branch that starts within `offsets`.
     @inline(__always)
     static func scan(
-        _ text: UnsafeRawBufferPointer, base: UInt64, from start: Int, _ visit: (Branch) -> Void
+        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (Branch) -> Void
     ) {
-        var offset = max(0, start)
-        while offset + 5 <= text.count {
+        var offset = offsets.lowerBound
+        let end = min(offsets.upperBound, text.count - 4)
+        while offset < end {
             let byte = text[offset]
             var size = 0
             if byte & 0xFE == 0xE8 {

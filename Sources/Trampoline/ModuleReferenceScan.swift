@@ -12,11 +12,12 @@ package enum ModuleReferenceScan {
         package var isLoad: Bool
     }
 
-    /// Every possible reference in `text`.
+    /// Every possible reference in `text` that starts within `offsets`.
     @inline(__always)
-    static func scan(_ text: UnsafeRawBufferPointer, base: UInt64, _ visit: (Reference) -> Void) {
-        guard text.count >= 6 else { return }
-        for offset in 0...text.count - 6 {
+    static func scan(_ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (Reference) -> Void) {
+        let end = min(offsets.upperBound, text.count - 5)
+        guard offsets.lowerBound < end else { return }
+        for offset in offsets.lowerBound..<end {
             // A memory operand that is relative to rip.
             guard text[offset + 1] & 0xC7 == 0x05, text[offset] == lea || text[offset] == load else { continue }
             let distance = text.loadUnaligned(fromByteOffset: offset + 2, as: Int32.self)

@@ -28,6 +28,7 @@ private struct StackUseScan {
     private let base: UInt64
     private let codeEnd: UInt64
     private let function: Range<UInt64>
+    private let matters = StackUseScan.oneByteMatters
     private(set) var use = StackUse()
 
     private var frame = Frame(depth: 0)
@@ -106,7 +107,12 @@ private struct StackUseScan {
                 isReached = true
             }
             let next = address + UInt64(instruction.size)
-            noteOperand(instruction, at: address)
+            if instruction.hasModRM { noteOperand(instruction, at: address) }
+            guard mayMatter(instruction) else {
+                added = nil
+                address = next
+                continue
+            }
             switch (instruction.table, instruction.opcode) {
             case (.one, 0xE9), (.one, 0xEB):
                 branch(to: target(instruction, next), from: address, within: range)
@@ -140,6 +146,31 @@ private struct StackUseScan {
         }
     }
 
+    /// Whether an instruction may change the stack pointer, the flow, or what is known of registers.
+    @inline(__always)
+    private func mayMatter(_ instruction: X86_64InstructionReader.Instruction) -> Bool {
+        if instruction.isVector { return false }
+        let opcode = Int(instruction.opcode)
+        switch instruction.table {
+        case .one: return matters[opcode >> 6] >> UInt64(opcode & 63) & 1 != 0
+        case .twoByte: return opcode & 0xF0 == 0x80 || opcode == 0x0B
+        default: return false
+        }
+    }
+
+    /// The opcodes that `scan`, `addedRegister` and `moveStackPointer` look at.
+    private static let oneByteMatters: [4 of UInt64] = {
+        var bits: [4 of UInt64] = [0, 0, 0, 0]
+        let opcodes: [ClosedRange<Int>] = [
+            0x01...0x01, 0x03...0x03, 0x21...0x21, 0x23...0x23, 0x29...0x29, 0x2B...0x2B, 0x50...0x5F, 0x68...0x68, 0x6A...0x6A,
+            0x70...0x7F, 0x81...0x81, 0x83...0x83, 0x87...0x87, 0x89...0x89, 0x8B...0x8B, 0x8D...0x8D, 0x8F...0x8F,
+            0x9C...0x9D, 0xB8...0xBF, 0xC2...0xC3, 0xC9...0xC9, 0xCC...0xCC, 0xE0...0xE3, 0xE8...0xE9, 0xEB...0xEB,
+            0xF4...0xF4, 0xFF...0xFF,
+        ]
+        for opcode in opcodes.joined() { bits[opcode >> 6] |= 1 << UInt64(opcode & 63) }
+        return bits
+    }()
+
     private func target(_ instruction: X86_64InstructionReader.Instruction, _ next: UInt64) -> UInt64 {
         next &+ UInt64(bitPattern: Int64(instruction.immediate))
     }
@@ -154,6 +185,7 @@ private struct StackUseScan {
     // MARK: Flow
 
     private mutating func takePending(at address: UInt64) -> Frame? {
+        if pending.isEmpty { return nil }
         pending.removeAll { $0.target < address }
         return pending.last { $0.target == address }?.frame
     }

@@ -10,18 +10,27 @@ package enum X86_64Trampoline: TrampolineArchitecture {
         _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
         counters: CallCounters? = nil, safeCopy: UInt64? = nil, at address: UInt64
     ) throws(TrampolineError) -> TrampolineImage {
-        try check(convention, copiesStack: !lists.isEntryOnly, hasSafeCopy: safeCopy != nil)
-        var builder = X86_64ImageBuilder(
-            lists: lists, function: function, convention: convention, counters: counters,
-            safeCopy: safeCopy, address: address)
+        let values = ImageValues(function, lists, counters?.address)
+        let shape = ImageShape(lists, convention, values, isCounted: counters != nil)
+        return try template(shape, values, lanes: counters?.lanes, safeCopy: safeCopy, at: address)
+            .image(values, at: address)
+    }
+
+    package static func template(
+        _ shape: ImageShape, _ values: ImageValues, lanes: CallCounters.Lanes?, safeCopy: UInt64?, at address: UInt64
+    ) throws(TrampolineError) -> X86_64ImageTemplate {
+        try check(shape.convention, copiesStack: !shape.lists.isEntryOnly, hasSafeCopy: safeCopy != nil)
+        var builder = X86_64ImageBuilder(shape, values, lanes: lanes, safeCopy: safeCopy, at: address)
         return try builder.build()
     }
 
     /// `jmp rel32`
-    package static func jump(from: UInt64, to: UInt64) -> [UInt8]? {
+    package static func jump(from: UInt64, to: UInt64) -> ShortBytes? {
         guard let distance = Int32(exactly: Int64(bitPattern: to &- from &- UInt64(jumpSize))) else { return nil }
         let word = UInt32(bitPattern: distance)
-        return [0xE9] + (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+        var bytes: ShortBytes = [0xE9]
+        for index in 0..<4 { bytes.append(UInt8(truncatingIfNeeded: word >> (index * 8))) }
+        return bytes
     }
 
     /// rax is free.

@@ -11,15 +11,40 @@ package struct FunctionEntry: Sendable, Hashable {
     }
 }
 
+/// What unwinders are told of code, wherever it lies.
+package final class UnwindDescription: Sendable, Hashable {
+    /// A CIE and its FDE as in `.eh_frame`, without a terminator; the FDE's range is empty, at address 0: who finds one
+    /// with `_Unwind_Find_FDE` is told the range with it. They refer to each other by distance, so the bytes work at any
+    /// multiple of 8, also one after another.
+    package let bytes: [UInt8]
+    /// Where in `bytes` the FDE starts: what `_Unwind_Find_FDE` returns.
+    package let offset: Int
+
+    init(bytes: [UInt8], offset: Int) {
+        self.bytes = bytes
+        self.offset = offset
+    }
+
+    package static func == (a: UnwindDescription, b: UnwindDescription) -> Bool {
+        a === b || a.offset == b.offset && a.bytes == b.bytes
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+}
+
 /// What a range of our code looks like to an unwinder.
 package struct UnwindEntry: Sendable, Hashable {
     package var start: UInt64
     package var end: UInt64
-    /// A CIE and its FDE as in `.eh_frame`, with absolute addresses and without a terminator. They refer to
-    /// each other by distance, so the bytes work at any multiple of 8, also one after another.
-    package var bytes: [UInt8]
-    /// Where in `bytes` the FDE starts: what `_Unwind_Find_FDE` returns.
-    package var descriptionOffset: Int
+    package var description: UnwindDescription
+
+    package init(start: UInt64, size: Int, _ description: UnwindDescription) {
+        self.start = start
+        end = start + UInt64(size)
+        self.description = description
+    }
 }
 
 /// The machine code of a trampoline.
@@ -40,6 +65,13 @@ package protocol TrampolineArchitecture {
         counters: CallCounters?, safeCopy: UInt64?, at address: UInt64
     ) throws(TrampolineError) -> TrampolineImage
 
+    associatedtype Template: ImageTemplate
+
+    /// What is common to the images of one shape at places like `address`, near to what they refer to or far from it.
+    static func template(
+        _ shape: ImageShape, _ values: ImageValues, lanes: CallCounters.Lanes?, safeCopy: UInt64?, at address: UInt64
+    ) throws(TrampolineError) -> Template
+
     /// Moves the first instructions of a function to `address`.
     static func displace(
         _ function: DisplacementRequest, at address: UInt64
@@ -53,7 +85,7 @@ package protocol TrampolineArchitecture {
     ) -> StackUse
 
     /// A jump, nil when it does not reach.
-    static func jump(from: UInt64, to: UInt64) -> [UInt8]?
+    static func jump(from: UInt64, to: UInt64) -> ShortBytes?
 
     /// Code that gives a routine its fourth argument: the other three are its caller's.
     static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8]

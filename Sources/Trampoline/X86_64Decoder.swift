@@ -74,6 +74,8 @@ package struct X86_64Decoder: ~Copyable {
     private final class Capstone: @unchecked Sendable {
         let handle: csh
         let buffer: UnsafeMutablePointer<cs_insn>
+        /// What short instructions were found to be, by their bytes, at address 0: functions begin with the same few.
+        var known: [UInt64: X86_64DecodedInstruction] = [:]
 
         private static let idle = Mutex<[Capstone]>([])
 
@@ -111,15 +113,44 @@ package struct X86_64Decoder: ~Copyable {
         if let size = Self.shadowStackInstructionSize(window) {
             return X86_64DecodedInstruction(address: address, size: size, kind: .plain, name: "endbr64/rdssp")
         }
-        return window.withUnsafeBufferPointer { pointer in
+        let key = Self.key(bytes, at: offset)
+        if let key, var known = capstone.known[key] {
+            known.address = address
+            known.target = known.target.map { $0 &+ address }
+            return known
+        }
+        guard var result = disassemble(window) else { return nil }
+        if let key, Self.size(ofKey: key) == result.size, capstone.known.count < Self.mostKnown { capstone.known[key] = result }
+        result.address = address
+        result.target = result.target.map { $0 &+ address }
+        return result
+    }
+
+    private static let mostKnown = 1 << 14
+
+    /// An instruction of up to seven bytes as a number: its bytes, and how many there are. Nil if it is longer.
+    private static func key(_ bytes: [UInt8], at offset: Int) -> UInt64? {
+        bytes.withUnsafeBytes { bytes in
+            guard let size = X86_64InstructionReader(bytes).size(at: offset), size <= 7 else { return nil }
+            var key = UInt64(size) << 56
+            for index in 0..<size { key |= UInt64(bytes[offset + index]) << UInt64(index * 8) }
+            return key
+        }
+    }
+
+    private static func size(ofKey key: UInt64) -> Int { Int(key >> 56) }
+
+    /// The instruction at the start of `window`, as if that were address 0.
+    private func disassemble(_ window: ArraySlice<UInt8>) -> X86_64DecodedInstruction? {
+        window.withUnsafeBufferPointer { pointer in
             guard let base = pointer.baseAddress else { return nil }
             var code: UnsafePointer<UInt8>? = base
             var rest = pointer.count
-            var next = address
+            var next: UInt64 = 0
             guard cs_disasm_iter(handle, &code, &rest, &next, buffer) else { return nil }
             let size = Int(buffer.pointee.size)
             guard size > 0, size <= pointer.count else { return nil }
-            var result = describe(Array(pointer.prefix(size)), address: address)
+            var result = describe(Array(pointer.prefix(size)), address: 0)
             if result.mayBeNamed { result.name = mnemonic }
             return result
         }

@@ -52,24 +52,26 @@ package struct X86_64InstructionReader {
         var operandSize16 = false
         var addressSize32 = false
         var repeats = false
-        prefixes: while position < end {
-            switch code[position] {
-            case 0x66: operandSize16 = true
-            case 0x67: addressSize32 = true
-            case 0xF2, 0xF3: repeats = true
-            case 0xF0, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65: break
-            case 0x40...0x4F:
-                // Holds only right before the opcode.
-                result.rex = code[position]
-                position += 1
-                continue
-            default: break prefixes
-            }
-            result.rex = 0
-            position += 1
-        }
         guard position < end else { return nil }
         var opcode = code[position]
+        var follows = oneByte[Int(opcode)]
+        while follows & Self.anyPrefix != 0 {
+            // A REX prefix holds only right before the opcode.
+            result.rex = 0
+            if follows & Self.anyPrefix == Self.rexPrefix {
+                result.rex = opcode
+            } else if opcode == 0x66 {
+                operandSize16 = true
+            } else if opcode == 0x67 {
+                addressSize32 = true
+            } else if opcode & 0xFE == 0xF2 {
+                repeats = true
+            }
+            position += 1
+            guard position < end else { return nil }
+            opcode = code[position]
+            follows = oneByte[Int(opcode)]
+        }
         position += 1
         var disp8Scale: Int32 = 1
         var immediateSize = 0
@@ -137,7 +139,6 @@ package struct X86_64InstructionReader {
             immediateSize = table == 8 ? 1 : table == 10 ? 4 : 0
             guard table <= 10 else { return nil }
         default:
-            let follows = oneByte[Int(opcode)]
             result.hasModRM = follows & Self.modRM != 0
             switch follows & Self.immediate {
             case Self.none: break
@@ -200,6 +201,9 @@ package struct X86_64InstructionReader {
     // MARK: Opcode tables
 
     private static let modRM: UInt8 = 0x80
+    private static let anyPrefix: UInt8 = 0x60
+    private static let rexPrefix: UInt8 = 0x20
+    private static let legacyPrefix: UInt8 = 0x40
     private static let immediate: UInt8 = 0x0F
     /// Immediate operands; `word` and `constant` have the operand's size, but `word` at most four bytes.
     private static let none: UInt8 = 0
@@ -224,6 +228,8 @@ package struct X86_64InstructionReader {
 
     private static func follows(_ opcode: UInt8) -> UInt8 {
         switch opcode {
+        case 0x26, 0x2E, 0x36, 0x3E, 0x64...0x67, 0xF0, 0xF2, 0xF3: legacyPrefix
+        case 0x40...0x4F: rexPrefix
         // Of 32-bit code.
         case 0x06, 0x07, 0x0E, 0x16, 0x17, 0x1E, 0x1F, 0x27, 0x2F, 0x37, 0x3F, 0x60...0x62, 0x82, 0x9A, 0xC4, 0xC5, 0xCE,
             0xD4...0xD6, 0xEA:

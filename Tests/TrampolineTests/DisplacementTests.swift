@@ -154,7 +154,7 @@ import TrampolineFunctions
         let body: [UInt8] = [0x31, 0xC0, 0xC3]
         for padding: [UInt8] in [[0x90, 0x90], [0xCC, 0xCC], [0x0F, 0x1F, 0x00], [0x66, 0x90]] {
             let entry = try displace(body, following: padding)
-            #expect(entry.code == body && entry.originalBytes == (body + padding).prefix(5).map { $0 })
+            #expect(entry.code == body && entry.originalBytes.elementsEqual((body + padding).prefix(5)))
         }
         #expect(throws: DisplacementError.tooShort(size: 3)) { try displace(body) }
         #expect(throws: DisplacementError.tooShort(size: 3)) { try displace(body, following: [0x90]) }

@@ -76,9 +76,13 @@ final class TracedFunction {
     }
 
     private func register(_ unwind: UnwindEntry) {
-        let bytes = unwind.bytes + [0, 0, 0, 0]
+        let bytes = unwind.description.bytes + [0, 0, 0, 0]
         let copy = UnsafeMutableRawPointer.allocate(byteCount: bytes.count, alignment: 8)
         copy.copyMemory(from: bytes, byteCount: bytes.count)
+        // Registered descriptions are found by the ranges in them.
+        let range = unwind.description.offset + 8
+        copy.storeBytes(of: unwind.start, toByteOffset: range, as: UInt64.self)
+        copy.storeBytes(of: unwind.end - unwind.start, toByteOffset: range + 8, as: UInt64.self)
         t_register_frames(copy)
         frames.append(copy)
     }
@@ -114,13 +118,13 @@ final class TracedFunction {
         guard let jump = X86_64Trampoline.jump(from: entry.patchAddress, to: at) else {
             throw HarnessError("image out of reach")
         }
-        try patch(jump)
+        try patch(Array(jump))
         isPatched = true
     }
 
     func remove() {
         guard isPatched else { return }
-        try? patch(entry.originalBytes)
+        try? patch(Array(entry.originalBytes))
         isPatched = false
     }
 

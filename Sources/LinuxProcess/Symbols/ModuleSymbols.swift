@@ -1,4 +1,5 @@
 import ELF
+import Glibc
 
 /// The functions of an ELF file, from .symtab, .dynsym and a separate debug file.
 package struct ModuleSymbols: Sendable {
@@ -39,6 +40,12 @@ package struct ModuleSymbols: Sendable {
     package func function(at address: UInt64) -> FunctionSymbol? {
         let index = firstIndex(above: address) - 1
         return index >= 0 && functions[index].address == address ? functions[index] : nil
+    }
+
+    /// The functions that have exactly this name.
+    package func functions(named name: String) -> [FunctionSymbol] {
+        functions.indices.filter { functions[$0].name == name || !functions[$0].aliases.isEmpty && functions[$0].aliases.contains(name) }
+            .map { functions[$0] }
     }
 
     /// The function whose code holds an address of the file.
@@ -148,7 +155,10 @@ struct SymbolReader {
             guard !bytes.isEmpty, bytes.count <= 1 << 16 else { return nil }
             var name = bytes
             // .symtab writes a version behind the name: memcpy@@GLIBC_2.14.
-            if let at = bytes.firstIndex(of: UInt8(ascii: "@")), at > 0 { name = .init(rebasing: bytes[..<at]) }
+            if let start = bytes.baseAddress, let place = memchr(start, 0x40, bytes.count) {
+                let at = start.distance(to: UnsafeRawPointer(place))
+                if at > 0 { name = .init(rebasing: bytes[..<at]) }
+            }
             return Self.isColdPart(name) ? nil : String(decoding: name, as: UTF8.self)
         } ?? nil
     }

@@ -1,0 +1,62 @@
+import LinuxProcess
+import Trampoline
+
+/// What one call of `link` changes: kept aside until it is published, so that an error leaves nothing.
+struct LinkBatch {
+    /// A function that gets links.
+    struct Change {
+        let info: FunctionInfo
+        let convention: Prototypes.Convention
+        /// With its new links.
+        var lists: TrampolineLists
+        /// As it is before the change; nil while its entry has not been moved yet.
+        var function: TracedFunction?
+        /// Whether it is patched for the first time.
+        let isNew: Bool
+        var isRefused = false
+    }
+
+    /// Some of what was asked for is in a library that is not loaded yet.
+    var waits = false
+    /// Why no function's exit can be seen in this process.
+    var noExits: String?
+    var changes: [Change] = []
+    private var indices: [UInt64: Int] = [:]
+    private(set) var linked: [LinkedFunction] = []
+    private(set) var refused: [RefusedFunction] = []
+
+    mutating func reserve(_ count: Int) {
+        changes.reserveCapacity(changes.count + count)
+        indices.reserveCapacity(indices.count + count)
+        linked.reserveCapacity(linked.count + count)
+    }
+
+    /// Where the change of a function is.
+    func index(of address: UInt64) -> Int? { indices[address] }
+
+    mutating func append(_ change: Change) {
+        indices[change.info.address] = changes.count
+        changes.append(change)
+    }
+
+    mutating func append(_ new: LinkedFunction) { linked.append(new) }
+
+    /// A function that never had a change.
+    mutating func refuse(_ info: FunctionInfo, _ reason: String) {
+        refused.append(RefusedFunction(function: info, reason: reason))
+    }
+
+    mutating func refuse(_ index: Int, _ reason: String, category: String? = nil) {
+        changes[index].isRefused = true
+        refused.append(RefusedFunction(function: changes[index].info, reason: reason, category: category))
+    }
+
+    /// Leaves out what was refused on the way.
+    mutating func dropRefused() {
+        guard changes.contains(where: \.isRefused) else { return }
+        linked.removeAll { indices[$0.function.address].map { changes[$0].isRefused } ?? true }
+        changes.removeAll(where: \.isRefused)
+        indices.removeAll(keepingCapacity: true)
+        for (index, change) in changes.enumerated() { indices[change.info.address] = index }
+    }
+}
