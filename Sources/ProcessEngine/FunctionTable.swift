@@ -193,7 +193,14 @@ struct FunctionTable {
     /// The conventions of many functions, read in one go.
     mutating func conventions(of functions: [FunctionInfo]) -> [Prototypes.Convention] {
         var result = Array(repeating: Prototypes.Convention.unknown, count: functions.count)
-        for (path, indices) in Dictionary(grouping: functions.indices, by: { functions[$0].modulePath }) {
+        var first = 0
+        while first < functions.count {
+            // Those of one module mostly follow one another.
+            let path = functions[first].modulePath
+            var last = first
+            while last + 1 < functions.count, functions[last + 1].modulePath == path { last += 1 }
+            let indices = first...last
+            first = last + 1
             guard let entry = entries[path] else { continue }
             var prototypes = entry.prototypes ?? Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
             let bias = entry.module.loadBias

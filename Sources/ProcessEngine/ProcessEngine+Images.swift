@@ -138,13 +138,10 @@ extension ProcessEngine {
         }
     }
 
-    /// What is to be made where.
+    /// Of which template an image is made, and where its record is to be.
     private struct ImageWork: Sendable {
-        var request: ImageRequest
         var template: Int
         var place: UInt64
-
-        var codeAddress: UInt64 { place + UInt64(CodeRecord.codeOffset(name: request.function.info.name)) }
     }
 
     /// Writes the images of functions into the target.
@@ -154,21 +151,23 @@ extension ProcessEngine {
         var works: [ImageWork] = []
         works.reserveCapacity(requests.count)
         var roomByModule: [String: Int] = [:]
-        for request in requests {
-            let shape = request.shape
+        let shapes = Parallel.map(requests.indices) { requests[$0].shape }
+        for (index, shape) in shapes.enumerated() {
             let template: Int
             if let index = known[shape] {
                 template = index
             } else {
                 template = templates.count
+                let request = requests[index]
                 templates.append(try makeTemplate(shape, of: request, at: request.function.displaced.codeAddress))
                 known[shape] = template
             }
             // The place is an offset in the module's room at first.
-            let size = (CodeRecord.codeOffset(name: request.function.info.name) + templates[template].size).roundedUp(to: 64)
-            let offset = roomByModule[request.function.info.modulePath, default: 0]
-            roomByModule[request.function.info.modulePath] = offset + size
-            works.append(ImageWork(request: request, template: template, place: UInt64(offset)))
+            let info = requests[index].function.info
+            let size = (CodeRecord.codeOffset(name: info.name) + templates[template].size).roundedUp(to: 64)
+            let offset = roomByModule[info.modulePath, default: 0]
+            roomByModule[info.modulePath] = offset + size
+            works.append(ImageWork(template: template, place: UInt64(offset)))
         }
         // All of a module's in one piece; modules may share a region, so each takes its piece before the next one asks.
         var starts: [String: UInt64] = [:]
@@ -178,7 +177,7 @@ extension ProcessEngine {
             starts[path] = try allocateCode(room, near: range)
         }
         for index in works.indices {
-            let info = works[index].request.function.info
+            let info = requests[index].function.info
             guard let start = starts[info.modulePath] else {
                 throw .target(
                     pid: processID, doing: "place the trampoline of \(info.displayName)",
@@ -186,34 +185,38 @@ extension ProcessEngine {
             }
             works[index].place += start
         }
-        return try write(works, templates)
+        return try write(requests, works, templates)
     }
 
     /// Fills in the images and writes them.
-    private func write(_ works: [ImageWork], _ templates: [Architecture.Template]) throws(EngineError) -> [InstalledImage] {
+    private func write(
+        _ requests: [ImageRequest], _ works: [ImageWork], _ templates: [Architecture.Template]
+    ) throws(EngineError) -> [InstalledImage] {
         var images: [InstalledImage] = []
         images.reserveCapacity(works.count)
         // In parts, so that not all code of all images is in our memory at once.
         for start in stride(from: 0, to: works.count, by: ProcessEngine.functionsAtOnce) {
-            let part = works[start..<min(works.count, start + ProcessEngine.functionsAtOnce)]
-            let results = Parallel.map(part.startIndex..<part.endIndex) { index -> [UInt8]? in
-                let work = part[index]
-                var record = work.request.record
-                guard let code = try? templates[work.template].code(work.request.values, at: work.codeAddress) else { return nil }
+            let part = start..<min(works.count, start + ProcessEngine.functionsAtOnce)
+            let results = Parallel.map(part) { index -> [UInt8]? in
+                let (request, work) = (requests[index], works[index])
+                var record = request.record
+                let address = work.place + UInt64(record.codeOffset)
+                guard let code = try? templates[work.template].code(request.values, at: address) else { return nil }
                 record.code = code
                 return record.encoded
             }
-            for (var work, bytes) in zip(part, results) {
-                var template = templates[work.template]
-                if let bytes {
-                    try stageCode(bytes, at: work.place)
+            for index in part {
+                var place = works[index].place
+                var template = templates[works[index].template]
+                if let bytes = results[index - start] {
+                    try stageCode(bytes, at: place)
                 } else {
-                    template = try writeAlone(&work)
+                    (template, place) = try writeAlone(requests[index], near: place)
                 }
                 images.append(
                     InstalledImage(
-                        address: work.codeAddress, size: template.size, description: template.unwind,
-                        callsFunction: template.callsFunction))
+                        address: place + UInt64(CodeRecord.codeOffset(name: requests[index].function.info.name)),
+                        size: template.size, description: template.unwind, callsFunction: template.callsFunction))
             }
         }
         try flushCode()
@@ -221,26 +224,29 @@ extension ProcessEngine {
     }
 
     /// An image that is farther from what it refers to than the one that its template was made for.
-    private func writeAlone(_ work: inout ImageWork) throws(EngineError) -> Architecture.Template {
-        let request = work.request
+    private func writeAlone(
+        _ request: ImageRequest, near place: UInt64
+    ) throws(EngineError) -> (Architecture.Template, place: UInt64) {
         var record = request.record
-        var template = try makeTemplate(request.shape, of: request, at: work.codeAddress)
-        let room = record.codeOffset + template.size + 64
+        let size = try makeTemplate(request.shape, of: request, at: place).size
+        let room = record.codeOffset + size + 64
         if let range = functions.executableRange(of: request.function.info.modulePath) {
             try ensureRoom(room, near: range)
         }
-        work.place = try allocateCode(room, near: request.function.info.address)
-        template = try makeTemplate(request.shape, of: request, at: work.codeAddress)
+        let place = try allocateCode(room, near: request.function.info.address)
+        let address = place + UInt64(record.codeOffset)
+        let template = try makeTemplate(request.shape, of: request, at: address)
         do throws(TrampolineError) {
-            record.code = try template.code(request.values, at: work.codeAddress)
+            record.code = try template.code(request.values, at: address)
         } catch {
             throw .request("cannot make the trampoline of \(request.function.info.displayName): \(error)")
         }
-        guard record.code.count <= room - record.codeOffset else {
-            throw .request("cannot make the trampoline of \(request.function.info.displayName): it has another size at another place")
+        guard record.code.count <= size + 64 else {
+            throw .request(
+                "cannot make the trampoline of \(request.function.info.displayName): it has another size at another place")
         }
-        try stageCode(record.encoded, at: work.place)
-        return template
+        try stageCode(record.encoded, at: place)
+        return (template, place)
     }
 
     private func makeTemplate(

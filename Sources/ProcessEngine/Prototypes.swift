@@ -46,10 +46,12 @@ package struct Prototypes {
     /// Reads the prototypes of functions at these addresses of the file.
     mutating func read(_ addresses: some Sequence<UInt64>) {
         guard hasDebugInformation else { return }
-        let new = Set(addresses.lazy.filter { [asked] in !asked.contains($0) })
-        guard !new.isEmpty else { return }
         do throws(DebugInfoError) {
-            known.merge(try DebugInfo(path: path).prototypes(for: new)) { $1 }
+            let information = try DebugInfo(path: path)
+            hasDebugInformation = !information.isEmpty
+            guard hasDebugInformation else { return }
+            let new = Set(addresses.lazy.filter { [asked] in !asked.contains($0) })
+            known.merge(information.prototypes(for: new)) { $1 }
             asked.formUnion(new)
         } catch {
             hasDebugInformation = false

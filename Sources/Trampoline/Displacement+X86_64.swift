@@ -56,9 +56,12 @@ extension X86_64Trampoline {
         let entry = EntryAnalysis(function, size: size)
         let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
-        return try EntryMover(
-            entry: entry, instructions: displaced.instructions, end: displaced.end, address: address
-        ).move()
+        let mover = EntryMover(entry: entry, instructions: displaced.instructions, end: displaced.end, address: address)
+        guard let key = mover.key else { return try mover.move() }
+        if let known = decoder.movedEntry(of: key) { return try mover.move(as: known) }
+        let moved = try mover.move()
+        decoder.remember(moved, as: key)
+        return moved
     }
 }
 
@@ -236,17 +239,57 @@ private struct EntryMover {
 
     private var here: UInt64 { address + UInt64(assembler.offset) }
 
-    consuming func move() throws(DisplacementError) -> DisplacedEntry {
+    /// What tells how the entry is moved: its bytes, where they say the same anywhere and the rest is jumped to. Functions
+    /// begin with the same few instructions.
+    var key: ShortBytes? {
+        let end = Int(rest - entry.address)
+        guard end - entry.patchOffset < ShortBytes.capacity, end <= entry.bytes.count else { return nil }
+        var isMovable = false
+        for instruction in instructions {
+            switch instruction.kind {
+            case .nop: break
+            case .plain where instruction.ripDisplacementOffset == nil: isMovable = true
+            default: return nil
+            }
+        }
+        guard isMovable else { return nil }
+        var key = ShortBytes(entry.bytes[entry.patchOffset..<end])
+        key.append(UInt8(entry.patchOffset))
+        return key
+    }
+
+    /// As an entry of the same bytes was moved.
+    consuming func move(as known: DisplacedEntry) throws(DisplacementError) -> DisplacedEntry {
+        var result = notMoved
+        let end = address + UInt64(known.code.count)
+        guard let distance = Int32(exactly: Int64(bitPattern: rest &- end)) else { throw .outOfReach(from: end, to: rest) }
+        result.code = known.code
+        let field = known.code.count - 4
+        for index in 0..<4 {
+            result.code[field + index] = UInt8(truncatingIfNeeded: UInt32(bitPattern: distance) >> UInt32(8 * index))
+        }
+        result.bodyEntry = address
+        result.unwind = known.unwind.map { UnwindEntry(start: address, size: known.code.count, $0.description) }
+        result.setPlaces(as: known)
+        return result
+    }
+
+    /// The entry with what its patch needs, and nothing moved.
+    private var notMoved: DisplacedEntry {
         let patchEnd = entry.patchOffset + entry.size
         let padding = entry.request.paddingBefore.suffix(X86_64Trampoline.jumpSize)
         let isShort = !padding.isEmpty
         let original = padding + Array(entry.bytes[(isShort ? 0 : entry.patchOffset)..<patchEnd])
         let back = UInt8(bitPattern: Int8(-(X86_64Trampoline.jumpSize + entry.patchOffset + 2)))
-        var result = DisplacedEntry(
+        return DisplacedEntry(
             address: entry.address, patchAddress: isShort ? entry.address - UInt64(padding.count) : entry.patchAddress,
             originalBytes: ShortBytes(original),
             patchTail: isShort ? ShortBytes(entry.bytes[..<entry.patchOffset] + [0xEB, back]) : [], entrySize: UInt64(entry.size),
             displacedCount: Int(rest - entry.patchAddress), codeAddress: address, bodyEntry: rest)
+    }
+
+    consuming func move() throws(DisplacementError) -> DisplacedEntry {
+        var result = notMoved
         if instructions.allSatisfy({ $0.kind == .nop }) {
             result.setPlaces(instructions.map { .init(original: $0.address, moved: rest) })
             return result

@@ -113,6 +113,9 @@ package struct DisplacedEntry: Sendable, Hashable {
         moves = places.map { move($0, isExtra: false) } + extra.map { move($0, isExtra: true) }
     }
 
+    /// The same instructions at the same distances as another entry's.
+    mutating func setPlaces(as other: DisplacedEntry) { moves = other.moves }
+
     private func places(extra: Bool) -> [Place] {
         moves.filter { $0.isExtra == extra }.map {
             Place(

@@ -77,6 +77,9 @@ package struct X86_64Decoder: ~Copyable {
         /// What short instructions were found to be, by their bytes, at address 0: functions begin with the same few.
         var known: [UInt64: X86_64DecodedInstruction] = [:]
 
+        /// Entries that were moved, by their bytes.
+        var moved: [ShortBytes: DisplacedEntry] = [:]
+
         private static let idle = Mutex<[Capstone]>([])
 
         static func take() -> Capstone? { idle.withLock { $0.popLast() } ?? Capstone() }
@@ -127,6 +130,13 @@ package struct X86_64Decoder: ~Copyable {
     }
 
     private static let mostKnown = 1 << 14
+
+    /// An entry that was moved before, of these bytes.
+    func movedEntry(of key: ShortBytes) -> DisplacedEntry? { capstone.moved[key] }
+
+    func remember(_ entry: DisplacedEntry, as key: ShortBytes) {
+        if capstone.moved.count < Self.mostKnown { capstone.moved[key] = entry }
+    }
 
     /// An instruction of up to seven bytes as a number: its bytes, and how many there are. Nil if it is longer.
     private static func key(_ bytes: [UInt8], at offset: Int) -> UInt64? {

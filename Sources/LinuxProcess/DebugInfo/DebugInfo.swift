@@ -108,9 +108,11 @@ package final class DebugInfo {
 
     // MARK: Questions
 
+    /// Whether it tells of no code at all.
+    package var isEmpty: Bool { units.isEmpty }
+
     /// The prototypes of the functions that start at `fileAddresses`. Only units that contain one are read.
     package func prototypes(for fileAddresses: Set<UInt64>) -> [UInt64: FunctionPrototype] {
-        if units.isEmpty { return [:] }
         let sorted = fileAddresses.sorted()
         var result: [UInt64: FunctionPrototype] = [:]
         for unit in units {
