@@ -149,8 +149,9 @@ package actor KernelEngine {
                 if missed > 0 { summary.drops.append((map: "the cookies of \(program)", count: missed)) }
             }
         }
-        if let lost = printMaps.last?.word(0), lost > 0 { summary.drops.append((map: printMaps[0].name, count: lost)) }
-        for (map, count) in reader.lost.sorted(by: { $0.key < $1.key }) { summary.drops.append((map: map, count: count)) }
+        var lost = reader.lost
+        if let lines = printMaps.last?.word(0), lines > 0 { lost[printMaps[0].name, default: 0] &+= lines }
+        for (map, count) in lost.sorted(by: { $0.key < $1.key }) { summary.drops.append((map: map, count: count)) }
         return summary
     }
 }

@@ -84,7 +84,7 @@ struct KernelFunctions {
             switch count {
             case 0: refusal = "the kernel cannot trace it: it is inlined, notrace, or not compiled in"
             case 1: break
-            default: refusal = "the name stands for \(count) functions at different addresses"
+            default: refusal = "the name stands for \(count) functions at different addresses; trace one of its callers"
             }
         }
         refusal = KernelFunctionPolicy.refusal(of: name) ?? refusal ?? prototype.refusal

@@ -64,7 +64,7 @@ final class KernelReader: Sendable {
     private let pending = Mutex<[Reading]>([])
     private let lostRecords = Mutex<[String: UInt64]>([:])
 
-    /// Records that found no room in a perf event array, by map: there the kernel counts them.
+    /// Records that found no room in a perf event array, where the kernel counts them, and lines that it could not write; by map.
     var lost: [String: UInt64] { lostRecords.withLock { $0 } }
 
     /// Reads what is still there, then ends the thread.
@@ -127,7 +127,8 @@ final class KernelReader: Sendable {
                     _ = ring.drain(KernelReader.batchLimit) { record in
                         switch recordKind {
                         case .call: if let call = TracedCall.decode(record) { events.append(.call(call)) }
-                        case .print: if let line = PrintRing.event(record) { events.append(line) }
+                        case .print:
+                            if let line = PrintRing.event(record) { events.append(line) } else { lostRecords = (name, lostRecords.count &+ 1) }
                         case .other: records.append(record, of: name)
                         }
                     }

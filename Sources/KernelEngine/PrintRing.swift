@@ -110,7 +110,7 @@ package struct PrintRing: Sendable {
 
     // MARK: The records
 
-    /// A line; nil for a record without text: the kernel could not write it, as it could not have printed it.
+    /// A line; nil for a record without text: `bpf_snprintf` found none of its buffers free, as `bpf_trace_printk` may not.
     package static func event(_ record: UnsafeRawBufferPointer) -> EngineEvent? {
         guard record.count >= Int(headBytes) else { return nil }
         let length = record.loadUnaligned(fromByteOffset: 16, as: Int64.self)
