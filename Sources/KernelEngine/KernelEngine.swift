@@ -113,9 +113,11 @@ package actor KernelEngine {
     /// The ring that all objects of a session print into.
     private func makePrintMaps() throws(EngineError) -> [KernelMap] {
         guard printMaps.isEmpty else { return printMaps }
-        for definition in PrintRing.maps { printMaps.append(try KernelMap(definition, types: nil)) }
-        try reader.add(.prints(printMaps[0]))
-        return printMaps
+        var maps: [KernelMap] = []
+        for definition in PrintRing.maps { maps.append(try KernelMap(definition, types: nil)) }
+        try reader.add(.prints(maps[0]))
+        printMaps = maps
+        return maps
     }
 
     // MARK: The end

@@ -58,7 +58,13 @@ final class KernelReader: Sendable {
             defer { state.readsTracePipe = true }
             return !state.readsTracePipe
         }
-        if isFirst { try add(.tracePipe) }
+        guard isFirst else { return }
+        try add(.tracePipe)
+        queue.append([
+            .warning(
+                "what a program prints comes out of trace_pipe, with the lines of all other programs: its format is not constant, or "
+                    + "the kernel does not let it print elsewhere")
+        ])
     }
 
     private let pending = Mutex<[Reading]>([])

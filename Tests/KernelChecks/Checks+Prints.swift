@@ -26,8 +26,18 @@ extension Check {
             try await bed.attach("prints_from_stack")
             let calls = try TestRun(.fentry)
             for _ in 0..<3 { try calls.run() }
-            let lines = try await prints(bed).map(\.text)
+            var (lines, warnings): ([String], [String]) = ([], [])
+            async let summary = bed.session.detach()
+            for try await event in bed.session.events {
+                switch event {
+                case .print(let line): lines.append(line.text)
+                case .warning(let text): warnings.append(text)
+                default: break
+                }
+            }
+            _ = try await summary
             try bed.expect("the lines", Array(repeating: "from the stack: 4\n", count: 3), lines.filter { $0.hasPrefix("from") })
+            guard warnings.count == 1, warnings[0].contains("trace_pipe") else { throw Failure("\(warnings)") }
         },
         Check("lines that find no room are counted: lines and drops are what was printed") {
             let bed = try await Bed("prints")
