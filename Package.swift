@@ -86,6 +86,8 @@ let package = Package(
         // They run the examples and the command line as they are built.
         .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "slow-calls"]),
         .testTarget(name: "CommandLineTests"),
+        // What of the kernel engine needs no kernel.
+        .testTarget(name: "KernelEngineTests", dependencies: ["KernelEngine", "Engine", "BPF"]),
         // What runs inside the virtual machines of KernelVMTests.
         .executableTarget(
             name: "kernel-checks", dependencies: ["FSession", "KernelEngine", "Engine", "BPF", "BTF", "CLinux"],

@@ -133,8 +133,7 @@ struct Errno: Error, Hashable, CustomStringConvertible {
     let number: Int32
     init(_ number: Int32) { self.number = number }
 
-    /// `ENOTSUPP` of the kernel's inside, which it lets out.
-    static let notSupported: Int32 = 524
+    static let notSupported = LinkRefusal.notSupported
 
     /// What EMFILE means here: nothing more can be attached.
     static let tooManyFiles = "too many open files: a function takes two, and four where its session is split"

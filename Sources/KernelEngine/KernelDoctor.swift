@@ -31,11 +31,10 @@ package enum KernelDoctor {
             let isLocked = lockdown.contains("[confidentiality]")
             say("lockdown", !isLocked, isLocked ? "confidentiality: reading kernel memory is forbidden; boot without lockdown=confidentiality" : lockdown)
         }
+        let isReadable = TraceFiles.isReadable
         say(
-            "tracefs", TraceFiles.folder != nil,
-            TraceFiles.folder ?? (KernelAdvice.lockdown == "confidentiality"
-                ? "not readable while the kernel is locked down: bpf_printk is not shown, and what can be traced is not known beforehand"
-                : "not mounted: bpf_printk is not shown; mount -t tracefs tracefs /sys/kernel/tracing"))
+            "tracefs", isReadable,
+            isReadable ? TraceFiles.folder ?? "" : "what can be traced is not known beforehand: \(TraceFiles.problem)")
         let kernel: KernelTypes
         do throws(EngineError) {
             kernel = try KernelTypes()

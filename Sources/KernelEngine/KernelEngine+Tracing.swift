@@ -5,6 +5,7 @@ import Glibc
 extension KernelEngine {
     /// Records the calls of the functions that `patterns` match.
     func traceFunctions(_ patterns: [FunctionPattern]) throws(EngineError) -> LinkReport {
+        guard finished == nil else { throw .request("this session has ended; open another one") }
         guard trace == nil else { throw .request("this session traces already; open another one") }
         var report = LinkReport()
         var chosen: [KernelFunction] = []

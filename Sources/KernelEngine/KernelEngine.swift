@@ -24,7 +24,7 @@ package actor KernelEngine {
     /// Whether one link can be at many functions.
     let hasMulti: Bool
     let options: KernelOptions
-    private var readsPrints = false
+    private var printMaps: [KernelMap] = []
 
     /// An object that was loaded: its programs are loaded once more for each function, as the kernel wants it.
     struct Loaded {
@@ -41,7 +41,8 @@ package actor KernelEngine {
     var trace: KernelTracing?
     /// Runs that the kernel skipped of links that are gone.
     private var missed: UInt64 = 0
-    private var finished: EngineSummary?
+    /// What there was at the end.
+    private(set) var finished: EngineSummary?
 
     package init(_ options: KernelOptions = KernelOptions()) throws(EngineError) {
         self.options = options
@@ -79,23 +80,26 @@ package actor KernelEngine {
     private func load(_ object: Object) throws(EngineError) -> EngineObject {
         let types = try ObjectTypes(object)
         var maps = try ObjectMaps.make(object.maps, types)
-        var loaded = Loaded(
-            loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel))
+        var cookieMaps: [String: Int] = [:]
         if !isNative {
             for program in object.programs where program.section.kind.single == .session {
                 let split = SessionSplit(program: program, externs: object.externs, types: nil, firstMap: 0)
                 guard split.usesCookie else { continue }
-                loaded.cookieMaps[program.name] = maps.count
+                cookieMaps[program.name] = maps.count
                 for definition in SessionSplit.maps(entries: options.cookies) { maps.append(try KernelMap(definition, types: nil)) }
             }
-            loaded.loader = try ProgramLoader(object, types: types, maps: maps, kernel: &kernel)
         }
-        for map in maps where map.definition.type == .ringBuffer || map.definition.type == .perfEventArray {
+        var printing: ProgramLoader.Printing?
+        if object.programs.contains(where: \.prints) {
+            let ring = PrintRing(firstMap: Int32(maps.count), typeID: types.printFunction)
+            maps += try makePrintMaps()
+            printing = ProgramLoader.Printing(ring: ring) { [reader] () throws(EngineError) in try reader.addTracePipe() }
+        }
+        var loaded = Loaded(
+            loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel), cookieMaps: cookieMaps)
+        loaded.loader.printing = printing
+        for map in maps.prefix(object.maps.count) where map.definition.type == .ringBuffer || map.definition.type == .perfEventArray {
             try reader.add(.records(map))
-        }
-        if !readsPrints, object.programs.contains(where: \.prints) {
-            try reader.add(.prints)
-            readsPrints = true
         }
         objects.append(loaded)
         var result: [EngineProgram] = []
@@ -104,6 +108,16 @@ package actor KernelEngine {
             result.append(EngineProgram(id: programs.count - 1, name: program.name, section: program.section))
         }
         return EngineObject(object: object, maps: Array(maps.prefix(object.maps.count)), programs: result)
+    }
+
+    /// The ring that all objects of a session print into.
+    private func makePrintMaps() throws(EngineError) -> [KernelMap] {
+        guard printMaps.isEmpty else { return printMaps }
+        var maps: [KernelMap] = []
+        for definition in PrintRing.maps { maps.append(try KernelMap(definition, types: nil)) }
+        try reader.add(.prints(maps[0]))
+        printMaps = maps
+        return maps
     }
 
     // MARK: The end
@@ -117,6 +131,8 @@ package actor KernelEngine {
         let summary = summaryNow()
         finished = summary
         queue.finish()
+        // Somebody may hold the session for long. What its user may still ask for are the maps of its objects.
+        (trace, objects, programs, printMaps) = (nil, [], [:], [])
         return summary
     }
 
@@ -135,7 +151,9 @@ package actor KernelEngine {
                 if missed > 0 { summary.drops.append((map: "the cookies of \(program)", count: missed)) }
             }
         }
-        for (map, count) in reader.lost.sorted(by: { $0.key < $1.key }) { summary.drops.append((map: map, count: count)) }
+        var lost = reader.lost
+        if let lines = printMaps.last?.word(0), lines > 0 { lost[printMaps[0].name, default: 0] &+= lines }
+        for (map, count) in lost.sorted(by: { $0.key < $1.key }) { summary.drops.append((map: map, count: count)) }
         return summary
     }
 }
@@ -165,15 +183,6 @@ extension KernelEngine: SessionEngine {
     package func end() async -> EngineSummary { await finish() }
     package func exitStatus() async -> EngineExit { .unknown }
     package func currentSummary() -> EngineSummary { summaryNow() }
-}
-
-extension ObjectProgram {
-    /// Whether it calls `bpf_printk`.
-    fileprivate var prints: Bool {
-        instructions.contains {
-            $0 == .call(.helper(Helper.tracePrintk.rawValue)) || $0 == .call(.helper(Helper.traceVprintk.rawValue))
-        }
-    }
 }
 
 extension KernelMap {

@@ -28,24 +28,9 @@ struct KernelFunction: Sendable {
     }
 }
 
-
 /// Chooses functions by pattern: those with a type, less those that the kernel cannot trace.
 struct KernelFunctions {
     var traceable = TraceableFunctions()
-
-    /// Functions that never return: the kernel could not run anything at their exit. Newer kernels refuse them
-    /// themselves, older ones would crash.
-    private static let noReturn: Set<String> = [
-        "__fortify_panic", "__ia32_sys_exit", "__ia32_sys_exit_group", "__kunit_abort", "__module_put_and_kthread_exit",
-        "__stack_chk_fail", "__tdx_hypercall_failed", "__ubsan_handle_builtin_unreachable", "__x64_sys_exit",
-        "__x64_sys_exit_group", "arch_cpu_idle_dead", "arch_call_rest_init", "cpu_bringup_and_idle", "cpu_startup_entry",
-        "do_exit", "do_group_exit", "do_task_dead", "ex_handler_msr_mce", "fpu_reset_from_exception_fixup",
-        "hlt_play_dead", "kthread_complete_and_exit", "kthread_exit", "kunit_try_catch_throw",
-        "machine_real_restart", "make_task_dead", "mpt_halt_firmware", "native_play_dead", "nmi_panic",
-        "nmi_panic_self_stop", "panic", "panic_smp_self_stop", "play_dead", "resume_play_dead", "rest_init",
-        "rewind_stack_and_make_dead", "snp_abort", "start_kernel", "stop_this_cpu", "usercopy_abort", "vpanic",
-        "x86_64_start_kernel", "x86_64_start_reservations", "xen_cpu_bringup_again", "xen_start_kernel",
-    ]
 
     /// The functions that a pattern matches, in the order of the types.
     mutating func matching(_ pattern: FunctionPattern, _ kernel: inout KernelTypes) throws(EngineError) -> [KernelFunction] {
@@ -99,23 +84,23 @@ struct KernelFunctions {
             switch count {
             case 0: refusal = "the kernel cannot trace it: it is inlined, notrace, or not compiled in"
             case 1: break
-            default: refusal = "the name stands for \(count) functions at different addresses"
+            default: refusal = "the name stands for \(count) functions at different addresses; trace one of its callers"
             }
         }
-        refusal = refusal ?? prototype.refusal
+        refusal = KernelFunctionPolicy.refusal(of: name) ?? refusal ?? prototype.refusal
         return KernelFunction(
             name: name, module: module, target: LoadTarget(function: id, holder: source.descriptor),
             prototype: prototype, refusal: refusal,
-            entryOnly: Self.noReturn.contains(name) ? "it never returns" : nil)
+            entryOnly: KernelFunctionPolicy.neverReturns(name) ? "it never returns" : nil)
     }
 
     /// Why a pattern matches nothing: with the names nearest to it, or a function that has no type.
     private mutating func nothing(_ pattern: FunctionPattern, _ kernel: inout KernelTypes) throws(EngineError) -> EngineError {
         let name = pattern.function.text
-        if traceable.hasFunction(name) {
-            return .rejected(
-                program: name,
-                because: "the kernel has that function, but no type information for it; without it sessions cannot be attached")
+        if !pattern.function.isPattern, let reason = KernelFunctionPolicy.reasonWithoutType(
+            places: traceable.places(of: name), addresses: KernelSymbols.addresses(of: [name])[name]?.count ?? 0)
+        {
+            throw .refused(function: name, because: reason)
         }
         var names: [String] = []
         for source in try sources(FunctionPattern(module: pattern.module?.text, function: "*"), &kernel) {

@@ -30,14 +30,8 @@ struct KernelLink: Sendable {
         switch attributes.open(.linkCreate) {
         case .success(let descriptor): return AttachedProgram(link: descriptor, program: program.descriptor)
         case .failure(let error):
-            let why: String =
-                switch error.number {
-                case E2BIG: "there is no room for one more: a function takes at most 38 programs, of which a session counts as two, and as many as fit into a page of code (E2BIG)"
-                case EBUSY: "something else has changed its entry, a live patch perhaps (EBUSY)"
-                case Errno.notSupported, EOPNOTSUPP: "this kernel cannot attach to functions on this machine: \(error)"
-                default: KernelAdvice.text(error) + (attributes.explanation(of: .linkCreate).map { ": \($0)" } ?? "")
-                }
-            throw .refused(function: function.name, because: why)
+            throw .refused(
+                function: function.name, because: LinkRefusal.text(error.number, explanation: attributes.explanation(of: .linkCreate)))
         }
     }
 }

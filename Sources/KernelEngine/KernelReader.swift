@@ -12,12 +12,15 @@ final class KernelReader: Sendable {
         /// Records of an object's ring buffer.
         case records(KernelMap)
         /// What programs print.
-        case prints
+        case prints(KernelMap)
+        /// What programs print that cannot print into a ring.
+        case tracePipe
     }
 
     private struct State {
         var added: [Source] = []
         var isStarted = false
+        var readsTracePipe = false
         var isStopping = false
         var isStopped = false
         var waiters: [CheckedContinuation<Void, Never>] = []
@@ -49,10 +52,25 @@ final class KernelReader: Sendable {
         }
     }
 
+    /// Reads `trace_pipe`, too, once.
+    func addTracePipe() throws(EngineError) {
+        let isFirst = state.withLock { state -> Bool in
+            defer { state.readsTracePipe = true }
+            return !state.readsTracePipe
+        }
+        guard isFirst else { return }
+        try add(.tracePipe)
+        queue.append([
+            .warning(
+                "what a program prints comes out of trace_pipe, with the lines of all other programs: its format is not constant, or "
+                    + "the kernel does not let it print elsewhere")
+        ])
+    }
+
     private let pending = Mutex<[Reading]>([])
     private let lostRecords = Mutex<[String: UInt64]>([:])
 
-    /// Records that found no room in a perf event array, by map: there the kernel counts them.
+    /// Records that found no room in a perf event array, where the kernel counts them, and lines that it could not write; by map.
     var lost: [String: UInt64] { lostRecords.withLock { $0 } }
 
     /// Reads what is still there, then ends the thread.
@@ -70,8 +88,12 @@ final class KernelReader: Sendable {
 
     /// An open source. Only the thread uses it once it was added.
     private final class Reading: Sendable {
+        private enum RecordKind {
+            case call, print, other
+        }
+
         private enum Kind: ~Copyable {
-            case ring(RingReader, isCalls: Bool, name: String)
+            case ring(RingReader, RecordKind, name: String)
             case perf(PerfReader, name: String)
             case pipe(TracePipe)
         }
@@ -82,16 +104,19 @@ final class KernelReader: Sendable {
         init(_ source: Source) throws(EngineError) {
             switch source {
             case .calls(let map):
-                kind = Mutex(.ring(try RingReader(map), isCalls: true, name: map.name))
+                kind = Mutex(.ring(try RingReader(map), .call, name: map.name))
+                descriptors = [map.descriptor.number]
+            case .prints(let map):
+                kind = Mutex(.ring(try RingReader(map), .print, name: map.name))
                 descriptors = [map.descriptor.number]
             case .records(let map) where map.definition.type == .perfEventArray:
                 let perf = try PerfReader(map)
                 descriptors = perf.descriptors
                 kind = Mutex(.perf(perf, name: map.name))
             case .records(let map):
-                kind = Mutex(.ring(try RingReader(map), isCalls: false, name: map.name))
+                kind = Mutex(.ring(try RingReader(map), .other, name: map.name))
                 descriptors = [map.descriptor.number]
-            case .prints:
+            case .tracePipe:
                 let pipe = try TracePipe()
                 descriptors = [pipe.file.rawValue]
                 kind = Mutex(.pipe(pipe))
@@ -103,17 +128,18 @@ final class KernelReader: Sendable {
             var lostRecords: (name: String, count: UInt64) = ("", 0)
             kind.withLock { kind in
                 switch consume kind {
-                case .ring(let ring, let isCalls, let name):
+                case .ring(let ring, let recordKind, let name):
                     var records = RecordBatch()
                     _ = ring.drain(KernelReader.batchLimit) { record in
-                        if !isCalls {
-                            records.append(record, of: name)
-                        } else if let call = TracedCall.decode(record) {
-                            events.append(.call(call))
+                        switch recordKind {
+                        case .call: if let call = TracedCall.decode(record) { events.append(.call(call)) }
+                        case .print:
+                            if let line = PrintRing.event(record) { events.append(line) } else { lostRecords = (name, lostRecords.count &+ 1) }
+                        case .other: records.append(record, of: name)
                         }
                     }
                     if records.count > 0 { events.append(.records(records)) }
-                    kind = .ring(ring, isCalls: isCalls, name: name)
+                    kind = .ring(ring, recordKind, name: name)
                 case .perf(let perf, let name):
                     var records = RecordBatch()
                     lostRecords.name = name

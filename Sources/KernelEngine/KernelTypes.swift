@@ -39,7 +39,7 @@ struct KernelTypes {
         do throws(BTFError) {
             return try BTFIndex(bytes: bytes, base: base)
         } catch {
-            throw .kernel(doing: "read the types in \(path)", because: "\(error)")
+            throw .kernel(doing: "read the types in \(path)", because: "\(error); if something is mounted over it, umount that")
         }
     }
 

@@ -9,6 +9,8 @@ struct ObjectTypes {
     private let strings: [String: UInt32]
     /// `FUNC` types made for the halves of sessions, by the program's name.
     private let halves: [String: SplitTypes]
+    /// The type of the functions that programs print with instead of the helpers; nil if none prints.
+    let printFunction: BTF.TypeID?
 
     /// The functions that the split of a session adds.
     struct SplitTypes {
@@ -19,7 +21,7 @@ struct ObjectTypes {
     /// Loads the types, changed to what the kernel accepts; none if the object has none.
     init(_ object: Object) throws(EngineError) {
         guard let btf = object.btf else {
-            (descriptor, strings, halves) = (nil, [:], [:])
+            (descriptor, strings, halves, printFunction) = (nil, [:], [:], nil)
             return
         }
         var types = Self.acceptable(btf)
@@ -36,13 +38,19 @@ struct ObjectTypes {
             let body = add(BTFType(program.name, .function(prototype: prototype, linkage: .static)))
             halves[program.name] = SplitTypes(body: body, cookie: cookieFunction)
         }
+        var printFunction: BTF.TypeID?
+        if object.programs.contains(where: \.prints) {
+            let prototype = add(BTFType("", .prototype(result: pointer, parameters: [BTFParameter("format", pointer)])))
+            printFunction = add(BTFType("fsession_print", .function(prototype: prototype, linkage: .static)))
+        }
         var writer = BTFWriter()
         for type in types.dropFirst() { writer.append(type) }
         var strings: [String: UInt32] = [:]
-        for text in object.programs.flatMap(\.lines).flatMap({ [$0.file, $0.text] }) + SessionSplit.lineTexts
+        for text in object.programs.flatMap(\.lines).flatMap({ [$0.file, $0.text] }) + SessionSplit.lineTexts + PrintRing.lineTexts
         where strings[text] == nil { strings[text] = writer.string(text) }
         self.strings = strings
         self.halves = halves
+        self.printFunction = printFunction
         descriptor = try Self.load(writer.bytes())
     }
 

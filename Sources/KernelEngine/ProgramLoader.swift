@@ -31,6 +31,15 @@ struct ProgramLoader {
     private let holders: [BPFDescriptor?]
     private let relocated: [String: ObjectProgram]
     private let configuration: KernelMap?
+    /// Where the programs print; nil if none does.
+    var printing: Printing?
+
+    /// What becomes of the lines of `bpf_printk`.
+    struct Printing: Sendable {
+        let ring: PrintRing
+        /// Called where the kernel does not let a program print into the ring.
+        let readTracePipe: @Sendable () throws(EngineError) -> Void
+    }
 
     /// Where the running kernel has something that the object expects outside.
     private enum Address {
@@ -106,7 +115,7 @@ struct ProgramLoader {
         throw .kernel(
             doing: "load \(object.name)",
             because: extern.isFunction
-                ? "this kernel has no kfunc '\(name)'; declare it __weak and ask with bpf_ksym_exists before using it"
+                ? "this kernel has no kfunc '\(name)'; \(KfuncHistory.advice(on: name))"
                 : "this kernel has no symbol '\(name)'; declare it __weak to do without")
     }
 
@@ -190,6 +199,21 @@ struct ProgramLoader {
     private func loadAlone(
         _ program: ObjectProgram, as type: ProgramType, for target: LoadTarget
     ) throws(EngineError) -> KernelProgram {
+        guard let printing, program.prints else { return try loadAsIs(program, as: type, for: target) }
+        if let redirected = try? printing.ring.redirecting(program, object.btf),
+            let loaded = try? loadAsIs(redirected, as: type, for: target, explains: false)
+        {
+            return loaded
+        }
+        let loaded = try loadAsIs(program, as: type, for: target)
+        try printing.readTracePipe()
+        return loaded
+    }
+
+    /// - Parameter explains: whether an error is to have the verifier's reasons, for which it has to go through the program again.
+    private func loadAsIs(
+        _ program: ObjectProgram, as type: ProgramType, for target: LoadTarget, explains: Bool = true
+    ) throws(EngineError) -> KernelProgram {
         let bytes = try resolved(program).flatMap(\.bytes)
         let entries = [(0, program.typeID)] + program.subprograms.map { ($0.start, $0.typeID) }
         var functionInfo: [UInt32] = []
@@ -242,7 +266,7 @@ struct ProgramLoader {
         switch attempt(nil) {
         case .success(let descriptor): return KernelProgram(descriptor: descriptor, type: type)
         case .failure(let error):
-            guard error.number != EPERM else {
+            guard error.number != EPERM, explains else {
                 throw .rejected(program: program.name, because: KernelAdvice.text(error))
             }
             var log = [UInt8](repeating: 0, count: 16 << 20)

@@ -3,7 +3,7 @@ import Engine
 import Glibc
 import LinuxProcess
 
-/// The kernel's `trace_pipe`, of which the lines of `bpf_printk` are taken.
+/// The kernel's `trace_pipe`, of which the lines of `bpf_printk` are taken where a program cannot print into a ring.
 ///
 /// All programs of the machine write there. The lines of ours cannot be told from those of others; what was there
 /// before the session is thrown away, and what other tracers write is left out.
@@ -16,7 +16,7 @@ struct TracePipe: ~Copyable {
     init() throws(EngineError) {
         guard let path = TraceFiles.path("trace_pipe") else {
             throw .kernel(
-                doing: "read what programs print", because: "tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing")
+                doing: "read what programs print", because: TraceFiles.problem)
         }
         do throws(ProcessError) {
             file = try FileDescriptor(opening: path, flags: O_RDONLY | O_NONBLOCK)

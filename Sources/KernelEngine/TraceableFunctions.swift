@@ -74,5 +74,9 @@ struct TraceableFunctions {
         return total.filter { $0.value == 1 }.keys.sorted()
     }
 
-    func hasFunction(_ name: String) -> Bool { counts.keys.contains { $0.name == name } }
+    /// How many functions of that name there are, of vmlinux and of modules.
+    func places(of name: String) -> Int { counts.reduce(0) { $0 + ($1.key.name == name ? $1.value : 0) } }
+
+    /// Whether the file can be read.
+    var isKnown: Bool { !bytes.isEmpty }
 }

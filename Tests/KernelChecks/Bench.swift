@@ -5,7 +5,8 @@ import FSession
 import Glibc
 import KernelEngine
 
-/// `kernel-checks bench`: how long attaching to many functions takes, and taking the programs out again.
+/// `kernel-checks bench [PLAN…] [NUMBER]`: how long attaching to many functions takes, and taking the programs out again; with a
+/// number, to so many at most.
 enum Bench {
     private static let plans: [(String, KernelOptions)] = [
         ("one link at all", KernelOptions()),
@@ -15,9 +16,15 @@ enum Bench {
     ]
     private static let functions = [["tcp_v4_connect"], ["tcp_[a-d]*", "tcp_m*"], ["tcp_*"], ["tcp_*", "ip*", "udp*", "sk_*"]]
 
-    static func run(_ widths: [String]) async throws {
+    static func run(_ arguments: [String]) async throws {
         let clock = ContinuousClock()
+        let most = arguments.compactMap { Int($0) }.first ?? .max
+        let widths = arguments.filter { Int($0) == nil }
         for names in functions {
+            let counter = try KernelEngine()
+            var count = 0
+            for name in names { count += try await counter.functions(matching: FunctionPattern("kernel:\(name)")).count }
+            guard count <= most else { continue }
             for (name, options) in plans where widths.isEmpty || widths.contains(where: { name.hasSuffix($0) }) {
                 let engine = try KernelEngine(options)
                 let patterns = try names.map { try FunctionPattern("kernel:\($0)") }
@@ -29,8 +36,8 @@ enum Bench {
                 _ = await engine.end()
                 let detached = clock.now
                 say(
-                    "\(report.linked.count) functions, \(name): attached in \((attached - start) / .milliseconds(1)) ms, "
-                        + "detached in \((detached - attached) / .milliseconds(1)) ms, \(report.refused.count) refused")
+                    "\(report.linked.count) functions, \(name): attached in \(Int((attached - start) / .milliseconds(1))) ms, "
+                        + "detached in \(Int((detached - attached) / .milliseconds(1))) ms, \(report.refused.count) refused")
             }
         }
     }

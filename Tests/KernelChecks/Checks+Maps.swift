@@ -106,6 +106,32 @@ extension Check {
             guard map.read([0, 0, 0, 0]) == [value, other] else { throw Failure("\(map.read([0, 0, 0, 0]) ?? [])") }
             try await bed.end()
         },
+        Check("an iterator goes over the elements of the map that is named behind it, and of no other") {
+            let bed = try await MapBed("elements")
+            guard let map = bed.map("held") else { throw Failure("no map") }
+            for number in UInt8(1)...3 {
+                guard map.write([number, 0, 0, 0], [[number * 10, 0, 0, 0, 0, 0, 0, 0]], flags: 0) == 0 else { throw Failure("not written") }
+            }
+            for (name, piece) in [
+                ("goes_over_nothing", "as in 'iter/bpf_map_elem:MAP'"), ("goes_over_unknown", "there is no map 'unknown'"),
+                ("reads_too_much", "does not let this program go over 'small'"),
+            ] {
+                do throws(EngineError) {
+                    try await bed.attach(name)
+                } catch {
+                    guard error.description.contains(piece), !error.description.contains("\n") else { throw Failure(error.description) }
+                    continue
+                }
+                throw Failure("\(name) was attached")
+            }
+            try await bed.attach("goes_over")
+            try await bed.end()
+            var text = ""
+            while let events = await bed.engine.queue.next() {
+                for case .print(_, _, _, let part) in events { text += part }
+            }
+            try bed.expect("the elements", ["1: 10", "2: 20", "3: 30"], text.split(separator: "\n").sorted())
+        },
         Check("programs in a prog array are loaded with those that call them") {
             let bed = try await Bed("tails")
             try await bed.attach("starts_here")
@@ -128,8 +154,8 @@ struct MapBed {
         loaded = try await engine.loadObject(try BPF.Object(path: "\(object).bpf.o"), LoadOptions())
     }
 
-    func attach(_ name: String) async throws {
-        guard let program = loaded.programs.first(where: { $0.name == name }) else { throw Failure("no program \(name)") }
+    func attach(_ name: String) async throws(EngineError) {
+        guard let program = loaded.programs.first(where: { $0.name == name }) else { throw .request("there is no program \(name)") }
         _ = try await engine.attach([AttachRequest(program: program)])
     }
 
@@ -149,7 +175,7 @@ struct MapBed {
         throw Failure("no variable \(name)")
     }
 
-    func expect(_ what: String, _ value: UInt64, _ actual: UInt64) throws {
+    func expect<Value: Equatable>(_ what: String, _ value: Value, _ actual: Value) throws {
         guard value == actual else { throw Failure("\(what) is \(actual), not \(value)") }
     }
 

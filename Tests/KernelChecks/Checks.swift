@@ -13,7 +13,7 @@ struct Check: Sendable {
         self.run = run
     }
 
-    static let all = context + cookies + order + limits + running + relocations + tracing + kinds + many + maps
+    static let all = context + cookies + order + limits + running + relocations + tracing + kinds + many + maps + prints
 
     // MARK: Entry and exit
 

@@ -42,6 +42,8 @@ if wanted.first == "count" {
 }
 var failed = false
 for check in Check.all where wanted.isEmpty || wanted.contains(where: { check.name.hasPrefix($0) }) {
+    let start = ContinuousClock.now
+    defer { say("   it took \(Int((ContinuousClock.now - start) / .milliseconds(1))) ms") }
     do {
         try await check.run()
         say("ok \(check.name)")

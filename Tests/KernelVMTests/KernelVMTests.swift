@@ -39,9 +39,30 @@ struct KernelVMTests {
     func cleanUp(kernel: String) async throws {
         guard let machine = try await VirtualMachine.of(kernel) else { return }
         #expect(machine.part("links before kill")?.isEmpty == false)
-        for part in ["interrupt", "kill", "many were killed", "attaching was interrupted", "bad input"] {
+        for part in ["interrupt", "kill", "many were killed", "attaching was interrupted", "bad input", "lockdown"] {
             #expect(machine.part("left after \(part)") == ["nothing"], "\(part)")
         }
+    }
+
+    @Test("each session shows its own lines and nobody else's, however many print", arguments: VirtualMachine.kernels)
+    func prints(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        #expect(machine.part("cookie beside others") == [
+            "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
+        ])
+        #expect(machine.part("entry_exit beside others") == [
+            "fsession entry.", "fsession exit.", "fsession entry.", "fsession exit.", "fsession: 1 link", "status 0",
+        ])
+        // The classifier's lines were printed, and are where all others look for lines; ours are not.
+        #expect(machine.part("what the others printed") == ["2", "0"])
+    }
+
+    @Test("a kernel that is locked down has sessions, and what they print", arguments: VirtualMachine.kernels)
+    func lockdown(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        #expect(machine.part("cookie while locked down") == [
+            "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
+        ])
     }
 
     @Test("trace shows typed calls: of vmlinux and of a module", arguments: VirtualMachine.kernels)
@@ -49,7 +70,7 @@ struct KernelVMTests {
         guard let machine = try await VirtualMachine.of(kernel) else { return }
         let calls = try #require(machine.part("trace"))
         #expect(calls.filter { $0.contains("icmp_rcv(skb=0xff") && $0.contains(") = ") }.count == 2, "\(calls)")
-        #expect(calls.last == "fsession: 2 calls of 1 function")
+        #expect(calls.suffix(2) == ["fsession: 2 calls of 1 function", "status 0"])
         let module = try #require(machine.part("trace of a module"))
         #expect(module.contains { $0.contains("dummy_xmit(skb=0xff") && $0.contains("dev=0xff") && $0.contains("= NETDEV_TX_OK") }, "\(module)")
     }
@@ -91,10 +112,19 @@ struct KernelVMTests {
             ("unknown helper", ["calls_unknown_helper", "4711", "no kernel has a helper of that number", "bad.bpf.c:"]),
             ("other helper", ["calls_other_helper", "sock_map_update", "helper"]),
             ("not traceable", ["sched_clock", "cannot trace it"]),
-            ("unknown kfunc", ["no kfunc 'fsession_no_such_kfunc'", "__weak"]),
+            ("needed by programs", ["__rcu_read_lock", "BPF programs themselves call it", "stand still", "trace one of its callers"]),
+            ("of no type", ["entry_SYSCALL_64", "cannot trace it", "no type for it", "assembly", "trace one of its callers"]),
+            ("many of that name", ["type_show", "the name stands for", "different addresses", "trace one of its callers"]),
+            ("unknown kfunc", ["no kfunc 'fsession_no_such_kfunc'", "not known", "load the module", "__weak"]),
+            ("kfunc of a module that is not loaded", ["no kfunc 'bbr_init'", "load the module"]),
+            ("kfunc of a module", ["calls_kfunc", "bbr_init is not allowed", "programs of this kind do not have that kfunc"]),
             ("no such object", ["nowhere.bpf.o"]),
             ("no program of that name", ["no program 'nobody'"]),
             ("no types", ["/sys/kernel/btf/vmlinux does not exist", "CONFIG_DEBUG_INFO_BTF"]),
+            ("spoilt types", ["cannot read the types in /sys/kernel/btf/vmlinux", "truncated", "umount"]),
+            ("no capability", ["not permitted", "run fsession as root", "CAP_BPF"]),
+            ("locked down", ["bpf_fentry_test1", "locked down (confidentiality)", "boot it without lockdown="]),
+            ("locked down, many functions", ["available_filter_functions", "locked down (confidentiality)", "boot it without lockdown="]),
         ]
         for (part, pieces) in expected {
             let lines = try #require(machine.part(part), "\(part)")
@@ -106,6 +136,13 @@ struct KernelVMTests {
             #expect(newer.count == 2 && newer[0].contains("Linux 6.10") && newer[1] == "status 1", "\(newer)")
         } else {
             #expect(newer.last == "status 0", "\(newer)")
+        }
+        let kfunc = try #require(machine.part("kfunc of a newer kernel"))
+        if kernel == "7.2" {
+            #expect(kfunc.last == "status 0", "\(kfunc)")
+        } else {
+            #expect(kfunc.count == 2 && kfunc[0].contains("no kfunc 'bpf_task_from_vpid'") && kfunc[0].contains("Linux 6.14"), "\(kfunc)")
+            #expect(kfunc.last == "status 1")
         }
     }
 }

@@ -36,6 +36,12 @@ extension Attacher {
         traceable.read(glob)
         let names = traceable.unique(matching: glob)
         guard !names.isEmpty else {
+            guard traceable.isKnown else {
+                throw .refused(
+                    function: glob.text,
+                    because: "which functions the kernel can probe is told by available_filter_functions, which cannot be read: "
+                        + TraceFiles.problem)
+            }
             traceable.read(Glob("*"))
             throw .noFunction(pattern: glob.text, nearest: NearestNames.of(glob.text, in: traceable.names))
         }

@@ -61,7 +61,9 @@ extension Attacher {
     func typed(
         _ prefix: String, _ sort: KernelKind.TypeKind, _ kernel: inout KernelTypes
     ) throws(EngineError) -> Attached {
-        let name = try text(sort == .tracepoint ? "tp_btf/sched_switch" : sort == .hook ? "lsm/file_open" : "iter/task")
+        var name = try text(sort == .tracepoint ? "tp_btf/sched_switch" : sort == .hook ? "lsm/file_open" : "iter/task")
+        var map: KernelMap?
+        if sort == .iterator { (name, map) = try iterated(name) }
         let kind: BTFIndex.KindNumber = sort == .tracepoint ? .typedef : .function
         var target: LoadTarget?
         for source in try kernel.all() where target == nil {
@@ -74,7 +76,7 @@ extension Attacher {
         }
         if sort == .hook { try requireHooks() }
         let program = try load(for: target)
-        if sort == .iterator { return try iterator(program, name) }
+        if sort == .iterator { return try iterator(program, name, over: map) }
         switch open(program, named: nil) {
         case .success(let link): return attached(link, info(name, sort == .hook ? "lsm" : "tracepoint"))
         case .failure(let error): throw failure(error, name)
@@ -88,42 +90,6 @@ extension Attacher {
         throw .kernel(
             doing: "attach '\(program.name)'",
             because: "lsm programs never run here: 'bpf' is not among the active security modules (\(active)); boot with lsm=\(active),bpf")
-    }
-
-    /// Reads the whole text once.
-    private func iterator(_ program: KernelProgram, _ name: String) throws(EngineError) -> Attached {
-        var attributes = BPFAttributes()
-        attributes.set(0, program.descriptor.number)
-        attributes.set(4, UInt32(0))
-        attributes.set(8, self.kind.type.attachType)
-        attributes.set(12, UInt32(0))
-        let link: BPFDescriptor
-        switch attributes.open(.linkCreate) {
-        case .success(let made): link = made
-        case .failure(let error):
-            throw .refused(
-                function: name,
-                because: error.number == EINVAL || error.number == EBADF
-                    ? "this iterator goes over the elements of one map or cgroup, which fsession cannot name; iterators over the whole kernel (task, bpf_map, tcp) can be run"
-                    : KernelAdvice.text(error))
-        }
-        var create = BPFAttributes()
-        create.set(0, link.number)
-        create.set(4, UInt32(0))
-        guard case .success(let text) = create.open(.iteratorCreate) else {
-            throw .refused(function: name, because: "the kernel does not open it for reading")
-        }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count < 64 << 20 {
-            let count = buffer.withUnsafeMutableBytes { read(text.number, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR || errno == EAGAIN { continue }
-            guard count > 0 else { break }
-            bytes += buffer[..<count]
-        }
-        var result = attached(AttachedProgram(link: link, program: program.descriptor), info(name, "iter"))
-        result.text = String(decoding: bytes, as: UTF8.self)
-        return result
     }
 
     /// Samples of the CPUs' clocks: "perf_event", or "perf_event/cpu-clock:999" with so many a second.

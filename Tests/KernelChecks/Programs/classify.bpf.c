@@ -3,4 +3,9 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-SEC("tc") int classify(struct __sk_buff *skb) { return 7; }
+SEC("tc")
+int classify(struct __sk_buff *skb)
+{
+    bpf_printk("a classifier runs");
+    return 7;
+}
