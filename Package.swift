@@ -80,7 +80,7 @@ let package = Package(
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),
         .testTarget(
-            name: "ProcessEngineTests", dependencies: ["FSession"],
+            name: "ProcessEngineTests", dependencies: ["FSession", "kernel-checks"],
             // C that the tests compile themselves, as a user would.
             exclude: ["Programs", "Targets"]),
         // They run the examples and the command line as they are built.

@@ -108,7 +108,9 @@ package struct Prototypes {
         }
         return Convention(
             calling: calling, prototype: prototype, words: words,
-            entryOnly: layout.stackAlignment > 16
+            entryOnly: prototype.noReturn
+                ? "never returns, so there is no exit"
+                : layout.stackAlignment > 16
                 ? "takes stack arguments that are aligned to \(layout.stackAlignment) bytes" : nil)
     }
 }

@@ -8,12 +8,12 @@ struct Failure: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// A session in this machine's kernel, with an object loaded and nothing attached.
+/// A session in this machine's kernel, or in a process, with an object loaded and nothing attached.
 struct Bed {
     let session: Session
 
     init(_ object: String) async throws {
-        session = try await Session(.kernel)
+        session = try await Session(Ground.current.target)
         try await session.load(try Object(contentsOf: "\(object).bpf.o"))
     }
 
@@ -34,6 +34,26 @@ struct Bed {
             return error.description
         }
         throw Failure("\(program) was attached")
+    }
+
+    /// Why a program is refused: when it is attached in the kernel; in a process, whose objects are verified as a whole,
+    /// when it is loaded, from an object that has nothing else and the program's name.
+    static func refusal(of program: String, in object: String) async throws -> String {
+        guard case .process = Ground.current else {
+            let bed = try await Bed(object)
+            let text = try await bed.complaint(program)
+            try await bed.end()
+            return text
+        }
+        let session = try await Session(Ground.current.target)
+        var text = "\(program) was loaded"
+        do {
+            try await session.load(try Object(contentsOf: "\(program).bpf.o"))
+        } catch {
+            text = "\(error)"
+        }
+        try await session.detach()
+        return text
     }
 
     func numbers(_ variable: String) throws -> [UInt64] {
@@ -63,8 +83,7 @@ struct Bed {
 
     func end() async throws {
         try await session.detach()
-        let left = try KernelLinks.tracing()
-        guard left.isEmpty else { throw Failure("links of types \(left) stayed behind") }
+        if let left = try Ground.current.linkCount(), left > 0 { throw Failure("\(left) links stayed behind") }
     }
 }
 

@@ -97,7 +97,7 @@ enum Bench {
     }
 
     private static func measure(_ prepare: (Int?) async throws -> Void) async throws -> Int64 {
-        let calls = try TestRun(.fentry)
+        let calls = try Calls(.fentry)
         try await prepare(nil)
         let rounds = 5000
         for _ in 0..<1000 { try calls.run() }

@@ -16,7 +16,7 @@ extension Check {
             try await bed.attach("at_kretprobe")
             try await bed.attach("at_offset")
             let link = try await bed.attach("at_ksyscall")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<3 { try calls.run() }
             try bed.expect(["kprobes": 3, "kretprobes": 3, "returned": 5, "offsets": 3, "cookie_seen": 42])
             _ = getppid()
@@ -29,7 +29,7 @@ extension Check {
             guard try await bed.attaches("at_multi_return", else: "CONFIG_FPROBE") else { return }
             let links = try await bed.session.attach("at_multi", cookie: 7).links
             guard links.count == 4, Set(links.map(\.id)).count == 1 else { throw Failure("\(links.count) functions") }
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<3 { try calls.run() }
             try bed.expect(["multis": 12, "multi_returns": 12, "multi_cookie": 7])
             try await bed.end()
@@ -37,7 +37,7 @@ extension Check {
         Check("kprobe.session runs at both ends, or the kernel that has it is named") {
             let bed = try await Bed("kinds")
             guard try await bed.attaches("at_kprobe_session", else: "Linux 6.10") else { return }
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<3 { try calls.run() }
             try bed.expect(["session_entries": 12, "session_exits": 12])
             try await bed.end()

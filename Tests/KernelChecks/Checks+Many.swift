@@ -19,7 +19,7 @@ extension Check {
             try bed.expect("the links' types", expected, types)
             try await bed.session.attach("enters")
             try await bed.session.attach("leaves")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<3 { try calls.run() }
             try bed.expect([
                 "entries": 15, "exits": 15, "wrong": 0, "arguments": 3 * (1 + 2 + 4 + 7 + 11), "cookie_sum": 45,
@@ -35,14 +35,14 @@ extension Check {
             let bed = try await Bed("multi")
             let links = try await bed.session.attach("reads_context").links
             guard Set(links.map(\.id)).count == 5 else { throw Failure("\(links.count) functions") }
-            try TestRun(.fentry).run()
+            try Calls(.fentry).run()
             try bed.expect(["other_entries": 1 + 2 + 4 + 7 + 11])
             try await bed.end()
         },
         Check("trace records many functions: each with its own arguments and result") {
             let session = try await Session(.kernel)
             try await session.trace(["kernel:bpf_fentry_test[1-6]"])
-            try TestRun(.fentry).run()
+            try Calls(.fentry).run()
             let events = Events(session)
             let calls = try await events.calls
             let results = Dictionary(uniqueKeysWithValues: calls.map { ($0.function.name, ($0.returnValue ?? 0) & 0xff) })

@@ -11,7 +11,7 @@ extension Check {
         Check("maps in maps are filled with the maps that they hold from the start") {
             let bed = try await MapBed()
             try await bed.attach("counts")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<3 { try calls.run() }
             try bed.expect("left", 3, bed.word("left"))
             try bed.expect("right", 603, bed.word("right"))
@@ -19,7 +19,7 @@ extension Check {
         },
         Check("a pinned map stays, and the next object that has it goes on with it; one of another shape is refused") {
             unlink("/sys/fs/bpf/fsession_pinned")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for round in 1...2 {
                 let bed = try await MapBed()
                 try await bed.attach("counts")
@@ -40,7 +40,7 @@ extension Check {
         Check("records of a perf event array come through, and the lost ones are counted") {
             let bed = try await MapBed()
             try await bed.attach("sends")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<1000 { try calls.run() }
             let summary = await bed.engine.end()
             var count: UInt64 = 0
@@ -71,7 +71,7 @@ extension Check {
                 defer { unlink(path) }
                 let bed = try await MapBed("configured")
                 try await bed.attach("configured")
-                try TestRun(.fentry).run()
+                try Calls(.fentry).run()
                 let parts = release.split(whereSeparator: { !$0.isNumber }).compactMap { UInt64($0) }
                 let version = parts[0] << 16 + parts[1] << 8 + min(parts[2], 255)
                 for (variable, value) in [
@@ -136,7 +136,7 @@ extension Check {
             let bed = try await Bed("tails")
             try await bed.attach("starts_here")
             try await bed.attach("probe")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<3 { try calls.run() }
             try bed.expect(["starts": 6, "ends": 6, "fell": 0])
             try await bed.end()

@@ -9,7 +9,7 @@ extension Check {
             let bed = try await Bed("prints")
             try await bed.attach("prints")
             try await bed.attach("prints_elsewhere")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<2 { try calls.run() }
             try bed.expect(["length": 8, "vlength": 15])
             let lines = try await prints(bed)
@@ -24,7 +24,7 @@ extension Check {
         Check("a format on the stack is printed, too, by way of trace_pipe") {
             let bed = try await Bed("prints")
             try await bed.attach("prints_from_stack")
-            let calls = try TestRun(.fentry)
+            let calls = try Calls(.fentry)
             for _ in 0..<3 { try calls.run() }
             var (lines, warnings): ([String], [String]) = ([], [])
             async let summary = bed.session.detach()
@@ -42,7 +42,7 @@ extension Check {
         Check("lines that find no room are counted: lines and drops are what was printed") {
             let bed = try await Bed("prints")
             try await bed.attach("prints_much")
-            try TestRun(.fentry).run()
+            try Calls(.fentry).run()
             async let summary = bed.session.detach()
             var lines: UInt64 = 0
             for try await event in bed.session.events { if case .print = event { lines += 1 } }
@@ -64,7 +64,7 @@ extension Check {
                 if isLoaded { try Shell.run("insmod /modules/tcp_bbr.ko") }
                 let bed = try await Bed("weak_kfunc")
                 try await bed.attach("asks_for_kfunc")
-                try TestRun(.fentry).run()
+                try Calls(.fentry).run()
                 try bed.expect(["is_there": isLoaded ? 1 : 2])
                 try await bed.end()
             }

@@ -5,7 +5,8 @@ import KernelEngine
 import Synchronization
 
 // Runs inside a virtual machine, in the folder of the objects. A line for each check: "ok NAME" or "failed NAME: why".
-// With names as arguments only the checks that begin with one of them.
+// With names as arguments only the checks that begin with one of them. With "process PROGRAM" those of a session's
+// meaning, in a process of that program instead of the kernel.
 
 /// Set once, seen by all threads.
 final class Flag: Sendable {
@@ -40,16 +41,30 @@ if wanted.first == "count" {
     say((try? KernelObjects()).map { "\($0)" } ?? "cannot be counted")
     exit(0)
 }
-var failed = false
-for check in Check.all where wanted.isEmpty || wanted.contains(where: { check.name.hasPrefix($0) }) {
-    let start = ContinuousClock.now
-    defer { say("   it took \(Int((ContinuousClock.now - start) / .milliseconds(1))) ms") }
+
+/// Whether all of them hold.
+func make(_ checks: [Check]) async -> Bool {
+    var hold = true
+    for check in checks {
+        do {
+            try await check.run()
+            say("ok \(check.name)")
+        } catch {
+            hold = false
+            say("failed \(check.name): \(error)")
+        }
+    }
+    return hold
+}
+
+if wanted.first == "process", let path = wanted.dropFirst().first {
     do {
-        try await check.run()
-        say("ok \(check.name)")
+        let process = try TestProcess(path)
+        exit(await Ground.$current.withValue(.process(process)) { await make(Check.meaning) } ? 0 : 1)
     } catch {
-        failed = true
-        say("failed \(check.name): \(error)")
+        say("failed: \(error)")
+        exit(1)
     }
 }
-exit(failed ? 1 : 0)
+let checks = Check.all.filter { check in wanted.isEmpty || wanted.contains { check.name.hasPrefix($0) } }
+exit(await make(checks) ? 0 : 1)

@@ -34,9 +34,13 @@ enum Fixtures {
     /// An executable of `Targets`.
     static func target(_ name: String, _ options: [String] = []) throws -> String {
         let isCxx = name.hasSuffix(".cpp")
-        let source = folder.appendingPathComponent("Targets/\(isCxx ? name : name + ".c")")
-        return try compile(
-            isCxx ? ["clang++", "g++", "c++"] : ["clang", "gcc", "cc"], source, ["-O1", "-g", "-pthread"] + options, "exe")
+        return try target(at: folder.appendingPathComponent("Targets/\(isCxx ? name : name + ".c")"), options)
+    }
+
+    /// An executable of a C or C++ file.
+    static func target(at source: URL, _ options: [String] = []) throws -> String {
+        try compile(
+            source.pathExtension == "cpp" ? ["clang++", "g++", "c++"] : ["clang", "gcc", "cc"], source, ["-O1", "-g", "-pthread"] + options, "exe")
     }
 
     private static func compile(
