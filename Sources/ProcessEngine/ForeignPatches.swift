@@ -17,9 +17,12 @@ struct ForeignPatches {
         at address: UInt64, _ analysis: ModuleAnalysis, _ memory: borrowing ProcessMemory, isOurs: (UInt64) -> Bool
     ) -> String? {
         guard let target = analysis.jumpTarget(at: address), !module.contains(target) else { return nil }
-        let regions = regions ?? ForeignCode.regions(in: processID, memory).filter { !isOurs($0.range.lowerBound) }
-        self.regions = regions
-        return regions.first { $0.range.contains(target) }.map {
+        if regions == nil {
+            // What jumps to nobody's code is the function that a left session's frames are found by: one more link is built
+            // on top of that.
+            regions = ForeignCode.regions(in: processID, memory).filter { $0.controller != 0 && !isOurs($0.range.lowerBound) }
+        }
+        return regions?.first { $0.range.contains(target) }.map {
             "it is traced by another fsession (process \($0.controller)); end that one first"
         }
     }

@@ -51,6 +51,12 @@ struct LinkBatch {
         refused.append(RefusedFunction(function: changes[index].info, reason: reason, category: category))
     }
 
+    /// Takes over what became of another one's functions.
+    mutating func absorb(_ other: LinkBatch) {
+        linked += other.linked
+        refused += other.refused
+    }
+
     /// Leaves out what was refused on the way.
     mutating func dropRefused() {
         guard changes.contains(where: \.isRefused) else { return }

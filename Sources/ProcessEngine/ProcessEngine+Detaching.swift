@@ -11,6 +11,7 @@ extension ProcessEngine {
         if let finished { return finished }
         libraryWatch?.stop()
         if isHeld, isChild, traced.isEmpty { killHeld() }
+        leaveFindersAlone()
         let (kept, failure) = removeEverywhere()
         await reader.stop()
         if let finished { return finished }
@@ -21,6 +22,19 @@ extension ProcessEngine {
         queue.finish()
         if let failure { throw failure }
         return summary
+    }
+
+    /// Takes the programs off the functions that unwinders find our frames by: these may have to stay patched.
+    private func leaveFindersAlone() {
+        for finder in functions.unwinderFinders() ?? [] {
+            for link in traced[finder.address]?.lists.links ?? [] where link.id != OwnLink.unwinding {
+                do throws(EngineError) {
+                    try unlink(link.id)
+                } catch {
+                    queue.append([.warning("\(error)")])
+                }
+            }
+        }
     }
 
     /// Takes everything out of all processes that hold our memory: the target, and what it forked. The code had
@@ -72,7 +86,11 @@ extension ProcessEngine {
 
     /// Takes everything out of one process; false if its code had to stay mapped.
     private func remove(from pid: Int32) throws(EngineError) -> Bool {
-        let functions = traced.values.map { ($0.displaced, $0.jump ?? []) }
+        let finders = Set((self.functions.unwinderFinders() ?? []).map(\.address))
+        var functions = RestoredFunctions()
+        for (address, function) in traced {
+            functions.add(function.displaced, function.jump ?? [], isFinder: finders.contains(address))
+        }
         // Threads inside our code leave it sooner or later; they are waited for a little, and longer while they
         // only wait for a processor.
         for attempt in 0..<24 {
@@ -101,7 +119,7 @@ extension ProcessEngine {
     }
 
     private func removeFromChild(
-        _ pid: Int32, _ functions: [(DisplacedEntry, ShortBytes)]
+        _ pid: Int32, _ functions: RestoredFunctions
     ) throws(EngineError) -> CodeUse {
         var process: StoppedProcess
         do throws(ProcessError) {
@@ -112,13 +130,33 @@ extension ProcessEngine {
         return try remove(functions, from: &process)
     }
 
+    /// Functions that get their own bytes again.
+    private struct RestoredFunctions: Sendable {
+        struct List: Sendable {
+            var displaced: [DisplacedEntry] = []
+            var jumps: [ShortBytes] = []
+        }
+
+        var traced = List()
+        /// Those by which unwinders find our frames: they come last, when no call is inside any more. Where our code has to
+        /// stay, because one is, they stay patched.
+        var finders = List()
+
+        mutating func add(_ displaced: DisplacedEntry, _ jump: ShortBytes, isFinder: Bool) {
+            let list = isFinder ? \RestoredFunctions.finders : \.traced
+            self[keyPath: list].displaced.append(displaced)
+            self[keyPath: list].jumps.append(jump)
+        }
+    }
+
     private func remove(
-        _ functions: [(DisplacedEntry, ShortBytes)], from process: inout StoppedProcess
+        _ functions: RestoredFunctions, from process: inout StoppedProcess
     ) throws(EngineError) -> CodeUse {
         guard let identity = shared?.region.identity, MappedProcesses.holds(process.pid, identity) else { return .over }
-        try restore(functions.map(\.0), jumps: functions.map(\.1), in: &process)
+        try restore(functions.traced.displaced, jumps: functions.traced.jumps, in: &process)
         let use = codeUse(by: &process)
         if use != .over { return use }
+        try restore(functions.finders.displaced, jumps: functions.finders.jumps, in: &process)
         let map: MemoryMap
         do throws(ProcessError) {
             map = try MemoryMap(pid: process.pid)

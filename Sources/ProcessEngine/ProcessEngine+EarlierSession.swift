@@ -23,7 +23,11 @@ extension ProcessEngine {
             }
         }
         guard let gone else { return }
-        let originals = ForeignCode.overwritten(in: processID, process.memory)
+        // Calls may be inside the code that was left: their frames must go on being found by unwinders.
+        let finders = functions.unwinderFinders() ?? []
+        let originals = ForeignCode.overwritten(in: processID, process.memory).filter { original in
+            !finders.contains { $0.address &- 8 <= original.address && original.address < $0.address &+ 8 }
+        }
         do throws(ProcessError) {
             // More bytes than a jump: it begins in the padding before the function.
             let padded = originals.filter { $0.bytes.count > Architecture.jumpSize }

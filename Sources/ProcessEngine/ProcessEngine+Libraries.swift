@@ -143,7 +143,7 @@ extension ProcessEngine {
             throw .target(pid: processID, doing: "watch \(function.name)", because: refusal.reason)
         }
         try build(&batch, counted: false)
-        try publish(&batch, updatesUnwinding: false)
+        try publish(&batch, tellsUnwinder: false)
     }
 }
 

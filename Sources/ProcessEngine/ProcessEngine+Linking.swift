@@ -47,6 +47,8 @@ extension ProcessEngine {
         try requireRunning()
         var batch = LinkBatch()
         batch.noExits = try reasonAgainstExits()
+        let finders = Set((functions.unwinderFinders() ?? []).map(\.address))
+        var late: [Choice] = []
         for request in requests {
             let matches = functions.matching(request.pattern, onlyIn: modules)
             if matches.isEmpty, modules == nil, isAwaited(request.pattern) {
@@ -63,8 +65,14 @@ extension ProcessEngine {
             let refusedBefore = batch.refused.count
             let conventions = functions.conventions(of: matches)
             batch.reserve(matches.count)
-            for (match, convention) in zip(matches, conventions) { try add(match, convention, request, to: &batch) }
-            if modules == nil, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.changes.isEmpty {
+            for (match, convention) in zip(matches, conventions) {
+                if finders.contains(match.address) {
+                    late.append(Choice(function: match, convention: convention, request: request))
+                } else {
+                    try add(match, convention, request, to: &batch)
+                }
+            }
+            if modules == nil, late.isEmpty, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.changes.isEmpty {
                 throw .allRefused(
                     pattern: request.pattern.description,
                     reasons: Self.summarize(batch.refused[refusedBefore...].map(\.reason)))
@@ -72,11 +80,15 @@ extension ProcessEngine {
         }
         try displace(&batch)
         batch.dropRefused()
-        try checkSomethingIsLeft(requests, batch, modules)
+        if late.isEmpty { try checkSomethingIsLeft(requests, batch, modules) }
         try build(&batch)
         // A hundred thousand functions leave some ten megabytes behind that nobody needs any more.
         _ = malloc_trim(0)
         try publish(&batch)
+        if !late.isEmpty {
+            try linkFinders(late, &batch)
+            try checkSomethingIsLeft(requests, batch, modules)
+        }
         if modules == nil { standing += requests }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
         for watch in [watchFilters, watchLibraries, watchExecutions] {
@@ -87,6 +99,28 @@ extension ProcessEngine {
             }
         }
         return LinkReport(linked: batch.linked, refused: batch.refused)
+    }
+
+    /// A function that is to get a program.
+    private struct Choice {
+        var function: FunctionInfo
+        var convention: Prototypes.Convention
+        var request: StandingRequest
+    }
+
+    /// Links programs to the functions that find what unwinders are told of code. The engine's own link comes to them with
+    /// the first functions, and theirs are built on top of it.
+    private func linkFinders(_ choices: [Choice], _ all: inout LinkBatch) throws(EngineError) {
+        var batch = LinkBatch()
+        batch.noExits = all.noExits
+        for choice in choices { try add(choice.function, choice.convention, choice.request, to: &batch) }
+        try displace(&batch)
+        batch.dropRefused()
+        try build(&batch)
+        // An exception does not come out of them: they need not be known to themselves.
+        try publish(&batch, tellsUnwinder: false)
+        try updateUnwinding()
+        all.absorb(batch)
     }
 
     /// Whether a pattern names a library that is not loaded, but may be later.

@@ -21,9 +21,11 @@ extension ProcessEngine {
         var patches: CodePatches
     }
 
-    /// Stops the target for a moment and lets the functions' entries jump to their new images.
-    func publish(_ batch: inout LinkBatch, updatesUnwinding: Bool = true) throws(EngineError) {
+    /// Stops the target for a moment and lets the functions' entries jump to their new images. The unwinder knows these
+    /// before any call can enter them.
+    func publish(_ batch: inout LinkBatch, tellsUnwinder: Bool = true) throws(EngineError) {
         if batch.changes.isEmpty { return }
+        if tellsUnwinder { try tellUnwinder(of: batch) }
         let prepared = prepare(batch)
         let busy = try withStopped { engine, process throws(EngineError) -> [Int: String] in
             guard engine.isOurs else {
@@ -36,12 +38,6 @@ extension ProcessEngine {
         batch.dropRefused()
         traced.reserveCapacity(traced.count + batch.changes.count)
         for change in batch.changes { traced[change.info.address] = change.function }
-        guard updatesUnwinding else { return }
-        do throws(EngineError) {
-            try updateUnwinding()
-        } catch {
-            queue.append([.warning("C++ exceptions that cross traced functions may end the process: \(error)")])
-        }
     }
 
     private func prepare(_ batch: LinkBatch) -> PreparedPatch {

@@ -20,6 +20,21 @@ extension ProcessEngine {
         return nil
     }
 
+    /// Tells the unwinder of the images that a batch brings; without that no program may stay on the stack in a process
+    /// that handles exceptions.
+    func tellUnwinder(of batch: LinkBatch) throws(EngineError) {
+        let functions = batch.changes.compactMap(\.function)
+        do throws(EngineError) {
+            try updateUnwinding(with: functions)
+        } catch {
+            guard functions.contains(where: { $0.image?.callsFunction ?? false }), self.functions.hasExceptionHandlers else {
+                queue.append([.warning("C++ exceptions that cross traced functions may end the process: \(error)")])
+                return
+            }
+            throw error
+        }
+    }
+
     /// Tells the target's unwinder about our code, so that exceptions and thread cancellation pass through.
     ///
     /// libgcc's unwinder asks `_Unwind_Find_FDE` for the description of every frame. A routine of the runtime is
@@ -27,16 +42,21 @@ extension ProcessEngine {
     /// original is skipped; for all others it lets the original answer.
     ///
     ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each description
-    func updateUnwinding() throws(EngineError) {
+    ///
+    /// - Parameter new: functions whose images are to be in use soon.
+    func updateUnwinding(with new: [TracedFunction] = []) throws(EngineError) {
         guard let finders = functions.unwinderFinders(), !finders.isEmpty else { return }
         let offset = fs_runtime_function_offset("find_fde")
         guard offset >= 0 else { return }
         // The finder itself is no frame of an unwinding.
         var entries: [UnwindEntry] = []
-        for function in traced.values {
+        entries.reserveCapacity(2 * (traced.count + new.count) + retiredUnwinding.count)
+        func add(_ function: TracedFunction) {
             if let image = function.image, image.callsFunction { entries.append(image.unwind) }
             if let displaced = function.displaced.unwind { entries.append(displaced) }
         }
+        for function in traced.values { add(function) }
+        for function in new { add(function) }
         entries += retiredUnwinding
         guard !entries.isEmpty else { return }
         entries.sort { $0.start < $1.start }
@@ -71,15 +91,8 @@ extension ProcessEngine {
         try flushCode()
 
         for finder in finders {
-            do throws(EngineError) {
-                try linkOwn(
-                    finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base,
-                    id: OwnLink.unwinding)
-            } catch {
-                queue.append([
-                    .warning("C++ exceptions that cross traced functions will end the process: \(error)")
-                ])
-            }
+            try linkOwn(
+                finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base, id: OwnLink.unwinding)
         }
     }
 }

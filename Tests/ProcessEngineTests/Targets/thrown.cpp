@@ -1,0 +1,71 @@
+// Throws through functions all the time, on four threads, and, when told to, out of a call that has waited for long.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <pthread.h>
+#include <semaphore.h>
+
+#define TRACED extern "C" __attribute__((noinline, used, visibility("default")))
+#define KEEP(x) __asm__ volatile("" : "+r"(x))
+
+static sem_t inside, release_it, left;
+static int stays, caught_of_waiting;
+static bool over;
+
+TRACED long odd_ones(long n) { if (n % 2) throw n; return n; }
+TRACED long middle(long n) { long result = odd_ones(n); KEEP(result); return result + 1; }
+TRACED long catches(long n) { try { return middle(n); } catch (long thrown) { return -thrown; } }
+
+TRACED long waits(long n) {
+    sem_post(&inside);
+    while (sem_wait(&release_it)) {}
+    if (n) throw n;
+    return n;
+}
+TRACED long around(long n) { long result = waits(n); KEEP(result); return result + 1; }
+
+static void *spin(void *) {
+    for (long i = 0; !__atomic_load_n(&over, __ATOMIC_RELAXED); i++) {
+        long result = catches(i);
+        if (result != (i % 2 ? -i : i + 1)) abort();
+    }
+    return nullptr;
+}
+
+static void *wait(void *) {
+    try { around(++stays); } catch (long) { __atomic_fetch_add(&caught_of_waiting, 1, __ATOMIC_SEQ_CST); }
+    sem_post(&left);
+    return nullptr;
+}
+
+int main(int, char **arguments) {
+    pthread_t threads[4], waiter;
+    int count = arguments[1] ? atoi(arguments[1]) : 0;
+    char line[64];
+
+    sem_init(&inside, 0, 0);
+    sem_init(&release_it, 0, 0);
+    sem_init(&left, 0, 0);
+    for (int i = 0; i < count; i++) pthread_create(&threads[i], nullptr, spin, nullptr);
+    std::puts("ready");
+    std::fflush(stdout);
+    while (std::fgets(line, sizeof line, stdin)) {
+        if (!std::strcmp(line, "wait\n")) {
+            pthread_create(&waiter, nullptr, wait, nullptr);
+            sem_wait(&inside);
+        } else if (!std::strcmp(line, "throw\n")) {
+            int first = caught_of_waiting;
+            for (int i = first; i < stays; i++) sem_post(&release_it);
+            for (int i = first; i < stays; i++) sem_wait(&left);
+        } else if (!std::strcmp(line, "call\n")) {
+            catches(2);
+        } else if (!std::strcmp(line, "end\n")) {
+            break;
+        }
+        std::printf("%d\n", caught_of_waiting);
+        std::fflush(stdout);
+    }
+    over = true;
+    for (int i = 0; i < count; i++) pthread_join(threads[i], nullptr);
+    return 0;
+}
