@@ -27,13 +27,13 @@ test: packages traced-packages
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)|$(IN_MACHINES)'
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
 	@scripts/install-packages $(VM_PACKAGES) || echo "*** QEMU and what belongs to it cannot be installed; see above."
-	scripts/run-tests 1200 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
+	scripts/run-tests -1 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
 
 # The kernel engine alone, in virtual machines with Linux 6.1, 6.12 and 7.2, of which VM_KERNELS="7.2" chooses. Where QEMU or a
 # kernel cannot be had the tests say so aloud and are skipped.
 test-vm: packages traced-packages vm-packages
 	$(SWIFT) build -c release --build-tests
-	scripts/run-tests 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
+	scripts/run-tests -1 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
 
 # Faults a thousand times, then real programs with a session at every function; ROUNDS of each.
 torture: packages traced-packages

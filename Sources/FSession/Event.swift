@@ -42,7 +42,7 @@ public struct Print: Sendable {
     public let time: UInt64
     public let processID: Int32
     public let threadID: Int32
-    /// As the program formatted it, with its newline if it has one.
+    /// As the program formatted it, with its newline if it has one; what programs in the kernel print always ends with one.
     public let text: String
 }
 

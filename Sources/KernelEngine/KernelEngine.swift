@@ -46,7 +46,7 @@ package actor KernelEngine {
 
     package init(_ options: KernelOptions = KernelOptions()) throws(EngineError) {
         self.options = options
-        Self.allowManyFiles()
+        Self.allowFiles(options.descriptors)
         kernel = try KernelTypes()
         let types = kernel.vmlinux.types
         hasMulti = options.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
@@ -54,11 +54,13 @@ package actor KernelEngine {
         reader = KernelReader(queue: queue)
     }
 
-    /// Each function takes a few descriptors: as many as may be had are allowed.
-    private static func allowManyFiles() {
+    /// Each function takes a few descriptors. Root may have so many; others as many as they are allowed.
+    private static func allowFiles(_ wanted: UInt) {
         var limit = rlimit()
         let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-        guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        guard getrlimit(resource, &limit) == 0 else { return }
+        var more = rlimit(rlim_cur: max(limit.rlim_max, wanted), rlim_max: max(limit.rlim_max, wanted))
+        if setrlimit(resource, &more) == 0 { return }
         limit.rlim_cur = limit.rlim_max
         _ = setrlimit(resource, &limit)
     }

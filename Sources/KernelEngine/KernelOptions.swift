@@ -11,6 +11,8 @@ package struct KernelOptions: Sendable {
     package var width: Int
     /// Sessions are split, also where the kernel has them: to compare.
     package var splits = false
+    /// Descriptors that it allows itself, where it may: four for each of the most functions there may be, and some.
+    package var descriptors: UInt = 4 * UInt(KernelTracing.mostFunctions) + 1024
     /// Bytes of the ring that traced calls are recorded in.
     package var ringBytes: UInt32
     /// Calls that may be inside of one split session's functions at a time.

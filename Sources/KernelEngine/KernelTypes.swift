@@ -151,7 +151,8 @@ enum KernelAdvice {
             "it is not permitted: the kernel is locked down (\(lockdown ?? "")); boot it without lockdown= to allow it"
         case EPERM:
             geteuid() == 0
-                ? "it is not permitted, though fsession runs as root: lockdown, a security module or the container forbids it"
+                ? "it is not permitted, though fsession runs as root: the kernel, a security module or the container forbids it; run "
+                    + "fsession outside of the container, or boot a kernel that allows it"
                 : "it is not permitted; run fsession as root, or with CAP_BPF and CAP_PERFMON"
         case ENOSYS: "this kernel has no bpf(2)"
         default: "\(error)"

@@ -14,6 +14,7 @@ struct RefusalTests {
         }
         #expect(LinkRefusal.text(E2BIG).contains("at most 38 programs"))
         #expect(LinkRefusal.text(EBUSY).contains("live patch"))
+        #expect(LinkRefusal.text(EPERM).contains("not permitted"))
         #expect(LinkRefusal.text(EINVAL, explanation: "the kernel's words").hasSuffix(": the kernel's words"))
     }
 

@@ -98,7 +98,7 @@ struct VirtualMachine: Sendable {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(["VM_SECONDS": "900"]) { $1 }
+        process.environment = ProcessInfo.processInfo.environment.merging(["VM_SECONDS": "1500"]) { $1 }
         process.standardInput = FileHandle.nullDevice
         let names = ["out", "err"].map { folder.appendingPathComponent("\($0)-\(UUID().uuidString)").path }
         for name in names { _ = FileManager.default.createFile(atPath: name, contents: nil) }
