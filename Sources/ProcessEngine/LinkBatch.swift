@@ -59,10 +59,10 @@ struct LinkBatch {
 
     /// Leaves out what was refused on the way.
     mutating func dropRefused() {
-        guard changes.contains(where: \.isRefused) else { return }
+        guard changes.indices.contains(where: { changes[$0].isRefused }) else { return }
         linked.removeAll { indices[$0.function.address].map { changes[$0].isRefused } ?? true }
-        changes.removeAll(where: \.isRefused)
+        changes.removeAll { $0.isRefused }
         indices.removeAll(keepingCapacity: true)
-        for (index, change) in changes.enumerated() { indices[change.info.address] = index }
+        for index in changes.indices { indices[changes[index].info.address] = index }
     }
 }

@@ -20,8 +20,8 @@ extension ProcessEngine {
     /// Moves the entries of functions that are not patched yet; those that cannot be moved leave the batch.
     func displace(_ batch: inout LinkBatch) throws(EngineError) {
         var byModule: [String: [Int]] = [:]
-        for (index, change) in batch.changes.enumerated() where change.isNew {
-            byModule[change.info.modulePath, default: []].append(index)
+        for index in batch.changes.indices where batch.changes[index].isNew {
+            byModule[batch.changes[index].info.modulePath, default: []].append(index)
         }
         for (path, indices) in byModule.sorted(by: { $0.key < $1.key }) {
             guard let range = functions.executableRange(of: path) else { continue }

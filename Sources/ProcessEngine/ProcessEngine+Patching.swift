@@ -37,20 +37,24 @@ extension ProcessEngine {
         for (index, reason) in busy { batch.refuse(index, reason) }
         batch.dropRefused()
         traced.reserveCapacity(traced.count + batch.changes.count)
-        for change in batch.changes { traced[change.info.address] = change.function }
+        for index in batch.changes.indices {
+            guard let function = batch.changes[index].function else { continue }
+            traced[function.info.address] = function
+        }
     }
 
     private func prepare(_ batch: LinkBatch) -> PreparedPatch {
         var new: [PreparedPatch.Function] = []
         var patches: [CodePatches.Patch] = []
         patches.reserveCapacity(batch.changes.count)
-        for (index, change) in batch.changes.enumerated() {
-            guard let function = change.function, let jump = function.jump else { continue }
-            if change.isNew { new.append(.init(index: index, function: function)) }
+        for index in batch.changes.indices {
+            guard let function = batch.changes[index].function, let jump = function.jump else { continue }
+            let isNew = batch.changes[index].isNew
+            if isNew { new.append(.init(index: index, function: function)) }
             patches.append(
                 .init(
                     address: function.patchAddress, owner: index,
-                    expected: change.isNew ? function.displaced.originalBytes : traced[change.info.address]?.jump ?? [],
+                    expected: isNew ? function.displaced.originalBytes : traced[function.info.address]?.jump ?? [],
                     new: jump))
         }
         return PreparedPatch(

@@ -35,7 +35,8 @@ package struct Prototypes {
     private let path: String
     private var known: [UInt64: FunctionPrototype] = [:]
     private var conventions: [UInt64: Convention] = [:]
-    private var asked: Set<UInt64> = []
+    /// What was asked for, each time in ascending order.
+    private var asked: [[UInt64]] = []
     private var hasDebugInformation = true
 
     /// - Parameter path: the file that has the debug information, if there is any.
@@ -50,17 +51,29 @@ package struct Prototypes {
             let information = try DebugInfo(path: path)
             hasDebugInformation = !information.isEmpty
             guard hasDebugInformation else { return }
-            let new = Set(addresses.lazy.filter { [asked] in !asked.contains($0) })
+            let new = addresses.filter { !wasAsked($0) }.sorted()
             known.merge(information.prototypes(for: new)) { $1 }
-            asked.formUnion(new)
+            asked.append(new)
         } catch {
             hasDebugInformation = false
         }
     }
 
+    private func wasAsked(_ address: UInt64) -> Bool {
+        asked.contains { list in
+            var low = 0
+            var high = list.count
+            while low < high {
+                let middle = (low + high) / 2
+                if list[middle] < address { low = middle + 1 } else { high = middle }
+            }
+            return low < list.count && list[low] == address
+        }
+    }
+
     mutating func convention(at address: UInt64) -> Convention {
         if !hasDebugInformation { return .unknown }
-        if !asked.contains(address) { read([address]) }
+        if !wasAsked(address) { read([address]) }
         guard let prototype = known[address] else { return .unknown }
         if let convention = conventions[address] { return convention }
         let convention = Self.convention(prototype)

@@ -9,12 +9,16 @@ package enum FunctionPolicy: Sendable, Hashable {
 
     /// The policy for a symbol's raw (mangled) name; a version behind `@` does not matter.
     package static func of(name symbol: String) -> FunctionPolicy {
-        let version = symbol.utf8.firstIndex(of: UInt8(ascii: "@"))
-        let name = symbol[..<(version ?? symbol.endIndex)]
-        if name.utf8.count <= longestName, let reason = byName[String(name)] { return reason.policy }
+        if let version = symbol.utf8.firstIndex(of: UInt8(ascii: "@")) { return of(plainName: String(symbol[..<version])) }
+        return of(plainName: symbol)
+    }
+
+    private static func of(plainName: String) -> FunctionPolicy {
+        if plainName.utf8.count <= longestName, let reason = byName[plainName] { return reason.policy }
+        let name = plainName[...]
         // All that follows is about such names; most C names have been passed by now.
         guard let first = name.utf8.first, "_$B".utf8.contains(first) else { return managedReason(name)?.policy ?? .any }
-        if let reason = byPrefix.first(where: { name.utf8.starts(with: $0.prefix.utf8) })?.reason { return reason.policy }
+        if let reason = byPrefix.first(where: { plainName.hasPrefix($0.prefix) })?.reason { return reason.policy }
         if let reason = standardLibraryReason(name) ?? swiftReason(name) { return reason.policy }
         return .any
     }

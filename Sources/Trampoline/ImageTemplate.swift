@@ -57,18 +57,23 @@ extension TrampolineLists {
 
     /// Whether the images are alike but for the cookie of an only link.
     fileprivate func isLike(_ other: TrampolineLists) -> Bool {
-        let cookiesMatter = only == nil
+        if let mine = only, let others = other.only {
+            return functionReturns == other.functionReturns && mine.isLike(others)
+        }
         func areLike(_ a: [TrampolineLink], _ b: [TrampolineLink]) -> Bool {
-            a.count == b.count
-                && zip(a, b).allSatisfy { a, b in
-                    a.programAddress == b.programAddress && a.kind == b.kind && a.usesCookie == b.usesCookie
-                        && a.usesTailCalls == b.usesTailCalls && a.clobbers == b.clobbers
-                        && a.needsAlignedStack == b.needsAlignedStack
-                        && (!cookiesMatter || a.attachCookie == b.attachCookie)
-                }
+            a.count == b.count && zip(a, b).allSatisfy { $0.isLike($1) && $0.attachCookie == $1.attachCookie }
         }
         return functionReturns == other.functionReturns && areLike(entry, other.entry)
             && areLike(fmodRet, other.fmodRet) && areLike(exit, other.exit)
+    }
+}
+
+extension TrampolineLink {
+    /// Whether a trampoline calls both alike.
+    fileprivate func isLike(_ other: TrampolineLink) -> Bool {
+        programAddress == other.programAddress && kind == other.kind && usesCookie == other.usesCookie
+            && usesTailCalls == other.usesTailCalls && clobbers == other.clobbers
+            && needsAlignedStack == other.needsAlignedStack
     }
 }
 

@@ -35,7 +35,8 @@ package struct TrampolineLists: Sendable, Hashable {
         if nodeCount + link.kind.nodeCount > Self.maximumNodeCount {
             throw .tooManyNodes(present: nodeCount, added: link.kind.nodeCount)
         }
-        if links.contains(where: { $0.id == link.id || $0.programID == link.programID }) {
+        func isTaken(_ other: TrampolineLink) -> Bool { other.id == link.id || other.programID == link.programID }
+        if entry.contains(where: isTaken) || fmodRet.contains(where: isTaken) || exit.contains(where: isTaken) {
             throw .programAlreadyLinked(programID: link.programID)
         }
         switch link.kind {

@@ -112,7 +112,7 @@ package final class DebugInfo {
     package var isEmpty: Bool { units.isEmpty }
 
     /// The prototypes of the functions that start at `fileAddresses`. Only units that contain one are read.
-    package func prototypes(for fileAddresses: Set<UInt64>) -> [UInt64: FunctionPrototype] {
+    package func prototypes(for fileAddresses: some Sequence<UInt64>) -> [UInt64: FunctionPrototype] {
         let sorted = fileAddresses.sorted()
         var result: [UInt64: FunctionPrototype] = [:]
         for unit in units {
