@@ -72,8 +72,9 @@ struct VirtualMachine: Sendable {
         var files = ["\(package.path)/.build/release/kernel-checks", KernelCheck.folder.appendingPathComponent("kernel.config").path]
         let programs = KernelCheck.folder.appendingPathComponent("Programs")
         let article = package.appendingPathComponent("Examples/Article")
-        for source in try FileManager.default.contentsOfDirectory(atPath: programs.path).sorted().map(programs.appendingPathComponent)
-            + ["entry_exit.bpf.c", "cookie.bpf.c"].map(article.appendingPathComponent)
+        // Beside the programs lie functions of a process, for the same checks there.
+        let names = try FileManager.default.contentsOfDirectory(atPath: programs.path).filter { $0.hasSuffix(".bpf.c") }.sorted()
+        for source in names.map(programs.appendingPathComponent) + ["entry_exit.bpf.c", "cookie.bpf.c"].map(article.appendingPathComponent)
         {
             let object = folder.appendingPathComponent(source.deletingPathExtension().lastPathComponent + ".o").path
             let clang = try command(
