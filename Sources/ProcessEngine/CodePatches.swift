@@ -24,14 +24,17 @@ struct CodePatches: Sendable {
     private static let largestWindow: UInt64 = 1 << 20
 
     /// Replaces what is as expected.
+    /// - Parameter accepts: whether what stands there, though it is not what was expected, is to be replaced all the same.
     /// - Returns: the patches where something else stood, or nothing could be read.
-    func apply(to memory: borrowing ProcessMemory) throws(ProcessError) -> [Patch] {
+    func apply(
+        to memory: borrowing ProcessMemory, accepts: (ShortBytes, Patch) -> Bool = { _, _ in false }
+    ) throws(ProcessError) -> [Patch] {
         var refused: [Patch] = []
         var first = 0
         while first < patches.count {
             var last = first
             while last + 1 < patches.count, belongs(last + 1, toWindowFrom: first, after: last) { last += 1 }
-            try apply(patches[first...last], to: memory, &refused)
+            try apply(patches[first...last], to: memory, accepts, &refused)
             first = last + 1
         }
         return refused
@@ -44,7 +47,8 @@ struct CodePatches: Sendable {
     }
 
     private func apply(
-        _ window: ArraySlice<Patch>, to memory: borrowing ProcessMemory, _ refused: inout [Patch]
+        _ window: ArraySlice<Patch>, to memory: borrowing ProcessMemory, _ accepts: (ShortBytes, Patch) -> Bool,
+        _ refused: inout [Patch]
     ) throws(ProcessError) {
         guard let first = window.first, let last = window.last else { return }
         let start = first.address
@@ -54,7 +58,7 @@ struct CodePatches: Sendable {
             if window.count == 1 {
                 refused.append(last)
             } else {
-                for index in window.indices { try apply(window[index...index], to: memory, &refused) }
+                for index in window.indices { try apply(window[index...index], to: memory, accepts, &refused) }
             }
             return
         }
@@ -63,7 +67,9 @@ struct CodePatches: Sendable {
             for patch in window {
                 let offset = Int(patch.address - start)
                 let range = offset..<(offset + patch.expected.count)
-                guard patch.new.count == patch.expected.count, patch.expected.isEqual(to: bytes, at: offset) else {
+                guard patch.new.count == patch.expected.count,
+                    patch.expected.isEqual(to: bytes, at: offset) || accepts(ShortBytes(bytes[range]), patch)
+                else {
                     refused.append(patch)
                     continue
                 }

@@ -26,6 +26,7 @@ extension ProcessEngine {
 
     /// Takes the programs off the functions that unwinders find our frames by: these may have to stay patched.
     private func leaveFindersAlone() {
+        guard isOurs else { return }
         for finder in functions.unwinderFinders() ?? [] {
             for link in traced[finder.address]?.lists.links ?? [] where link.id != OwnLink.unwinding {
                 do throws(EngineError) {
@@ -88,8 +89,8 @@ extension ProcessEngine {
     private func remove(from pid: Int32) throws(EngineError) -> Bool {
         let finders = Set((self.functions.unwinderFinders() ?? []).map(\.address))
         var functions = RestoredFunctions()
-        for (address, function) in traced {
-            functions.add(function.displaced, function.jump ?? [], isFinder: finders.contains(address))
+        for function in retiredFunctions + traced.values {
+            functions.add(function.displaced, function.jump ?? [], isFinder: finders.contains(function.info.address))
         }
         // Threads inside our code leave it sooner or later; they are waited for a little, and longer while they
         // only wait for a processor.
@@ -214,6 +215,16 @@ extension ProcessEngine {
         case waiting
     }
 
+    /// Whether bytes are a jump of ours, though to another image: a child that was forked before a program came or went has
+    /// the jumps of then.
+    private func isJumpToOurs(_ bytes: ShortBytes, _ patch: CodePatches.Patch) -> Bool {
+        guard bytes.count == patch.expected.count, bytes.count >= Architecture.jumpSize, bytes[0] == patch.expected[0],
+            bytes.dropFirst(Architecture.jumpSize).elementsEqual(patch.expected.dropFirst(Architecture.jumpSize)),
+            let target = Architecture.jumpTarget(of: bytes, at: patch.address)
+        else { return false }
+        return isOurCode(target)
+    }
+
     /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
     /// copies of their first instructions.
     /// - Parameter jumps: of each function; empty where there is none.
@@ -233,7 +244,7 @@ extension ProcessEngine {
                     jump.isEmpty
                         ? nil : .init(address: displaced.patchAddress, expected: jump, new: displaced.originalBytes)
                 }
-            ).apply(to: process.memory)
+            ).apply(to: process.memory, accepts: isJumpToOurs)
             for thread in process.threads {
                 guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
                 for displaced in functions {

@@ -62,6 +62,7 @@ extension ProcessEngine {
                 return .failure(error)
             }
         }
+        var moved: [(address: UInt64, code: [UInt8])] = []
         for (number, index) in indices.enumerated() {
             let info = functions[number].0
             if let owner = foreign.patch(at: info.address, analysis, memory, isOurs: isOurCode) {
@@ -76,7 +77,7 @@ extension ProcessEngine {
                     else { throw .outOfReach(from: info.address, to: start) }
                     displaced = try analysis.displace(info, at: place)
                 }
-                if !displaced.code.isEmpty { try? stageCode(displaced.code, at: displaced.codeAddress) }
+                if !displaced.code.isEmpty { moved.append((displaced.codeAddress, displaced.code)) }
                 // It stands in the target; nobody asks for it again.
                 displaced.code = []
                 if let unwind = displaced.unwind {
@@ -88,6 +89,7 @@ extension ProcessEngine {
                 batch.refuse(index, "\(error)", category: error.reason)
             }
         }
+        for moved in moved.sorted(by: { $0.address < $1.address }) { try stageCode(moved.code, at: moved.address) }
     }
 
     // MARK: - Images

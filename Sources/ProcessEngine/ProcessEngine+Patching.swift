@@ -140,6 +140,7 @@ extension ProcessEngine {
 
     /// Keeps what must be known of a function that is no longer traced.
     func retire(_ function: TracedFunction) {
+        retiredFunctions.append(function)
         if let image = function.image, image.callsFunction { retiredUnwinding.append(image.unwind) }
         retiredCounters.append((function.counters, function.image?.callsFunction ?? false))
         if let count = function.count, count.entered > 0 { retiredCounts.append(count) }

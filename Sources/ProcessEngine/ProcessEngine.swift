@@ -63,7 +63,9 @@ package actor ProcessEngine {
     var libraryWatch: LibraryWatch?
     var watchesExecutions = false
     var watchesFilters = false
-    /// Functions that are no longer traced: their counts, and whether calls may still be inside.
+    /// Functions that are no longer traced: a child that was forked before may still have our jumps at them.
+    var retiredFunctions: [TracedFunction] = []
+    /// Their counts, and whether calls may still be inside.
     var retiredCounts: [CallCount] = []
     var retiredCounters: [(CallCounts?, Bool)] = []
     var finished: EngineSummary?

@@ -47,11 +47,12 @@ package struct Prototypes {
     /// Reads the prototypes of functions at these addresses of the file.
     mutating func read(_ addresses: some Sequence<UInt64>) {
         guard hasDebugInformation else { return }
+        let new = addresses.filter { !wasAsked($0) }.sorted()
+        guard !new.isEmpty else { return }
         do throws(DebugInfoError) {
             let information = try DebugInfo(path: path)
             hasDebugInformation = !information.isEmpty
             guard hasDebugInformation else { return }
-            let new = addresses.filter { !wasAsked($0) }.sorted()
             known.merge(information.prototypes(for: new)) { $1 }
             asked.append(new)
         } catch {

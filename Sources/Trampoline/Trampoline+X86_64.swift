@@ -33,6 +33,12 @@ package enum X86_64Trampoline: TrampolineArchitecture {
         return bytes
     }
 
+    package static func jumpTarget(of bytes: ShortBytes, at address: UInt64) -> UInt64? {
+        guard bytes.count >= jumpSize, bytes[0] == 0xE9 else { return nil }
+        let distance = (1...4).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32(bytes[$1]) }
+        return address &+ UInt64(jumpSize) &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
+    }
+
     /// rax is free.
     package static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8] {
         // mov rcx, imm64; mov rax, imm64; jmp rax

@@ -87,6 +87,9 @@ package protocol TrampolineArchitecture {
     /// A jump, nil when it does not reach.
     static func jump(from: UInt64, to: UInt64) -> ShortBytes?
 
+    /// Where a jump at an address goes; nil if the bytes do not begin with one.
+    static func jumpTarget(of bytes: ShortBytes, at address: UInt64) -> UInt64?
+
     /// Code that gives a routine its fourth argument: the other three are its caller's.
     static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8]
 }

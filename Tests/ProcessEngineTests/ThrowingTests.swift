@@ -69,4 +69,40 @@ struct ThrowingTests {
         try await session.detach()
         #expect(target.end("end") == 0)
     }
+
+    @Test("A child that was forked before programs came and went has its functions back when the session ends")
+    func forked() async throws {
+        let target = try DrivenProcess(try Fixtures.target("thrown.cpp"))
+        let session = try await Session(.process(target.pid))
+        try await session.load(try Fixtures.object("cookies"))
+        try await session.attach("first", to: "exe:*")
+        try await session.attach("first", to: "libgcc*:_Unwind_Find_FDE")
+        _ = try target.ask("fork")
+        #expect(try target.ask("child") == "child 1")
+        // The images that the child jumps to are not those of its parent any more.
+        try await session.attach("second", to: "exe:*")
+        try await session.attach("second", to: "libgcc*:_Unwind_Find_FDE")
+        #expect(try target.ask("child") == "child 1")
+        _ = try target.ask("call")
+        let isKept = try await session.detach().keptCode
+        #expect(!isKept)
+        #expect(try target.ask("child") == "child 1")
+        #expect(target.end("end") == 0)
+    }
+
+    @Test("A child that was forked before a program's only function was let go has it back when the session ends")
+    func forkedBefore() async throws {
+        let target = try DrivenProcess(try Fixtures.target("thrown.cpp"))
+        let session = try await Session(.process(target.pid))
+        try await session.load(try Fixtures.object("cookies"))
+        let attachment = try await session.attach("first", to: "exe:middle")
+        _ = try target.ask("fork")
+        #expect(try target.ask("child") == "child 1")
+        for link in attachment.links { try await session.detach(link) }
+        #expect(try target.ask("child") == "child 1")
+        let isKept = try await session.detach().keptCode
+        #expect(!isKept)
+        #expect(try target.ask("child") == "child 1")
+        #expect(target.end("end") == 0)
+    }
 }

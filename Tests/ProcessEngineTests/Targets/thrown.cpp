@@ -4,6 +4,7 @@
 #include <cstring>
 #include <pthread.h>
 #include <semaphore.h>
+#include <unistd.h>
 
 #define TRACED extern "C" __attribute__((noinline, used, visibility("default")))
 #define KEEP(x) __asm__ volatile("" : "+r"(x))
@@ -38,6 +39,30 @@ static void *wait(void *) {
     return nullptr;
 }
 
+static int to_child[2], from_child[2];
+
+// A child that calls, and does not throw, when it is told to; it ends with its parent.
+static void fork_child() {
+    if (pipe(to_child) || pipe(from_child) || fork()) {
+        close(from_child[1]);
+        return;
+    }
+    close(to_child[1]);
+    char byte;
+    while (read(to_child[0], &byte, 1) == 1) {
+        byte = catches(2) == 3;
+        if (write(from_child[1], &byte, 1) != 1) break;
+    }
+    _exit(0);
+}
+
+// 1: the child's calls are as they should be. 0: they are not. 2: there is no child any more.
+static int ask_child() {
+    char byte = 0;
+    if (write(to_child[1], &byte, 1) != 1 || read(from_child[0], &byte, 1) != 1) return 2;
+    return byte;
+}
+
 int main(int, char **arguments) {
     pthread_t threads[4], waiter;
     int count = arguments[1] ? atoi(arguments[1]) : 0;
@@ -57,6 +82,12 @@ int main(int, char **arguments) {
             int first = caught_of_waiting;
             for (int i = first; i < stays; i++) sem_post(&release_it);
             for (int i = first; i < stays; i++) sem_wait(&left);
+        } else if (!std::strcmp(line, "fork\n")) {
+            fork_child();
+        } else if (!std::strcmp(line, "child\n")) {
+            std::printf("child %d\n", ask_child());
+            std::fflush(stdout);
+            continue;
         } else if (!std::strcmp(line, "call\n")) {
             catches(2);
         } else if (!std::strcmp(line, "end\n")) {
