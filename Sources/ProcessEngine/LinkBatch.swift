@@ -9,7 +9,7 @@ struct LinkBatch {
         let convention: Prototypes.Convention
         /// With its new links.
         var lists: TrampolineLists
-        /// As it is before the change; nil while its entry has not been moved yet.
+        /// As it is before the change, then with its new image; nil while its entry has not been moved yet.
         var function: TracedFunction?
         /// Whether it is patched for the first time.
         let isNew: Bool

@@ -86,7 +86,13 @@ extension ProcessEngine {
         _ = malloc_trim(0)
         try publish(&batch)
         if !late.isEmpty {
-            try linkFinders(late, &batch)
+            do throws(EngineError) {
+                try linkFinders(late, &batch)
+            } catch {
+                // The others are traced by now.
+                if batch.linked.isEmpty { throw error }
+                queue.append([.warning("\(error)")])
+            }
             try checkSomethingIsLeft(requests, batch, modules)
         }
         if modules == nil { standing += requests }

@@ -20,6 +20,7 @@ package struct ImageValues: Sendable, Hashable {
 /// What trampolines have in common that differ in their `ImageValues` only, and in how far things are away: a hundred
 /// thousand functions have some ten of them.
 package struct ImageShape: Sendable, Hashable {
+    /// One function's; those of others are alike.
     let lists: TrampolineLists
     let convention: CallingConvention
     let isCounted: Bool
