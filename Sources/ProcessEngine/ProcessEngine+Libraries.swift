@@ -124,26 +124,38 @@ extension ProcessEngine {
     func linkOwn(
         _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int
     ) throws(EngineError) {
-        var batch = LinkBatch()
         let link = TrampolineLink(
             id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: false)
+        var reason = ""
+        // A thread may be in the function's first instructions: not for long.
+        for _ in 0..<20 {
+            var batch = LinkBatch()
+            try add(link, to: function, in: &batch)
+            try displace(&batch)
+            if let refusal = batch.refused.first {
+                throw .target(pid: processID, doing: "watch \(function.name)", because: refusal.reason)
+            }
+            try build(&batch, counted: false)
+            try publish(&batch, tellsUnwinder: false)
+            guard let refusal = batch.refused.first else { return }
+            reason = refusal.reason
+            usleep(1000)
+        }
+        throw .target(pid: processID, doing: "watch \(function.name)", because: reason)
+    }
+
+    /// Puts a link of our own into a batch, in the place of an earlier one.
+    private func add(_ link: TrampolineLink, to function: FunctionInfo, in batch: inout LinkBatch) throws(EngineError) {
         let known = traced[function.address]
         let convention = functions.convention(of: function)
-        var lists =
-            known?.lists ?? TrampolineLists(functionReturns: (function.entryOnly ?? convention.entryOnly ?? batch.noExits) == nil)
-        lists.unlink(id: id)
+        var lists = known?.lists ?? TrampolineLists(functionReturns: (function.entryOnly ?? convention.entryOnly) == nil)
+        lists.unlink(id: link.id)
         do throws(TrampolineError) {
             try lists.link(link)
         } catch {
             throw .target(pid: processID, doing: "watch \(function.name)", because: "\(error)")
         }
         batch.append(.init(info: function, convention: convention, lists: lists, function: known, isNew: known == nil))
-        try displace(&batch)
-        if let refusal = batch.refused.first {
-            throw .target(pid: processID, doing: "watch \(function.name)", because: refusal.reason)
-        }
-        try build(&batch, counted: false)
-        try publish(&batch, tellsUnwinder: false)
     }
 }
 

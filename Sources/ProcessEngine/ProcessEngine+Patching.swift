@@ -125,17 +125,18 @@ extension ProcessEngine {
             return
         }
         if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
-        // The unwinder knows the new image before any call can enter it; until then the old one counts as retired.
         let image = try makeImages(of: [.init(function: function, lists: lists, counters: function.counters)]).first
         let changed = function.with(lists, function.counters, image)
-        traced[address] = changed
-        try updateUnwinding()
+        // The unwinder knows the new image before any call can enter it; but nothing unwinds through what it asks itself.
+        let isFinder = functions.unwinderFinders()?.contains { $0.address == address } ?? false
+        if !isFinder { try updateUnwinding(with: [changed]) }
         let jump = changed.jump ?? []
         try withStopped { engine, _ throws(EngineError) in
             if let before, try engine.read(jump.count, at: function.patchAddress) == Array(before) {
                 try engine.write(Array(jump), at: function.patchAddress)
             }
         }
+        traced[address] = changed
     }
 
     /// Keeps what must be known of a function that is no longer traced.

@@ -105,4 +105,23 @@ struct ThrowingTests {
         #expect(try target.ask("child") == "child 1")
         #expect(target.end("end") == 0)
     }
+
+    @Test("Nothing is attached while the unwinder cannot be told of it")
+    func notTold() async throws {
+        let target = try DrivenProcess(try Fixtures.target("thrown.cpp"))
+        let session = try await Session(.process(target.pid))
+        try await session.load(try Fixtures.object("cookies"))
+        _ = try target.ask("point")
+        let complaint = await session.complaint("first", to: "exe:waits")
+        #expect(complaint.contains("_Unwind_Find_FDE") && complaint.contains("try again"), "\(complaint)")
+        #expect(try target.ask("wait") == "0")
+        #expect(try target.ask("throw") == "1")
+        #expect(await session.summary().calls == 0)
+        _ = try target.ask("clear")
+        try await session.attach("first", to: "exe:waits")
+        #expect(try target.ask("wait") == "1")
+        #expect(try target.ask("throw") == "2")
+        try await session.detach()
+        #expect(target.end("end") == 0)
+    }
 }
