@@ -7,6 +7,8 @@ FSESSION = $(BUILD)/fsession
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
 TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux
 # What boots real kernels.
+# What only `make torture` runs.
+TORTURE_PACKAGES = default-jdk-headless python3-numpy python3-scipy libc++-dev libc++abi-dev redis-server redis-tools nginx-light wrk curl iproute2
 VM_PACKAGES = qemu-system-x86 busybox-static cpio bpftool xz-utils
 
 # Tests that stop and trace processes have the machine for themselves, one after the other; the others keep its
@@ -37,6 +39,7 @@ test-vm: packages traced-packages vm-packages
 
 # Faults a thousand times, then real programs with a session at every function; ROUNDS of each.
 torture: packages traced-packages
+	@scripts/install-packages $(TORTURE_PACKAGES)
 	$(SWIFT) build -c release --build-tests
 	FSESSION_TORTURE=1000 $(SWIFT) test -c release --skip-build --filter 'TortureTests|KilledControllerTests'
 	scripts/torture $(FSESSION)
