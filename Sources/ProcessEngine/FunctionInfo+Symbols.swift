@@ -109,7 +109,7 @@ package enum FileFunctions {
         let analysis = ModuleAnalysis(
             code: code,
             layout: .init(starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size)),
-            unwoundRange: UnwindIndex.ranges(of: file, bias: 0))
+            pointers: CodePointers(file, labels: symbols.labels, bias: 0), unwoundRange: UnwindIndex.ranges(of: file, bias: 0))
         var prototypes = Prototypes(path: symbols.debugFile ?? path)
         prototypes.read(Set(found.map(\.address)))
         let possible = found.indices.filter { found[$0].refusal == nil }

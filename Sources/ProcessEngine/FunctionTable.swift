@@ -248,7 +248,7 @@ struct FunctionTable {
         let range = module.range
         let analysis = ModuleAnalysis(
             code: code, patched: patched.filter { range.contains($0.address) }, layout: layout,
-            branches: isKnown ? known?.found : nil, unwoundRange: UnwindIndex.ranges(of: module.file, bias: module.loadBias))
+            pointers: CodePointers(module.file, labels: symbols.labels, bias: module.loadBias), branches: isKnown ? known?.found : nil, unwoundRange: UnwindIndex.ranges(of: module.file, bias: module.loadBias))
         entries[path]?.branches = (layout, analysis.branches)
         return analysis
     }

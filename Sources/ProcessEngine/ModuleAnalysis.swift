@@ -69,7 +69,7 @@ struct ModuleAnalysis {
     /// - `patched`: what patches overwrote. A branch that a patch displaced still goes where it went.
     /// - `branches`: as an earlier analysis of this module with this layout found them.
     init(
-        code: [CodeRange], patched: [CodeRange] = [], layout: Layout, branches known: EntryBranches? = nil,
+        code: [CodeRange], patched: [CodeRange] = [], layout: Layout, pointers: CodePointers, branches known: EntryBranches? = nil,
         unwoundRange: @escaping @Sendable (UInt64) -> Range<UInt64>? = { _ in nil }
     ) {
         self.unwoundRange = unwoundRange
@@ -77,7 +77,7 @@ struct ModuleAnalysis {
         self.patched = patched.sorted { $0.address < $1.address }
         self.layout = layout
         original = patched.isEmpty ? code : Self.unpatched(code, patched)
-        branches = known ?? Self.branches(original, layout)
+        branches = known ?? Self.branches(original, layout, pointers)
     }
 
     /// The code as it was before anybody patched it.
@@ -93,21 +93,29 @@ struct ModuleAnalysis {
         return code
     }
 
-    private static func branches(_ code: [CodeRange], _ layout: Layout) -> EntryBranches {
+    private static func branches(_ code: [CodeRange], _ layout: Layout, _ pointers: CodePointers) -> EntryBranches {
         var entries: [EntryBranches.Entry] = []
+        var before: UInt64 = 0
         entries.reserveCapacity(layout.starts.count)
         for (index, start) in layout.starts.enumerated() {
             let interior = Architecture.patchedInterior(
                 of: CodeRange(address: start, bytes: bytes(start..<(start &+ 8), of: code)))
             let next = index + 1 < layout.starts.count ? layout.starts[index + 1] : .max
             let end = max(interior.lowerBound, min(interior.upperBound, next))
+            let paddingStart = max(start - min(start, UInt64(ShortBytes.capacity)), min(before, start))
+            before = max(before, start &+ min(layout.sizes[index], 1 << 30))
             entries.append(.init(
-                address: start, interior: interior.lowerBound..<end, end: start &+ min(layout.sizes[index], 1 << 30)))
+                address: start, interior: interior.lowerBound..<end, end: start &+ min(layout.sizes[index], 1 << 30),
+                padding: paddingStart..<start))
         }
         var branches = EntryBranches()
         for range in code {
-            range.bytes.withUnsafeBytes { branches.add($0, base: range.address, entries: entries) }
+            range.bytes.withUnsafeBytes {
+                branches.add($0, base: range.address, entries: entries)
+                branches.addTables($0, base: range.address, entries: entries, read: pointers.read)
+            }
         }
+        pointers.forEach { branches.enter($0, entries) }
         return branches
     }
 
@@ -163,7 +171,8 @@ struct ModuleAnalysis {
         let end = info.address + min(info.size, 1 << 30)
         let start = bytes(info.address..<min(max(end, info.address + 1), info.address + UInt64(Architecture.entryWindow)))
         let function = CodeRange(address: info.address, bytes: start)
-        let short = shortBranches(into: function, end: end, next: position)
+        let short = shortBranches(
+            into: Architecture.patchedInterior(of: function), of: function, end: end, next: position)
         let following = next > end ? bytes(end..<min(next, end + 32)) : []
         return DisplacementRequest(
             function: function, following: end - info.address <= UInt64(start.count) ? following : [],
@@ -179,8 +188,14 @@ struct ModuleAnalysis {
         do throws(DisplacementError) {
             return try Architecture.displace(request, at: place)
         } catch {
-            request.paddingBefore = paddingBefore(info.address)
-            guard error.isForWantOfRoom, !request.paddingBefore.isEmpty else { throw error }
+            guard error.isForWantOfRoom, let padding = padding(before: info.address) else { throw error }
+            request.padding = padding
+            let before = info.address - min(UInt64(padding.bytes.count), UInt64(ShortBytes.capacity))..<info.address
+            let end = info.address + min(info.size, 1 << 30)
+            let short = shortBranches(
+                into: before, of: request.function, end: end, next: layout.firstIndex(notBelow: info.address + 1))
+            request.enteredAt += short.targets
+            if request.neighbours.isEmpty { request.neighbours = short.neighbours }
             do throws(DisplacementError) {
                 return try Architecture.displace(request, at: place)
             } catch _ {
@@ -189,26 +204,41 @@ struct ModuleAnalysis {
         }
     }
 
-    /// The bytes before a function that are no function's, up to 16; none if fewer than a jump needs.
-    private func paddingBefore(_ address: UInt64) -> [UInt8] {
+    /// The bytes before a function that are nobody's, from the end of what lies before; nil if that is not near, or fewer
+    /// than a jump needs.
+    private func padding(before address: UInt64) -> EntryPadding? {
         let own = layout.firstIndex(notBelow: address)
-        guard own > 0, address >= 16 else { return [] }
-        let jump: UInt64 = 5
-        // The function before may have a jump of its own, behind an `endbr64`.
+        guard own > 0, address >= EntryPadding.longest else { return nil }
         let before = layout.starts[own - 1]
-        guard before + 4 + jump <= address - jump else { return [] }
+        let (end, overflow) = before.addingReportingOverflow(layout.sizes[own - 1])
+        guard !overflow, end <= address else { return nil }
         var start = address
-        while start > max(before, address - 16), unwoundRange(start - 1) == nil, start > before &+ layout.sizes[own - 1] { start -= 1 }
+        var part: Range<UInt64>?
+        while start > end, address - start < EntryPadding.longest {
+            part = unwoundRange(start - 1)
+            if part != nil { break }
+            start -= 1
+        }
+        guard start == end || part != nil, address - start >= UInt64(Architecture.jumpSize) else { return nil }
         let padding = bytes(start..<address)
-        return address - start >= jump && padding.count == Int(address - start) ? padding : []
+        guard padding.count == Int(address - start) else { return nil }
+        // The function before may have a jump of its own, behind an `endbr64`.
+        let (usable, _) = before.addingReportingOverflow(4 + UInt64(Architecture.jumpSize))
+        var codeBefore: [UInt8] = []
+        // Only what stops at `int3` must be known not to run into it.
+        if padding.last == 0xCC, start - (part?.lowerBound ?? before) <= Self.longestBefore {
+            codeBefore = bytes((part?.lowerBound ?? before)..<start)
+        }
+        return EntryPadding(bytes: padding, codeBefore: codeBefore, firstUsable: usable > start ? Int(usable - start) : 0)
     }
+
+    private static let longestBefore: UInt64 = 1 << 16
 
     /// The short branches into a function's first bytes: those of functions beside it are found when these are
     /// decoded from their starts, others by their bytes.
     private func shortBranches(
-        into function: CodeRange, end: UInt64, next position: Int
+        into interior: Range<UInt64>, of function: CodeRange, end: UInt64, next position: Int
     ) -> (targets: [UInt64], neighbours: [CodeRange]) {
-        let interior = Architecture.patchedInterior(of: function)
         let start = max(function.address - min(function.address, Self.shortWindow), codeStart(of: function.address))
         let range = start..<(interior.upperBound + Self.shortWindow)
         let isPossible = withBytes(range) { ModuleBranchScan.mayBranchShort($0, base: start, into: interior) }

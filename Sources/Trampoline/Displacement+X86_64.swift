@@ -12,24 +12,6 @@ extension X86_64Trampoline {
     /// Bytes of a short jump.
     private static let shortJumpSize = 2
 
-    /// Whether the last five bytes of the padding before a function may become a jump, though code before may run through
-    /// the padding: they are no part of an instruction that this would change.
-    static func mayJump(in padding: [UInt8], _ decoder: borrowing X86_64Decoder) -> Bool {
-        let last = padding.suffix(jumpSize)
-        guard last.count == jumpSize else { return false }
-        if last.allSatisfy({ $0 == 0xCC }) { return true }
-        // A NOP of five bytes, or one of eight and more: it stays a NOP, whatever its last five bytes are.
-        if Array(last) == [0x0F, 0x1F, 0x44, 0, 0] { return true }
-        for size in 8...min(11, max(8, padding.count)) where padding.count >= size {
-            let bytes = Array(padding.suffix(size))
-            guard bytes[size - 8] == 0x0F, bytes[size - 7] == 0x1F, bytes[size - 6] == 0x84,
-                bytes.prefix(size - 8).allSatisfy({ $0 == 0x66 || $0 == 0x2E })
-            else { continue }
-            return decoder.decode(bytes, at: 0, address: 0).map { $0.kind == .nop && $0.size == size } ?? false
-        }
-        return false
-    }
-
     /// The bytes behind the first of the jump at this function's entry: nothing may branch there.
     package static func patchedInterior(of function: CodeRange) -> Range<UInt64> {
         // No code lies at the end of the address space, but a symbol may say so.
@@ -48,12 +30,15 @@ extension X86_64Trampoline {
         if function.isInsideAnother { throw .insideAnother }
         if let address = function.referredTo { throw .readAsData(at: address) }
         if let call = function.flagsReadAt { throw .leavesFlags(at: call) }
-        var size = jumpSize
-        if !function.paddingBefore.isEmpty {
-            guard mayJump(in: function.paddingBefore, decoder) else { throw .tooShort(size: function.function.bytes.count) }
-            size = shortJumpSize
+        var entry = EntryAnalysis(function, size: jumpSize)
+        if let padding = function.padding {
+            entry = EntryAnalysis(function, size: shortJumpSize)
+            let tail = entry.patchOffset + shortJumpSize
+            guard let distance = jumpDistance(in: padding, tail: tail, decoder) else {
+                throw .tooShort(size: function.function.bytes.count)
+            }
+            entry.jumpDistance = distance
         }
-        let entry = EntryAnalysis(function, size: size)
         let displaced = try entry.displacedInstructions(decoder)
         try entry.checkBranches(decoder)
         let mover = EntryMover(entry: entry, instructions: displaced.instructions, end: displaced.end, address: address)
@@ -75,6 +60,8 @@ private struct EntryAnalysis {
     let patchOffset: Int
     let size: Int
     let interior: Range<UInt64>
+    /// How many bytes before the function the long jump begins, where it is made in the padding; else 0.
+    var jumpDistance = 0
 
     init(_ request: DisplacementRequest, size: Int) {
         self.request = request
@@ -87,6 +74,14 @@ private struct EntryAnalysis {
     }
 
     var patchAddress: UInt64 { address + UInt64(patchOffset) }
+
+    /// The bytes behind the first of a jump in the padding.
+    private var paddingInterior: Range<UInt64> {
+        let start = address &- UInt64(jumpDistance)
+        return jumpDistance == 0 ? address..<address : (start &+ 1)..<(start &+ UInt64(X86_64Trampoline.jumpSize))
+    }
+
+    private func isOverwritten(_ address: UInt64) -> Bool { interior.contains(address) || paddingInterior.contains(address) }
 
     /// Whole instructions that cover the jump, and the offset behind them. Padding is left out.
     func displacedInstructions(
@@ -149,15 +144,16 @@ private struct EntryAnalysis {
 
     /// Refuses branches into the displaced bytes, and back to the entry: they would run the programs again.
     func checkBranches(_ decoder: borrowing X86_64Decoder) throws(DisplacementError) {
-        if let target = request.enteredAt.first(where: interior.contains) {
+        if let target = request.enteredAt.first(where: isOverwritten) {
             throw .branchIntoEntry(from: nil, to: target)
         }
         if let loop = request.loopsFrom { throw .loopAtEntry(from: loop) }
+        let targets = (address &- UInt64(jumpDistance))..<interior.upperBound
         // Short branches: what is near is decoded, where some bytes of it could be one.
         let function = request.function
         let near = min(function.bytes.count, patchOffset + size + Self.shortReach + 15)
         let start = CodeRange(address: address, bytes: Array(function.bytes[..<near]))
-        if ModuleBranchScan.mayBranch(start.bytes, base: address, into: address..<interior.upperBound) {
+        if ModuleBranchScan.mayBranch(start.bytes, base: address, into: targets) {
             try checkDecoded(start, decoder, isOwn: true)
         }
         // Long branches: every byte could start one.
@@ -174,7 +170,7 @@ private struct EntryAnalysis {
                 neighbour.address > address
                 ? neighbour.address - address : address &- neighbour.address &- UInt64(neighbour.bytes.count)
             guard distance < UInt64(Self.shortReach + 32) || distance > UInt64(Int64.max),
-                ModuleBranchScan.mayBranch(neighbour.bytes, base: neighbour.address, into: interior)
+                ModuleBranchScan.mayBranch(neighbour.bytes, base: neighbour.address, into: jumpDistance == 0 ? interior : targets)
             else { continue }
             try checkDecoded(neighbour, decoder, isOwn: false)
         }
@@ -200,8 +196,9 @@ private struct EntryAnalysis {
     private func check(
         _ target: UInt64, from: UInt64, isCall: Bool, isOwn: Bool
     ) throws(DisplacementError) {
-        if interior.contains(target) { throw .branchIntoEntry(from: from, to: target) }
-        if isOwn, !isCall, target == address || target == patchAddress { throw .loopAtEntry(from: from) }
+        if isOverwritten(target) { throw .branchIntoEntry(from: from, to: target) }
+        let isLoop = target == address || target == patchAddress || address &- target <= UInt64(jumpDistance)
+        if isOwn, !isCall, isLoop { throw .loopAtEntry(from: from) }
     }
 }
 
@@ -277,15 +274,16 @@ private struct EntryMover {
     /// The entry with what its patch needs, and nothing moved.
     private var notMoved: DisplacedEntry {
         let patchEnd = entry.patchOffset + entry.size
-        let padding = entry.request.paddingBefore.suffix(X86_64Trampoline.jumpSize)
+        let padding = entry.request.padding?.bytes.suffix(entry.jumpDistance) ?? []
         let isShort = !padding.isEmpty
         let original = padding + Array(entry.bytes[(isShort ? 0 : entry.patchOffset)..<patchEnd])
-        let back = UInt8(bitPattern: Int8(-(X86_64Trampoline.jumpSize + entry.patchOffset + 2)))
+        let back = UInt8(bitPattern: Int8(-(padding.count + entry.patchOffset + 2)))
+        let rest = padding.dropFirst(X86_64Trampoline.jumpSize) + entry.bytes[..<entry.patchOffset]
         return DisplacedEntry(
             address: entry.address, patchAddress: isShort ? entry.address - UInt64(padding.count) : entry.patchAddress,
-            originalBytes: ShortBytes(original),
-            patchTail: isShort ? ShortBytes(entry.bytes[..<entry.patchOffset] + [0xEB, back]) : [], entrySize: UInt64(entry.size),
-            displacedCount: Int(rest - entry.patchAddress), codeAddress: address, bodyEntry: rest)
+            originalBytes: ShortBytes(original), patchTail: isShort ? ShortBytes(rest + [0xEB, back]) : [],
+            entrySize: UInt64(entry.size),
+            displacedCount: Int(self.rest - entry.patchAddress), codeAddress: address, bodyEntry: self.rest)
     }
 
     consuming func move() throws(DisplacementError) -> DisplacedEntry {

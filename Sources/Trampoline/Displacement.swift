@@ -9,6 +9,26 @@ package struct CodeRange: Sendable, Hashable {
     }
 }
 
+/// What lies between a function and what is before it.
+package struct EntryPadding: Sendable, Hashable {
+    /// From the last place on where an instruction is known to start: the end of a function, or of a part of one that
+    /// unwinders are told of.
+    package var bytes: [UInt8]
+    /// That function or part.
+    package var codeBefore: [UInt8]
+    /// The first byte that the function before may not need for its own jump.
+    package var firstUsable: Int
+
+    package init(bytes: [UInt8], codeBefore: [UInt8] = [], firstUsable: Int = 0) {
+        self.bytes = bytes
+        self.codeBefore = codeBefore
+        self.firstUsable = firstUsable
+    }
+
+    /// So much of it is looked at.
+    package static let longest: UInt64 = 64
+}
+
 /// A function whose entry is to become a jump.
 package struct DisplacementRequest: Sendable {
     /// The function, as far as its symbol says; of a long one the start is enough, where `loopsFrom` and
@@ -28,9 +48,9 @@ package struct DisplacementRequest: Sendable {
     package var isInsideAnother: Bool
     /// What `ModuleReferenceScan` found.
     package var referredTo: UInt64?
-    /// The padding right before the function, up to 16 bytes of it. Where the entry has no room for a long jump that is
-    /// made there, and the entry becomes a short one back to it.
-    package var paddingBefore: [UInt8] = []
+    /// The padding right before the function. Where the entry has no room for a long jump that is made there, and the entry
+    /// becomes a short one back to it.
+    package var padding: EntryPadding?
     /// A call whose caller reads the flags that the function leaves.
     package var flagsReadAt: UInt64?
 
@@ -64,7 +84,8 @@ package struct DisplacedEntry: Sendable, Hashable {
     package var patchAddress: UInt64
     /// What the patch overwrites: five bytes, or more where it begins in the padding.
     package var originalBytes: ShortBytes
-    /// The patch behind its five bytes of jump: the function's `endbr64`, if it has one, and the jump back to those.
+    /// The patch behind its five bytes of jump: the rest of the padding, the function's `endbr64`, if it has one, and the
+    /// jump back.
     package var patchTail: ShortBytes = []
     /// The bytes of code that the patch overwrites.
     package var overwritten: Range<UInt64> { patchAddress + UInt64(originalBytes.count) - entrySize..<patchAddress + UInt64(originalBytes.count) }

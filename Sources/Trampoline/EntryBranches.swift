@@ -3,20 +3,27 @@
 /// Every byte of the text has a bit in two bitmaps: whether it lies among those that some function's jump would
 /// overwrite, and whether a function starts there. So the pass costs the same for one function and for all.
 package struct EntryBranches: Sendable {
-    /// A function: where it starts, the bytes behind the first of its jump, and where it ends.
+    /// A function: where it starts, the bytes behind the first of its jump, where it ends, and the bytes before it that may
+    /// become a jump.
     package struct Entry: Sendable {
         package var address: UInt64
         package var interior: Range<UInt64>
         package var end: UInt64
+        package var padding: Range<UInt64>
 
-        package init(address: UInt64, interior: Range<UInt64>, end: UInt64) {
+        package init(address: UInt64, interior: Range<UInt64>, end: UInt64, padding: Range<UInt64>) {
             self.address = address
             self.interior = interior
             self.end = end
+            self.padding = padding
         }
+
+        /// Where the jump is made.
+        var patchAddress: UInt64 { interior.lowerBound - 1 }
     }
 
-    /// Addresses among the bytes that a function's jump would overwrite which are branched to, by function.
+    /// Addresses among the bytes that a function's jump would overwrite, or in the padding before it, which are branched to
+    /// or pointed to, by function.
     package private(set) var entered: [UInt64: [UInt64]] = [:]
     /// Where a function jumps back to its own entry, by function.
     package private(set) var loops: [UInt64: UInt64] = [:]
@@ -43,20 +50,20 @@ package struct EntryBranches: Sendable {
             starts.insert(Int(entry.address - low))
             if entry.interior.lowerBound - 1 > entry.address { starts.insert(Int(entry.interior.lowerBound - 1 - low)) }
             for address in entry.interior { interiors.insert(Int(address - low)) }
+            for address in entry.padding where address >= low { interiors.insert(Int(address - low)) }
         }
         let found = Self.scan(text, base: base, Targets(low: low, count: count, interiors: interiors, starts: starts))
         for reference in found.references {
             // The address of the first byte is a pointer to the function; a load of it reads what a jump overwrites.
-            if let owner = Self.owner(of: reference.target, in: entries),
+            if let owner = Self.owner(of: reference.target, in: entries), reference.target < owner.interior.upperBound,
                 reference.target >= owner.interior.lowerBound - (reference.isLoad ? 1 : 0) {
                 referenced[owner.address] = reference.target
             }
+            enterPadding(reference.target, entries)
         }
         for call in ModuleBranchScan.plausible(found.flagged, in: text, base: base) { flagsRead[call.target] = call.address }
         for branch in ModuleBranchScan.plausible(found.hits, in: text, base: base) {
-            if let owner = Self.owner(of: branch.target, in: entries) {
-                entered[owner.address, default: []].append(branch.target)
-            }
+            enter(branch.target, entries)
         }
         // Most are calls at the end of another function.
         let own = found.jumps.filter { jump in
@@ -66,6 +73,47 @@ package struct EntryBranches: Sendable {
         for jump in ModuleBranchScan.plausible(own, in: text, base: base) {
             if let owner = Self.owner(of: jump.target, in: entries) { loops[owner.address] = jump.address }
         }
+    }
+
+    /// Adds where the jump tables of functions lead, in their own first bytes.
+    /// - `read`: a number of so many bytes that the module has at an address.
+    package mutating func addTables(
+        _ text: UnsafeRawBufferPointer, base: UInt64, entries: [Entry], read: (_ address: UInt64, _ count: Int) -> UInt64?
+    ) {
+        var users: [(owner: Entry, jump: UInt64, tables: [JumpTableScan.Table])] = []
+        for jump in JumpTableScan.jumps(in: text, base: base) {
+            guard let owner = Self.owner(of: jump, in: entries), jump < owner.end, users.last?.owner.address != owner.address else {
+                continue
+            }
+            users.append((owner, jump, JumpTableScan.tables(in: text, base: base, of: owner.address..<owner.end)))
+        }
+        let tables = Set(users.lazy.flatMap(\.tables).map(\.address))
+        for (owner, jump, own) in users {
+            for table in own {
+                JumpTableScan.entries(of: table, into: owner.address..<owner.end, others: tables, read: read) { target in
+                    if owner.interior.contains(target) {
+                        entered[owner.address, default: []].append(target)
+                    } else if target == owner.address || target == owner.patchAddress {
+                        loops[owner.address] = jump
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds an address that is entered: the target of a branch, a label, what a pointer points to.
+    package mutating func enter(_ target: UInt64, _ entries: [Entry]) {
+        if let owner = Self.owner(of: target, in: entries), owner.interior.contains(target) {
+            entered[owner.address, default: []].append(target)
+        }
+        enterPadding(target, entries)
+    }
+
+    /// Whose padding an address lies in: the next function's.
+    private mutating func enterPadding(_ target: UInt64, _ entries: [Entry]) {
+        let next = Self.index(above: target, in: entries)
+        guard next < entries.count, entries[next].padding.contains(target) else { return }
+        entered[entries[next].address, default: []].append(target)
     }
 
     /// Where branches are looked for, as offsets from `low`.
@@ -155,13 +203,19 @@ package struct EntryBranches: Sendable {
 
     /// The last function that starts at or before an address.
     private static func owner(of address: UInt64, in entries: [Entry]) -> Entry? {
+        let next = index(above: address, in: entries)
+        return next > 0 ? entries[next - 1] : nil
+    }
+
+    /// The first function that starts behind an address.
+    private static func index(above address: UInt64, in entries: [Entry]) -> Int {
         var low = 0
         var high = entries.count
         while low < high {
             let middle = (low + high) / 2
             if entries[middle].address <= address { low = middle + 1 } else { high = middle }
         }
-        return low > 0 ? entries[low - 1] : nil
+        return low
     }
 }
 

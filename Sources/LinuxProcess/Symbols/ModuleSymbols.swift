@@ -7,6 +7,8 @@ package struct ModuleSymbols: Sendable {
     package internal(set) var functions: [FunctionSymbol]
     /// The debug file that was used, if any.
     package let debugFile: String?
+    /// Addresses in the code that have a symbol which is no function's: labels, data, parts of functions.
+    package let labels: [UInt64]
 
     /// Reads the symbols of a module. What a damaged table holds is left out.
     package init(_ module: Module) {
@@ -34,6 +36,7 @@ package struct ModuleSymbols: Sendable {
         }
         self.debugFile = debugFile
         functions = reader.functions()
+        labels = reader.labels
     }
 
     /// The function that starts at an address of the file.
@@ -82,6 +85,7 @@ struct SymbolReader {
     private let code: [Range<UInt64>]
     private var tables: [SymbolTable] = []
     private var entries: [Entry] = []
+    private(set) var labels: [UInt64] = []
 
     init(_ file: ELFFile) {
         code = file.sections
@@ -101,7 +105,14 @@ struct SymbolReader {
         var section = 0..<UInt64(0)
         for index in table.indices {
             let symbol = table[index]
-            guard symbol.isFunction, symbol.nameOffset != 0 else { continue }
+            guard symbol.isFunction, symbol.nameOffset != 0 else {
+                if symbol.isDefined, symbol.type == .none || symbol.type == .object || symbol.isFunction,
+                    symbol.sectionIndex != Symbol.absoluteSection, code.contains(where: { $0.contains(symbol.value) })
+                {
+                    labels.append(symbol.value)
+                }
+                continue
+            }
             if !section.contains(symbol.value) {
                 guard let own = code.first(where: { $0.contains(symbol.value) }) else { continue }
                 section = own
@@ -139,7 +150,10 @@ struct SymbolReader {
                 names.append((name, entry.binding))
             }
             if names.count > 1 { names.sort(by: Self.isBetter) }
-            guard let first = names.first else { continue }
+            guard let first = names.first else {
+                labels.append(address)
+                continue
+            }
             functions.append(FunctionSymbol(
                 address: address, size: size, kind: group.contains { $0.isIndirect } ? .indirect : .function,
                 binding: group.lazy.map(\.binding).max() ?? .local, name: first.name,

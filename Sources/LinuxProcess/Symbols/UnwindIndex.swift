@@ -42,6 +42,11 @@ package struct UnwindIndex: Sendable {
         return start..<end
     }
 
+    /// Where the ranges of all entries start.
+    package func forEachStart(_ visit: (UInt64) -> Void) {
+        for index in 0..<count { if let start = relative(table + index * 8) { visit(start) } }
+    }
+
     /// `range(containing:)` of a file that is loaded `bias` above the addresses that it has.
     package static func ranges(of file: ELFFile, bias: UInt64) -> @Sendable (UInt64) -> Range<UInt64>? {
         guard let index = UnwindIndex(file) else { return { _ in nil } }

@@ -438,9 +438,10 @@ function e_flags, "traced"
 // No room for a long jump, which is made in the padding before; code runs through that padding.
 function e_runs_on, "traced"
     add $1, %rdi
+    test %rdi, %rdi
     .size e_runs_on, . - e_runs_on
     .byte 0x66, 0x90, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0
-function e_run_into, "traced"
+function e_run_into, "traced", 1
     mov %rdi, %rax
 e_fallen_middle:
     lea (%rax, %rsi, 2), %rax
@@ -466,6 +467,210 @@ function e_enters_endbr_middle, "traced"
     mov %rsi, %rax
     jmp e_behind_endbr_middle
     done e_enters_endbr_middle
+
+// The NOP before is longer than a jump and begins with a prefix, which must not stay before the jump: for some processors
+// a jump behind 66 is one of 16 bits. As before glibc's memmove for AVX-512.
+function e_runs_on_prefix, "traced"
+    add $2, %rdi
+    .size e_runs_on_prefix, . - e_runs_on_prefix
+    .byte 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x66, 0x0f, 0x1f, 0x44, 0, 0
+function e_run_into_behind_prefix, "traced", 1
+    mov %rdi, %rax
+e_prefix_middle:
+    lea 1(%rax, %rsi, 2), %rax
+    ret
+    done e_run_into_behind_prefix
+function e_enters_prefix_middle, "traced"
+    mov %rsi, %rax
+    jmp e_prefix_middle
+    done e_enters_prefix_middle
+// The NOP is one of seven bytes, a small one behind it.
+function e_runs_on_seven, "traced"
+    add $3, %rdi
+    test %rdi, %rdi
+    test %rsi, %rsi
+    .size e_runs_on_seven, . - e_runs_on_seven
+    .byte 0x0f, 0x1f, 0x80, 0, 0, 0, 0, 0x66, 0x90
+function e_run_into_behind_seven, "traced", 1
+    mov %rdi, %rax
+e_seven_middle:
+    lea 2(%rax, %rsi, 2), %rax
+    ret
+    done e_run_into_behind_seven
+function e_enters_seven_middle, "traced"
+    mov %rsi, %rax
+    jmp e_seven_middle
+    done e_enters_seven_middle
+// Only small NOPs: code that runs through them may stand at each.
+function e_runs_on_small, "traced"
+    lea 3(%rdi), %rdi
+    .size e_runs_on_small, . - e_runs_on_small
+    .byte 0x66, 0x90, 0x0f, 0x1f, 0x40, 0, 0x90, 0x90, 0x66, 0x90
+function e_run_into_behind_small, BRANCH, 1
+    mov %rdi, %rax
+e_small_middle:
+    lea 3(%rax, %rsi, 2), %rax
+    ret
+    done e_run_into_behind_small
+function e_enters_small_middle, "traced"
+    mov %rsi, %rax
+    jmp e_small_middle
+    done e_enters_small_middle
+// What lies before looks like a NOP of five bytes when it is read from its end: it is the end of an instruction.
+function e_runs_on_constant, "traced"
+    mov %rdi, %rax
+    .size e_runs_on_constant, . - e_runs_on_constant
+    .byte 0x48, 0x05, 0x0f, 0x1f, 0x44, 0x00  // add $…, %rax
+    mov %rax, %rdi
+    .byte 0x48, 0xb9, 0, 0, 0, 0x0f, 0x1f, 0x44, 0, 0
+function e_run_into_behind_constant, BRANCH, 1
+    lea (%rdi, %rsi), %rax
+e_constant_middle:
+    lea 4(%rax, %rsi, 2), %rax
+    ret
+    done e_run_into_behind_constant
+function e_enters_constant_middle, "traced"
+    mov %rsi, %rax
+    jmp e_constant_middle
+    done e_enters_constant_middle
+// A branch into the NOP, whose constant are instructions.
+function e_before_entered_padding, "traced"
+    lea 5(%rdi, %rsi), %rax
+    ret
+    .size e_before_entered_padding, . - e_before_entered_padding
+    .byte 0x0f, 0x1f, 0x84, 0
+e_padding_entrance:
+    .byte 0x90, 0x90, 0x90, 0x90
+function e_behind_entered_padding, BRANCH, 1
+    mov %rdi, %rax
+e_entered_padding_middle:
+    lea 5(%rax, %rsi, 2), %rax
+    ret
+    done e_behind_entered_padding
+function e_enters_padding, "traced"
+    mov %rsi, %rax
+    add $9, %rdi
+    test %rdi, %rdi
+    jne e_padding_entrance
+    jmp e_entered_padding_middle
+    done e_enters_padding
+// int3 that nothing runs through, and int3 that something might.
+function e_before_int3, "traced"
+    lea 6(%rdi, %rsi), %rax
+    ret
+    .size e_before_int3, . - e_before_int3
+    .fill 9, 1, 0xcc
+function e_behind_int3, "traced", 1
+    mov %rdi, %rax
+e_int3_middle:
+    lea 6(%rax, %rsi, 2), %rax
+    ret
+    done e_behind_int3
+function e_enters_int3_middle, "traced"
+    mov %rsi, %rax
+    jmp e_int3_middle
+    done e_enters_int3_middle
+function e_before_open_int3, "traced"
+    lea 7(%rdi, %rsi), %rax
+    test %rax, %rax
+    jne 1f
+    ret
+1:  jmp 2f
+3:  ret
+2:  cmp %rax, %rax
+    je 3b
+    .size e_before_open_int3, . - e_before_open_int3
+    .fill 9, 1, 0xcc
+function e_behind_open_int3, BRANCH, 1
+    mov %rdi, %rax
+e_open_int3_middle:
+    lea 7(%rax, %rsi, 2), %rax
+    ret
+    done e_behind_open_int3
+function e_enters_open_int3_middle, "traced"
+    mov %rsi, %rax
+    jmp e_open_int3_middle
+    done e_enters_open_int3_middle
+
+// ---- Addresses behind the entry that nothing but data tells of. There is no padding before these functions.
+
+// A pointer that the dynamic linker relocates.
+    .section .data.rel.ro.pointers, "aw"
+    .balign 8
+e_pointer_to_middle: .quad e_pointed_to + 3
+    .text
+function e_pointed_to, BRANCH, 1
+    mov %rdi, %rax
+    lea 8(%rax, %rsi, 2), %rax
+    ret
+    done e_pointed_to
+function e_jumps_by_pointer, "traced"
+    mov %rsi, %rax
+    jmp *e_pointer_to_middle(%rip)
+    done e_jumps_by_pointer
+// A symbol that is no function, and is reached by its distance only.
+function e_with_label, BRANCH, 1
+    mov %rdi, %rax
+    .globl e_label
+e_label:
+    lea 9(%rax, %rsi, 2), %rax
+    ret
+    done e_with_label
+function e_jumps_by_distance, "traced"
+    mov %rsi, %rax
+    lea e_jumps_by_distance(%rip), %rdx
+    add $(e_label - e_jumps_by_distance), %rdx
+    jmp *%rdx
+    done e_jumps_by_distance
+// A part that only an unwinder is told of.
+function e_with_unwound_part, BRANCH, 1
+    .cfi_startproc
+    mov %rdi, %rax
+    .cfi_endproc
+5:  .cfi_startproc
+    lea 10(%rax, %rsi, 2), %rax
+    ret
+    .cfi_endproc
+    done e_with_unwound_part
+function e_jumps_to_unwound_part, "traced"
+    mov %rsi, %rax
+    lea e_jumps_to_unwound_part(%rip), %rdx
+    add $(5b - e_jumps_to_unwound_part), %rdx
+    jmp *%rdx
+    done e_jumps_to_unwound_part
+// A jump table whose entries lead behind the first instruction, as for `for (;;) switch (*p++) { case 3: continue; … }`.
+function e_table_to_start, BRANCH, 1
+    mov %rdi, %rax
+1:  add $1, %rax
+    mov %eax, %ecx
+    and $3, %ecx
+    lea 7f(%rip), %rdx
+    movslq (%rdx, %rcx, 4), %rcx
+    add %rdx, %rcx
+    jmp *%rcx
+2:  add %rsi, %rax
+    ret
+    .section .rodata.tables, "a"
+    .balign 4
+7:  .long 2b - 7b, 1b - 7b, 1b - 7b, 2b - 7b
+    .text
+    done e_table_to_start
+// The same to the entry itself: a loop.
+function e_table_to_entry, LOOP
+    add $1, %rdi
+    mov %edi, %ecx
+    and $3, %ecx
+    lea 7f(%rip), %rdx
+    movslq (%rdx, %rcx, 4), %rcx
+    add %rdx, %rcx
+    jmp *%rcx
+2:  lea (%rdi, %rsi), %rax
+    ret
+    .section .rodata.tables, "a"
+    .balign 4
+7:  .long 2b - 7b, e_table_to_entry - 7b, e_table_to_entry - 7b, 2b - 7b
+    .text
+    done e_table_to_entry
 
 // Pops its caller's address and jumps to it.
 function e_pops_return, "traced"
