@@ -14,7 +14,9 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +24,13 @@
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
 #endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20
+#endif
+#define TMPFS 0x01021994
 
 static long result(long value) { return value < 0 ? -errno : value; }
 
@@ -298,6 +307,36 @@ int clinux_spawn_failure_read(int descriptor, struct clinux_spawn_failure *failu
 int clinux_pidfd_open(pid_t process) { return (int)result(syscall(SYS_pidfd_open, process, 0)); }
 int clinux_pidfd_send_signal(int descriptor, int signal) {
     return (int)result(syscall(SYS_pidfd_send_signal, descriptor, signal, NULL, 0));
+}
+
+int clinux_pidfd_getfd(int descriptor, int number) {
+    return (int)result(syscall(SYS_pidfd_getfd, descriptor, number, 0));
+}
+
+// MARK: memory files of others
+
+int clinux_memfd_claim(int descriptor, uint64_t size) {
+    // First of all: nothing else is asked of a file that may be a network's or a hostile file system's, where each
+    // question may wait for ever. Only memory files know their seals, and only those made to be sealed have none.
+    int seals = fcntl(descriptor, F_GET_SEALS);
+    if (seals < 0 || (seals & ~F_SEAL_EXEC) != 0) return -ENOTUNIQ;
+    int flags = fcntl(descriptor, F_GETFL);
+    struct statfs kind;
+    struct stat status;
+    if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || fstatfs(descriptor, &kind) < 0 || fstat(descriptor, &status) < 0)
+        return -ENOTUNIQ;
+    // Not huge pages, of which there may be none when one is touched.
+    if (kind.f_type != TMPFS || !S_ISREG(status.st_mode) || status.st_nlink != 0 || status.st_size != 0) return -ENOTUNIQ;
+    if (ftruncate(descriptor, (off_t)size) < 0) return -errno;
+    if (fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) return -ENOTUNIQ;
+    // Whoever else has it may have changed it before it was sealed, not since.
+    if (fstat(descriptor, &status) < 0 || (uint64_t)status.st_size != size) return -ENOTUNIQ;
+    return 0;
+}
+
+int clinux_lock_file(int descriptor) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return (int)result(fcntl(descriptor, F_SETLK, &lock));
 }
 
 // MARK: threads

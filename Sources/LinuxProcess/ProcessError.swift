@@ -34,6 +34,8 @@ package enum ProcessError: Error, Equatable, Sendable {
     case seccomp(pid: pid_t, mode: Int)
     case noSystemCallInstruction(pid: pid_t)
     case systemCallDoesNotReturn(pid: pid_t, number: Int)
+    /// pidfd_getfd(2).
+    case noDescriptor(pid: pid_t, detail: String)
     case memoryRead(pid: pid_t, address: UInt64, count: Int, error: Int32)
     case memoryWrite(pid: pid_t, address: UInt64, count: Int, error: Int32)
 
@@ -86,6 +88,8 @@ extension ProcessError: CustomStringConvertible {
             "process \(pid) has no system call instruction in its code"
         case .systemCallDoesNotReturn(let pid, let number):
             "system call \(number) made in process \(pid) does not return"
+        case .noDescriptor(let pid, let detail):
+            "cannot share a file descriptor with process \(pid): \(detail)"
         case .memoryRead(let pid, let address, let count, let error):
             "cannot read \(count) bytes at \(hexadecimal(address)) of process \(pid): \(errorText(error))"
         case .memoryWrite(let pid, let address, let count, let error):

@@ -158,7 +158,9 @@ package struct CodeRecord: Sendable {
             let total = reader.u32(), let codeOffset = reader.u32(), let nameCount = reader.u32(),
             let instructionCount = reader.u32(), let displaced = reader.u32(), let originals = reader.u32(),
             let function = reader.u64(), originals <= ShortBytes.capacity, codeOffset <= total, Int(total) <= bytes.count,
-            instructionCount <= 1 << 20, let original = reader.bytes(24)
+            // Details and name lie between head and code: what is claimed is there, and is read once.
+            Int(codeOffset) >= CodeRecord.headSize + Int(instructionCount) * 12 + Int(nameCount),
+            let original = reader.bytes(24)
         else { return nil }
         var instructions: [UInt64] = []
         var slots: [UInt32] = []

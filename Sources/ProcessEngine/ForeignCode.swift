@@ -1,7 +1,11 @@
+import CLinux
 import LinuxProcess
 import Trampoline
 
 /// Code regions of an fsession in a process, read from outside: this one's, another's, or one's that is gone.
+///
+/// The process can make whatever it likes look like one: what is read here says nothing about who traces it
+/// (`SessionClaim`), and is read up to a limit, because the process may be stopped meanwhile.
 package enum ForeignCode {
     /// A region's head.
     struct Head {
@@ -11,23 +15,34 @@ package enum ForeignCode {
         var startTime: UInt64
         var used: UInt64
 
-        /// Whether the controller that made the region still runs.
-        var isAlive: Bool { ControllerIdentity.startTime(of: controller) == startTime }
+        /// Whether a process runs that has the id and the start of the controller that made the region.
+        var names: Bool { controller > 0 && ControllerIdentity.startTime(of: controller) == startTime }
     }
 
-    /// The heads of all regions of fsessions that lie in a mapping: the kernel joins mappings that touch.
-    static func heads(in mapping: MemoryMap.Region, _ memory: borrowing ProcessMemory) -> [Head] {
-        guard mapping.permissions.contains(.execute), !mapping.permissions.contains(.write), mapping.inode == 0 else {
-            return []
-        }
+    /// Bytes of all regions of a process that are read, what is in them, and for how long.
+    private static let readLimit = 512 << 20
+    private static let recordLimit = 1 << 20
+    private static let timeLimit: UInt64 = 2_000_000_000
+
+    /// The heads of all regions of fsessions in a process.
+    static func heads(in map: MemoryMap, _ memory: borrowing ProcessMemory) -> [Head] {
+        var pages = TouchedPages(of: memory.pid)
+        return heads(in: map.regions, memory, &pages)
+    }
+
+    private static func heads(
+        in mappings: [MemoryMap.Region], _ memory: borrowing ProcessMemory, _ pages: inout TouchedPages
+    ) -> [Head] {
         var heads: [Head] = []
-        var base = mapping.range.lowerBound
-        while base < mapping.range.upperBound {
-            if let head = head(at: base, limit: mapping.range.upperBound - base, memory) {
-                heads.append(head)
-                base += head.size
-            } else {
-                base += 4096
+        for mapping in mappings
+        where mapping.permissions.contains(.execute) && !mapping.permissions.contains(.write) && mapping.inode == 0 {
+            // The kernel joins mappings that touch.
+            var rest = mapping.range
+            while let base = pages.first(in: rest) {
+                let found = head(at: base, limit: rest.upperBound - base, memory)
+                if let found { heads.append(found) }
+                rest = (base + (found?.size ?? TouchedPages.size))..<rest.upperBound
+                if rest.isEmpty { break }
             }
         }
         return heads
@@ -46,59 +61,70 @@ package enum ForeignCode {
     }
 
     /// The head of the region that holds `address`, nil if that is no code of an fsession.
-    static func head(
+    private static func head(
         of address: UInt64, in pid: Int32, _ memory: borrowing ProcessMemory
     ) -> Head? {
         guard let mapping = (try? MemoryMap(pid: pid))?.region(at: address) else { return nil }
-        return heads(in: mapping, memory).first { $0.base <= address && address - $0.base < $0.size }
+        var pages = TouchedPages(of: pid)
+        return heads(in: [mapping], memory, &pages).first { $0.base <= address && address - $0.base < $0.size }
     }
 
     /// Where the code of fsessions lies in a process, and whose it is: ours as well.
     static func regions(in pid: Int32, _ memory: borrowing ProcessMemory) -> [(range: Range<UInt64>, controller: Int32)] {
         guard let map = try? MemoryMap(pid: pid) else { return [] }
-        return map.regions.flatMap { heads(in: $0, memory) }.map { ($0.base..<($0.base + $0.size), $0.controller) }
+        return heads(in: map, memory).map { ($0.base..<($0.base + $0.size), $0.controller) }
     }
 
     /// The records of the region that holds `address`, each with its own address.
     static func records(
         around address: UInt64, in pid: Int32, _ memory: borrowing ProcessMemory
     ) -> [(address: UInt64, record: CodeRecord)] {
-        head(of: address, in: pid, memory).map { records(of: $0, memory) } ?? []
+        guard let head = head(of: address, in: pid, memory) else { return [] }
+        var records: [(UInt64, CodeRecord)] = []
+        forEachRecord(of: [head], memory) { _, address, record in records.append((address, record)) }
+        return records
     }
 
-    private static func records(
-        of head: Head, _ memory: borrowing ProcessMemory
-    ) -> [(address: UInt64, record: CodeRecord)] {
-        guard let bytes = try? memory.read(at: head.base, count: Int(head.used)) else { return [] }
-        var records: [(UInt64, CodeRecord)] = []
-        var offset = CodeRegion.headSize
-        while offset + CodeRecord.headSize <= bytes.count {
-            var size = 0
-            if let record = CodeRecord(decoding: bytes[offset...], size: &size) {
-                records.append((head.base + UInt64(offset), record))
-                offset += size.roundedUp(to: 64)
-            } else {
+    /// Visits the records of regions, up to the limit.
+    private static func forEachRecord(
+        of heads: [Head], _ memory: borrowing ProcessMemory, _ visit: (Head, UInt64, CodeRecord) -> Void
+    ) {
+        let deadline = clinux_monotonic() + timeLimit
+        var bytesLeft = readLimit
+        var recordsLeft = recordLimit
+        for head in heads {
+            guard head.used <= UInt64(bytesLeft) else { continue }
+            bytesLeft -= Int(head.used)
+            guard let bytes = try? memory.read(at: head.base, count: Int(head.used)) else { continue }
+            var offset = CodeRegion.headSize
+            while offset + CodeRecord.headSize <= bytes.count {
+                var size = 0
                 // Moved entries lie between the records.
-                offset += 64
+                guard let record = CodeRecord(decoding: bytes[offset...], size: &size) else {
+                    offset += 64
+                    if offset % (1 << 20) == 0, clinux_monotonic() > deadline { return }
+                    continue
+                }
+                recordsLeft -= 1
+                guard recordsLeft > 0, clinux_monotonic() < deadline else { return }
+                visit(head, head.base + UInt64(offset), record)
+                offset += size.roundedUp(to: 64)
             }
         }
-        return records
     }
 
     /// What the patches of all fsessions that are in place in a process overwrote, one's own included.
     static func overwritten(in pid: Int32, _ memory: borrowing ProcessMemory) -> [CodeRange] {
         guard let map = try? MemoryMap(pid: pid) else { return [] }
         var found: [CodeRange] = []
-        for head in map.regions.flatMap({ heads(in: $0, memory) }) {
-            for (_, record) in records(of: head, memory)
-            where record.kind == .trampoline && record.originalBytes.count >= 5 {
-                // Only where a jump into this region stands now.
-                guard let now = try? memory.read(at: record.function, count: 5), now[0] == 0xE9 else { continue }
-                let distance = now[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-                let target = record.function &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
-                if target >= head.base, target - head.base < head.size {
-                    found.append(CodeRange(address: record.function, bytes: Array(record.originalBytes)))
-                }
+        forEachRecord(of: heads(in: map, memory), memory) { head, _, record in
+            guard record.kind == .trampoline, record.originalBytes.count >= 5 else { return }
+            // Only where a jump into this region stands now.
+            guard let now = try? memory.read(at: record.function, count: 5), now[0] == 0xE9 else { return }
+            let distance = now[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let target = record.function &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
+            if target >= head.base, target - head.base < head.size {
+                found.append(CodeRange(address: record.function, bytes: Array(record.originalBytes)))
             }
         }
         return found

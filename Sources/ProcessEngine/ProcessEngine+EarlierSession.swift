@@ -10,13 +10,12 @@ extension ProcessEngine {
         } catch {
             throw .target(pid: processID, doing: "look at its memory", because: "\(error)")
         }
+        let holder = SessionClaim.holder(of: processID, map)
+        if case .process(let controller) = holder { throw tracedBy(controller) }
         var gone: Int32?
         var abandoned: [UInt64] = []
-        for head in map.regions.flatMap({ ForeignCode.heads(in: $0, process.memory) }) {
-            if head.isAlive {
-                throw .request(
-                    "process \(processID) is traced by another fsession (process \(head.controller)); end that one first")
-            }
+        for head in ForeignCode.heads(in: map, process.memory) {
+            if holder == .unknown, head.names { throw tracedBy(head.controller) }
             if head.controller != 0 {
                 gone = head.controller
                 abandoned.append(head.base)
@@ -44,5 +43,9 @@ extension ProcessEngine {
         queue.append([
             .warning("an earlier fsession (process \(gone)) was killed; what it had attached here was taken out")
         ])
+    }
+
+    private func tracedBy(_ controller: Int32) -> EngineError {
+        .request("process \(processID) is traced by another fsession (process \(controller)); end that one first")
     }
 }

@@ -4,9 +4,12 @@ import LinuxProcess
 
 /// Memory that the target and the controller share: maps, ring buffers, counters.
 ///
-/// It is a memfd that the target makes through an injected system call and the controller opens through
-/// /proc/PID/fd. A `fork` inherits it; an `exec` drops it. The target can write all of it, so whatever
-/// is read from here is hostile input.
+/// It is a memfd that the target makes through an injected system call, and whose very descriptor the controller
+/// takes. A process that shares the target's descriptors is not stopped, and may put another one in its place at any
+/// time: so nothing is opened by the path of a descriptor, which would be done with the controller's rights; what was
+/// taken is used only if it is an empty memory file, and sealed at its size first, so that no access of ours can fault;
+/// and what the target has mapped then must be the same file. A `fork` inherits the memory; an `exec` drops it. The
+/// target can write all of it, so whatever is read from here is hostile input.
 package final class SharedRegion: Sendable {
     /// Where it lies in the target.
     package let targetAddress: UInt64
@@ -15,6 +18,10 @@ package final class SharedRegion: Sendable {
     /// Device and inode of the memfd: which processes hold this memory is read off /proc/PID/maps.
     package let identity: FileIdentity
     private let localAddress: UInt
+    let claim = SessionClaim()
+
+    /// What it is called in /proc/PID/maps.
+    static let mappingName = "/memfd:fsession"
 
     private init(targetAddress: UInt64, localAddress: UInt, size: Int, identity: FileIdentity) {
         self.targetAddress = targetAddress
@@ -40,23 +47,20 @@ package final class SharedRegion: Sendable {
     package func address(at offset: Int) -> UInt64 { targetAddress + UInt64(offset) }
 
     /// Makes the memory in `process` and maps it on both sides as `layout` says.
+    /// - Parameter isClaimed: whether it is what tells that the process is traced, and by whom (`SessionClaim`).
     static func make(
-        in process: inout StoppedProcess, layout: SharedLayout, scratch: UInt64
+        in process: inout StoppedProcess, layout: SharedLayout, scratch: UInt64, isClaimed: Bool = false
     ) throws(EngineError) -> SharedRegion {
         let injected = InjectedCalls(pid: process.pid)
+        process.prefersMainThread = true
+        defer { process.prefersMainThread = false }
         let file = try injected.check("make shared memory") { () throws(ProcessError) in
-            try process.systemCall(SystemCall.memfdCreate, scratch, 1 /* MFD_CLOEXEC */)
+            try process.systemCall(SystemCall.memfdCreate, scratch, 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */)
         }
         defer { _ = try? process.systemCall(SystemCall.close, file) }
-        let path = "/proc/\(process.pid)/fd/\(file)"
-        let descriptor = open(path, O_RDWR | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .controller("open the target's memory at \(path)", errno: errno) }
-        defer { close(descriptor) }
-        guard ftruncate(descriptor, off_t(layout.fileSize)) == 0 else {
-            throw .controller("give the shared memory its \(layout.fileSize) bytes", errno: errno)
-        }
+        let descriptor = try take(file, of: process.pid, size: layout.fileSize)
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw .controller("examine the shared memory", errno: errno) }
+        guard fstat(descriptor.rawValue, &status) == 0 else { throw .controller("examine the shared memory", errno: errno) }
         let identity = FileIdentity(status)
 
         let base = try injected.check("reserve \(layout.size) bytes of address space") { () throws(ProcessError) in
@@ -74,10 +78,35 @@ package final class SharedRegion: Sendable {
                         UInt64(segment.fileOffset))
                 }
             }
-            return try SharedRegion(layout, at: base, descriptor, identity)
+            guard let map = try? MemoryMap(pid: process.pid),
+                layout.segments.allSatisfy({ map.maps(identity, $0, from: base) })
+            else { throw .target(pid: process.pid, doing: "share memory", because: replaced) }
+            let region = try SharedRegion(layout, at: base, descriptor.rawValue, identity)
+            if isClaimed { try region.claim.take(descriptor) }
+            return region
         } catch {
             _ = try? process.systemCall(SystemCall.munmap, base, UInt64(layout.size))
             throw error
+        }
+    }
+
+    private static let replaced = """
+        another process that shares its file descriptors (CLONE_FILES) has put something else in the place of the memory's; \
+        end that process, or trace it instead
+        """
+
+    /// Takes the memory file that the target has just made, and gives it its size for good.
+    private static func take(_ file: UInt64, of pid: Int32, size: Int) throws(EngineError) -> FileDescriptor {
+        let descriptor: FileDescriptor
+        do throws(ProcessError) {
+            descriptor = try ProcessDescriptor(pid).descriptor(Int32(truncatingIfNeeded: file))
+        } catch {
+            throw .target(pid: pid, doing: "share memory", because: "\(error)")
+        }
+        switch -clinux_memfd_claim(descriptor.rawValue, UInt64(size)) {
+        case 0: return descriptor
+        case ENOTUNIQ: throw .target(pid: pid, doing: "share memory", because: replaced)
+        case let error: throw .controller("give the shared memory its \(size) bytes", errno: error)
         }
     }
 
@@ -116,6 +145,24 @@ package struct FileIdentity: Sendable, Hashable {
 
     func isFile(of region: MemoryMap.Region) -> Bool {
         inode == region.inode && clinux_major(device) == region.deviceMajor && clinux_minor(device) == region.deviceMinor
+    }
+}
+
+extension MemoryMap {
+    /// Whether a part of a shared region is mapped as it is meant to be, all of it from that file.
+    fileprivate func maps(_ file: FileIdentity, _ segment: SharedLayout.Segment, from base: UInt64) -> Bool {
+        var address = base + UInt64(segment.offset)
+        let end = address + UInt64(segment.size)
+        var offset = UInt64(segment.fileOffset)
+        while address < end {
+            guard let region = region(at: address), file.isFile(of: region),
+                region.permissions.isSuperset(of: [.read, .write, .shared]),
+                region.offset &+ (address - region.range.lowerBound) == offset
+            else { return false }
+            offset += region.range.upperBound - address
+            address = region.range.upperBound
+        }
+        return true
     }
 }
 

@@ -43,6 +43,7 @@ ssize_t clinux_find(const void *bytes, size_t count, const void *wanted, size_t 
 
 // MARK: ptrace
 
+/// For a child that waits for us; of a running process `clinux_ptrace_seize_all` seizes the threads.
 int clinux_ptrace_seize(pid_t thread, long options);
 int clinux_ptrace_interrupt(pid_t thread);
 /// PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_DETACH; with a signal to deliver, or 0.
@@ -110,6 +111,16 @@ int clinux_spawn_failure_read(int descriptor, struct clinux_spawn_failure *failu
 
 int clinux_pidfd_open(pid_t process);
 int clinux_pidfd_send_signal(int descriptor, int signal);
+/// pidfd_getfd(2): the very descriptor of another process, with the rights that it has there. Since Linux 5.6.
+int clinux_pidfd_getfd(int descriptor, int number);
+
+// MARK: memory files of others
+
+/// Gives a memory file that was just made its size, for ever: nobody can make it shorter or longer any more.
+/// -ENOTUNIQ: it is anything but an empty memory file that only descriptors lead to and that may be sealed.
+int clinux_memfd_claim(int descriptor, uint64_t size);
+/// A lock that /proc/locks shows, with this process as its owner, until the descriptor is closed (F_SETLK).
+int clinux_lock_file(int descriptor);
 
 // MARK: threads
 
@@ -131,6 +142,7 @@ char *clinux_demangle_cxx(const char *name);
 /// swift_demangle: a malloc'ed string, NULL if the name is not a Swift name.
 char *clinux_demangle_swift(const char *name, size_t length);
 
+#include "CLinuxSeize.h"
 #include "CLinuxSignal.h"
 #include "CLinuxThread.h"
 

@@ -84,6 +84,22 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// A descriptor of the process: the very one that it has, with the rights that it has there, not its file opened
+    /// again with ours (pidfd_getfd(2)).
+    package borrowing func descriptor(_ number: Int32) throws(ProcessError) -> FileDescriptor {
+        let raw = clinux_pidfd_getfd(descriptor.rawValue, number)
+        switch -raw {
+        case ...0: return FileDescriptor(owning: raw)
+        case ENOSYS: throw .noDescriptor(pid: pid, detail: "that takes Linux 5.6 or later")
+        case EPERM:
+            throw .noDescriptor(
+                pid: pid,
+                detail: "pidfd_getfd(2) is not permitted; a container's filter of system calls may be the reason, "
+                    + "give the container CAP_SYS_PTRACE")
+        default: throw .noDescriptor(pid: pid, detail: errorText(-raw))
+        }
+    }
+
     /// pidfd_send_signal(2).
     package borrowing func send(signal: Int32) throws(ProcessError) {
         let error = clinux_pidfd_send_signal(descriptor.rawValue, signal)

@@ -71,26 +71,34 @@ extension StoppedProcess {
         return Array(header.prefix(max(0, count)))
     }
 
+    /// All threads together may take so long to stop.
+    private static let stopLimit: UInt64 = 30_000_000_000
+    /// One of them, until it can be traced at all: a thread that executes a program is in the way.
+    private static let seizeLimit: UInt32 = 5000
+
     /// Seizes and stops all threads that are not in `seized`. On an error nothing stays seized of all of them.
     static func seizeAll(of pid: pid_t, seized: [Tracee], patience: UInt64 = 3000) throws(ProcessError) -> [Tracee] {
         var stopped = seized
         // Seized, but not stopped yet.
         var started: [Tracee] = []
+        let deadline = clinux_monotonic() + stopLimit
         do throws(ProcessError) {
             var known = Set(seized.map(\.id))
             // A listing can miss a thread when another one ends meanwhile: twice without news is the end.
             var quiet = 0
             while quiet < 2 {
+                guard clinux_monotonic() < deadline else {
+                    throw .threadDoesNotStop(pid: pid, thread: pid, detail: "its threads come and go too fast")
+                }
                 let ids: [pid_t]
                 do { ids = try ThreadInfo.ids(of: pid) } catch { throw ProcessError.ended(pid: pid) }
-                for id in ids where !known.contains(id) {
-                    let tracee = Tracee(id: id, process: pid)
-                    if try seize(tracee) { started.append(tracee) }
-                }
+                try seize(ids.filter { !known.contains($0) }, of: pid, held: stopped, into: &started)
                 quiet = started.isEmpty ? quiet + 1 : 0
                 while let tracee = started.last {
+                    let held = (stopped + started).filter { $0.id != pid }
                     do throws(ProcessError) {
-                        try tracee.waitUntilInterrupted(milliseconds: patience)
+                        // A thread that executes a program waits until we have taken the end of each other one.
+                        try tracee.waitUntilInterrupted(milliseconds: patience) { for other in held { other.reap() } }
                         try tracee.continueSystemCall()
                         stopped.append(tracee)
                         known.insert(tracee.id)
@@ -101,8 +109,25 @@ extension StoppedProcess {
                     }
                     started.removeLast()
                 }
+                guard quiet == 2 else { continue }
+                // Where a thread has executed a program meanwhile, it is the main thread now, which was another one
+                // that we had stopped: it may be traced by us and run, or not be traced.
+                var isQuiet = true
+                stopped.removeAll { tracee in
+                    switch tracee.hold {
+                    case .stopped: return false
+                    case .ended: return true
+                    case .running:
+                        started.append(tracee)
+                    case .lost: break
+                    }
+                    known.remove(tracee.id)
+                    isQuiet = false
+                    return true
+                }
+                for tracee in started { try? tracee.interrupt() }
+                if !isQuiet { quiet = 0 }
             }
-            stopped.removeAll { $0.hasEnded }
             guard !stopped.isEmpty else { throw .ended(pid: pid) }
             // A main thread that has ended leaves /proc/PID without memory.
             guard stopped.contains(where: { $0.id == pid }) else {
@@ -118,29 +143,50 @@ extension StoppedProcess {
         }
     }
 
-    /// False when the thread has ended meanwhile.
-    private static func seize(_ tracee: Tracee) throws(ProcessError) -> Bool {
-        let error = clinux_ptrace_seize(tracee.id, Tracee.optionSystemGood | Tracee.optionTraceExec)
-        switch -error {
-        case ...0: break
-        case ESRCH: return false
-        case EPERM, EACCES:
-            // Threads that end are refused with EPERM too.
-            guard let status = try? ProcessStatus(thread: tracee.id, of: tracee.process),
-                status.state != .zombie, status.state != .dead
-            else { return false }
-            if status.tracer != 0 { throw alreadyTraced(tracee.process, by: status.tracer) }
-            throw .notPermitted(pid: tracee.process, detail: permissionDetail(tracee.process))
-        default: throw .trace(operation: "SEIZE", thread: tracee.id, error: -error)
-        }
-        do { try tracee.interrupt() } catch {
-            if case .ended = error {
-                tracee.letGo()
-                return false
+    /// Seizes and interrupts threads; those that have ended meanwhile are left out of `started`.
+    private static func seize(
+        _ ids: [pid_t], of pid: pid_t, held: [Tracee], into started: inout [Tracee]
+    ) throws(ProcessError) {
+        guard !ids.isEmpty else { return }
+        let heldIDs = held.map(\.id)
+        var errors = [Int32](repeating: 0, count: ids.count)
+        let count = heldIDs.withUnsafeBufferPointer { held in
+            ids.withUnsafeBufferPointer { threads in
+                errors.withUnsafeMutableBufferPointer { errors in
+                    var seizing = clinux_seizing(
+                        process: pid, options: Tracee.optionSystemGood | Tracee.optionTraceExec, held: held.baseAddress,
+                        held_count: held.count, threads: threads.baseAddress, count: threads.count,
+                        errors: errors.baseAddress, milliseconds: seizeLimit)
+                    return clinux_ptrace_seize_all(&seizing)
+                }
             }
-            LateThreads.add(tracee)
-            throw error
         }
-        return true
+        var failure: ProcessError?
+        for (id, error) in zip(ids, errors).prefix(count) {
+            let tracee = Tracee(id: id, process: pid)
+            switch error {
+            case 0: started.append(tracee)
+            case ESRCH: break
+            case ECHILD: tracee.letGo()
+            case ETIMEDOUT:
+                failure = .threadDoesNotStop(
+                    pid: pid, thread: id, detail: "the process executes a program, and does not come to an end with that")
+            default: do throws(ProcessError) { try refused(tracee, error) } catch { failure = error }
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Why a thread could not be seized; nothing if it has ended meanwhile.
+    private static func refused(_ tracee: Tracee, _ error: Int32) throws(ProcessError) {
+        guard error == EPERM || error == EACCES else {
+            throw .trace(operation: "SEIZE", thread: tracee.id, error: error)
+        }
+        // Threads that end are refused with EPERM too.
+        guard let status = try? ProcessStatus(thread: tracee.id, of: tracee.process),
+            status.state != .zombie, status.state != .dead
+        else { return }
+        if status.tracer != 0 { throw alreadyTraced(tracee.process, by: status.tracer) }
+        throw .notPermitted(pid: tracee.process, detail: permissionDetail(tracee.process))
     }
 }

@@ -39,7 +39,7 @@ extension StoppedProcess {
     }
 
     /// Threads that can make the call, the best first: one that waits in a system call cannot be inside a
-    /// restartable sequence.
+    /// restartable sequence. Unless it is to be the main thread's.
     private borrowing func candidates() throws(ProcessError) -> [Tracee] {
         var waiting: [Tracee] = []
         var others: [Tracee] = []
@@ -52,7 +52,8 @@ extension StoppedProcess {
             guard registers.is64Bit else { continue }
             if registers.isInterruptedSystemCall { waiting.append(thread.tracee) } else { others.append(thread.tracee) }
         }
-        return waiting + others
+        let all = waiting + others
+        return prefersMainThread ? all.filter { $0.id == pid } + all.filter { $0.id != pid } : all
     }
 
     /// A system call instruction in the vdso, or in any other code.

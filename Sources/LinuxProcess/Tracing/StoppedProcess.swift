@@ -13,6 +13,10 @@ package struct StoppedProcess: ~Copyable {
     /// The way back for a thread that we leave alone in a system call, looked for once.
     var returnFrame: ReturnFrame??
 
+    /// Whether the main thread makes the system calls, if it can: descriptors are its own, or its process's, as seen
+    /// from outside.
+    package var prefersMainThread = false
+
     /// One stopped thread; of use only while the process is stopped.
     package struct Thread: Sendable, Identifiable {
         let tracee: Tracee

@@ -61,6 +61,26 @@ struct Tracee {
         return status.state == .zombie || status.state == .dead
     }
 
+    /// What has become of a thread that was seized and stopped.
+    enum Hold {
+        case stopped
+        /// Ours, but it runs.
+        case running
+        case ended
+        /// A thread of that id is there, which we do not trace.
+        case lost
+    }
+
+    var hold: Hold {
+        guard let status = try? ProcessStatus(thread: id, of: process) else { return .ended }
+        switch status.state {
+        case .zombie, .dead: return .ended
+        case _ where status.tracer != clinux_thread_id(): return .lost
+        case .traced: return .stopped
+        default: return .running
+        }
+    }
+
     /// Takes the end of a traced thread, so that it does not stay a zombie. The end of our own child is
     /// left to whoever waits for its exit status.
     func reap() {
@@ -158,10 +178,12 @@ struct Tracee {
 
     /// Waits for the PTRACE_EVENT_STOP of an interrupt; delivers the signals that come before it. A thread that
     /// waits uninterruptibly is given so much time, one that only finds no processor more of it.
-    func waitUntilInterrupted(milliseconds: UInt64) throws(ProcessError) {
+    /// - Parameter meanwhile: is called now and then.
+    func waitUntilInterrupted(milliseconds: UInt64, _ meanwhile: () -> Void = {}) throws(ProcessError) {
         var extensions = 4
+        var deadline = clinux_monotonic() + milliseconds * 1_000_000
         while true {
-            switch wait(milliseconds: milliseconds) {
+            switch wait(milliseconds: min(milliseconds, 100)) {
             case .interrupted: return
             case .signal(let signal): try resume(signal: signal)
             case .systemCall: try resume()
@@ -170,7 +192,10 @@ struct Tracee {
                 try resume()
             case .ended: throw .ended(pid: process)
             case .late:
+                meanwhile()
+                guard clinux_monotonic() > deadline else { continue }
                 extensions -= 1
+                deadline = clinux_monotonic() + milliseconds * 1_000_000
                 if extensions > 0, isRunnable { continue }
                 throw .threadDoesNotStop(pid: process, thread: id, detail: waitDetail)
             }
