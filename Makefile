@@ -16,7 +16,7 @@ VM_PACKAGES = qemu-system-x86 busybox-static cpio bpftool xz-utils
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 IN_MACHINES = KernelVMTests
 
-.PHONY: demo test test-vm torture bench fuzz build vm packages traced-packages vm-packages clean
+.PHONY: demo test test-vm torture census bench fuzz build vm packages traced-packages vm-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -43,6 +43,12 @@ torture: packages traced-packages
 	$(SWIFT) build -c release --build-tests
 	FSESSION_TORTURE=1000 $(SWIFT) test -c release --skip-build --filter 'TortureTests|KilledControllerTests'
 	scripts/torture $(FSESSION)
+
+# What tracing would overwrite, of every function of every program and library of the machine, against a second reader.
+FOLDERS ?= /usr/bin /usr/sbin /usr/lib
+census: packages
+	$(SWIFT) build -c release --product census
+	$(BUILD)/census $(FOLDERS)
 
 bench: packages
 	$(SWIFT) build -c release --product fsession

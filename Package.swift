@@ -50,6 +50,11 @@ let package = Package(
         .executableTarget(name: "verifier-bench", dependencies: ["Verifier", "BPF"], path: "Benchmarks/Verifier",
             exclude: ["parse.bpf.c"]),
 
+        // What `make census` runs: every function of the machine, and a second reading of what the engine decides.
+        .executableTarget(
+            name: "census", dependencies: ["ProcessEngine", "Trampoline", "CensusReader"], path: "Tests/Census", exclude: ["Reader"]),
+        .target(name: "CensusReader", dependencies: ["CCapstone"], path: "Tests/Census/Reader"),
+
         // Programs to machine code.
         .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
@@ -86,6 +91,7 @@ let package = Package(
         // They run the examples and the command line as they are built.
         .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "slow-calls"]),
         .testTarget(name: "CommandLineTests"),
+        .testTarget(name: "CensusTests", dependencies: ["census"]),
         // What of the kernel engine needs no kernel.
         .testTarget(name: "KernelEngineTests", dependencies: ["KernelEngine", "Engine", "BPF"]),
         // What runs inside the virtual machines of KernelVMTests.

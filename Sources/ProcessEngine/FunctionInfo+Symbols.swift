@@ -71,11 +71,53 @@ extension FunctionInfo {
     }
 }
 
+/// What tracing a function would overwrite.
+package struct EntryDecision: Sendable {
+    package enum Outcome: Sendable {
+        case patched(DisplacedEntry)
+        /// By which rule.
+        case refused(String)
+    }
+
+    package var name: String
+    package var outcome: Outcome
+}
+
 /// The functions of a file that no process needs to have loaded.
 package enum FileFunctions {
     package static func matching(
         _ pattern: FunctionPattern, inFile path: String
     ) throws(EngineError) -> [FunctionInfo] {
+        let (functions, analysis, conventions) = try read(pattern, path)
+        return Parallel.map(functions.indices) { index in
+            var info = functions[index]
+            info.refusal = info.refusal ?? analysis.refusal(of: info, conventions[index])
+            return info
+        }
+    }
+
+    /// What tracing every function of a file would overwrite: as in a process that has it loaded.
+    package static func decisions(inFile path: String) throws(EngineError) -> [EntryDecision] {
+        let (found, analysis, conventions) = try read(FunctionPattern("*"), path)
+        return Parallel.map(found.indices) { index in
+            EntryDecision(name: found[index].name, outcome: outcome(found[index], conventions[index], analysis))
+        }
+    }
+
+    private static func outcome(
+        _ info: FunctionInfo, _ convention: CallingConvention, _ analysis: ModuleAnalysis
+    ) -> EntryDecision.Outcome {
+        if let refusal = info.refusal { return .refused(refusal) }
+        do throws(DisplacementError) {
+            return .patched(try analysis.plan(of: info, convention))
+        } catch {
+            return .refused(error.reason)
+        }
+    }
+
+    private static func read(
+        _ pattern: FunctionPattern, _ path: String
+    ) throws(EngineError) -> (functions: [FunctionInfo], analysis: ModuleAnalysis, conventions: [CallingConvention]) {
         let file: ELFFile
         do throws(ELFError) {
             file = try ELFFile(path: path)
@@ -94,7 +136,7 @@ package enum FileFunctions {
                 pattern: pattern.description, nearest: ["\(ModuleName.last(path)):\(pattern.function.text)"])
         }
         let symbols = ModuleSymbols(file: file, path: path, root: "")
-        var found = symbols.functions.compactMap {
+        let found = symbols.functions.compactMap {
             FunctionInfo(
                 $0, moduleName: ModuleName.last(path), modulePath: path, loadBias: 0, if: pattern.function)
         }
@@ -112,11 +154,6 @@ package enum FileFunctions {
             pointers: CodePointers(file, labels: symbols.labels, bias: 0), unwoundRange: UnwindIndex.ranges(of: file, bias: 0))
         var prototypes = Prototypes(path: symbols.debugFile ?? path)
         prototypes.read(Set(found.map(\.address)))
-        let possible = found.indices.filter { found[$0].refusal == nil }
-        let infos = possible.map { found[$0] }
-        let conventions = infos.map { prototypes.convention(at: $0.address).calling }
-        let refusals = Parallel.map(infos.indices) { analysis.refusal(of: infos[$0], conventions[$0]) }
-        for (index, refusal) in zip(possible, refusals) { found[index].refusal = refusal }
-        return found
+        return (found, analysis, found.map { prototypes.convention(at: $0.address).calling })
     }
 }

@@ -340,13 +340,18 @@ struct ModuleAnalysis {
     /// Why the function's entry cannot become a jump; nil if it can.
     func refusal(of info: FunctionInfo, _ convention: CallingConvention? = nil) -> String? {
         do throws(DisplacementError) {
-            if let convention { _ = try self.convention(convention, of: info) }
-            // Any place within reach will do to find out.
-            _ = try displace(info, at: (info.address & ~0xfff) + 0x100_0000)
+            _ = try plan(of: info, convention)
             return nil
         } catch {
             return "\(error)"
         }
+    }
+
+    /// What the function's entry would become.
+    func plan(of info: FunctionInfo, _ convention: CallingConvention?) throws(DisplacementError) -> DisplacedEntry {
+        if let convention { _ = try self.convention(convention, of: info) }
+        // Any place within reach will do to find out.
+        return try displace(info, at: (info.address & ~0xfff) + 0x100_0000)
     }
 
     /// Symbols inside the function.

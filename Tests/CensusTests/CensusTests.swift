@@ -1,0 +1,38 @@
+import Foundation
+import Testing
+
+/// `make census` of some of the machine's files: no byte that would be overwritten is reached otherwise than through its
+/// function's entry, as a second reader of the code sees it.
+@Suite("Census")
+struct CensusTests {
+    private static let program = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent(".build/release/census").path
+
+    private func run(_ arguments: [String]) throws -> (status: Int32, lines: [Substring]) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Self.program)
+        process.arguments = arguments
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return (process.terminationStatus, text.split(separator: "\n"))
+    }
+
+    @Test("200 files: no byte is overwritten that is reached otherwise than through its function's entry", .timeLimit(.minutes(10)))
+    func sample() throws {
+        let (status, lines) = try run(["--sample", "200", "--largest", "4000000"])
+        for line in lines { print(line) }
+        #expect(status == 0 && lines.last == "0 violations")
+        let counts = try #require(lines.compactMap { $0.firstMatch(of: #/^([0-9]+) files, ([0-9]+) functions: ([0-9]+) can be patched/#) }.first)
+        #expect(try #require(Int(counts.1)) > 100 && #require(Int(counts.2)) > 5_000)
+        #expect(try #require(Int(counts.3)) * 10 > #require(Int(counts.2)) * 9)
+    }
+
+    @Test("the C library with all variants that any processor could choose", .timeLimit(.minutes(10)))
+    func libc() throws {
+        let (status, lines) = try run(["/lib/x86_64-linux-gnu/libc.so.6"])
+        #expect(status == 0 && lines.last == "0 violations", "\(lines)")
+    }
+}
