@@ -72,7 +72,7 @@ struct TailCallTests {
         try await session.detach()
     }
 
-    /// docs/safety.md names these figures.
+    /// docs/safety.md names the figures.
     private static let bound = 8192
 
     @Test("on the smallest thread, as deep as they come: each ends where no stack is left for another", arguments: ["again", "wide_again"])
@@ -91,6 +91,21 @@ struct TailCallTests {
         let used = try target.ask("measure").split(separator: " ").compactMap { Int($0) }
         #expect(used.first == 42 && (2048...Self.bound).contains(used[1]), "\(used)")
         print("stack: \(program) \(rounds) rounds, \(used[1]) bytes")
+        try await session.detach()
+    }
+
+    @Test("the most stack that programs can use")
+    func worst() async throws {
+        let target = try DrivenProcess(try Fixtures.target("smallest"))
+        let session = try await Session(.process(target.pid))
+        try await session.load(try Fixtures.object("deep"))
+        try await session.attach("worst")
+        let used = try target.ask("wide").split(separator: " ").compactMap { Int($0) }
+        // Called twice, once to be measured.
+        #expect(try session.number("stopped") == 2)
+        #expect(try session.number("rounds") > 2 * 8)
+        #expect(used.first == 42 && (4096...Self.bound).contains(used[1]), "\(used)")
+        print("stack: worst \(used[1]) bytes")
         try await session.detach()
     }
 

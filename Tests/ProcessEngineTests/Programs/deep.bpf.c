@@ -12,6 +12,7 @@ struct {
 
 int again(u64 *ctx);
 int wide_again(u64 *ctx);
+int worst(u64 *ctx);
 
 struct {
     __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -20,6 +21,15 @@ struct {
     __array(values, int(u64 *));
 } turns SEC(".maps") = {
     .values = { [0] = (void *)&again, [1] = (void *)&wide_again },
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+    __uint(max_entries, 1);
+    __uint(key_size, sizeof(u32));
+    __array(values, int(u64 *));
+} worst_turns SEC(".maps") = {
+    .values = { [0] = (void *)&worst },
 };
 
 u64 rounds;
@@ -83,7 +93,7 @@ int wide_again(u64 *ctx)
 #define ROUND(name, call)                                                                                    \
     static long name(u64 round, void *context)                                                               \
     {                                                                                                        \
-        char text[40] = {};                                                                                  \
+        char text[56] = {};                                                                                  \
         bpf_probe_read_user(text, sizeof text, context);                                                     \
         rounds += text[round & 31];                                                                          \
         call;                                                                                                \
@@ -110,5 +120,24 @@ SEC("fexit/small")
 int nested(u64 *ctx)
 {
     bpf_loop(1, round1, ctx, 0);
+    return 0;
+}
+
+// Tail calls until no stack is left for another, and then the same, with as many words of context as there can be.
+static __noinline int worst_turn(u64 *ctx)
+{
+    bpf_tail_call(ctx, &worst_turns, 0);
+    bpf_loop(1, round2, ctx, 0);
+    return 0;
+}
+
+SEC("fexit/wide")
+int worst(u64 *ctx)
+{
+    char text[80] = {};
+
+    bpf_probe_read_user(text, sizeof text, (void *)ctx[0]);
+    rounds += 1 + text[rounds & 63];
+    worst_turn(ctx);
     return 0;
 }

@@ -36,7 +36,8 @@ static void *call_wide(void *ignored) {
     memset(&words, 0, sizeof words);
     words.word[0] = 40;
     words.word[59] = 2;
-    before = (char *)&words - 2 * sizeof words;
+    // Above the words that are passed.
+    __asm__ volatile("mov %%rsp, %0" : "=r"(before));
     return (void *)wide(words);
 }
 
