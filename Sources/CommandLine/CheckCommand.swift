@@ -22,7 +22,7 @@ struct CheckCommand: AsyncParsableCommand {
     @Flag(help: "An object per line, in JSON.")
     var json = false
 
-    @Option(help: ArgumentHelp("Words of arguments that the functions have (default: 6).", valueName: "words"))
+    @Option(help: ArgumentHelp("Words of arguments that the functions have (default: 64, more than any has).", valueName: "words"))
     var arguments: Int?
 
     func validate() throws {

@@ -26,8 +26,8 @@ public struct Verification: Sendable {
 extension Object {
     /// Proves each program safe, or says why it is not; nothing is loaded anywhere.
     /// - Parameters:
-    ///   - argumentWords: words of arguments that the functions have; without, the six that a function has of
-    ///     which nothing is known.
+    ///   - argumentWords: words of arguments that the functions have; without, as many as any function has, as when
+    ///     an object is loaded: functions that have fewer than a program reads are refused when it is attached.
     ///   - detailed: logs every instruction walked, not only the way to a fault.
     public func verify(argumentWords: Int? = nil, detailed: Bool = false) -> [Verification] {
         var options = VerifierOptions()
@@ -41,7 +41,7 @@ extension Object {
                     log: "", instructions: 0, states: 0, peakMemory: 0, stackDepth: 0, duration: .zero)
             }
             let input = VerifierInput(
-                program, in: object, context: argumentWords.map { .words(min($0, 64)) } ?? .unknown)
+                program, in: object, context: argumentWords.map { .words(min($0, ContextShape.largest.argumentWords)) } ?? .largest)
             let start = clock.now
             let verdict = Verifier.verify(input, options)
             let duration = clock.now - start

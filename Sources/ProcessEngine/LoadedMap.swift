@@ -59,6 +59,8 @@ package struct LoadedMap: Sendable {
 
     /// Writes `values` (one for each copy) at `key`; 0 or -errno.
     package func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64) -> Int32 {
+        // What programs jump to is decided when they are loaded: which they may go on in has been followed then.
+        if definition.type == .progArray { return -EPERM }
         guard key.count == keySize, values.count == valueCount, values.allSatisfy({ $0.count == valueSize }) else {
             return -EINVAL
         }
@@ -71,7 +73,8 @@ package struct LoadedMap: Sendable {
 
     /// Removes the element at `key`; 0 or -errno.
     package func delete(_ key: [UInt8]) -> Int32 {
-        key.count == keySize ? withView { fs_view_delete($0, key) } : -EINVAL
+        if definition.type == .progArray { return -EPERM }
+        return key.count == keySize ? withView { fs_view_delete($0, key) } : -EINVAL
     }
 
     /// The keys there are now, at most `max_entries`.

@@ -1,6 +1,7 @@
 import BPF
 import MachineCode
 import Trampoline
+import Verifier
 
 /// A program of an object, compiled and in the target.
 package struct LoadedProgram: Sendable {
@@ -9,12 +10,11 @@ package struct LoadedProgram: Sendable {
     package var section: ProgramSection
     package var kind: TrampolineProgramKind
     var address: UInt64
-    var usesCookie: Bool
+    /// What it and all that it may tail-call need of the context; functions with fewer words are refused.
+    var needs: ContextNeeds
     var usesTailCalls: Bool
     /// Registers that it changes.
     var clobbers: RegisterSet
-    /// Bytes of the context that it may read; functions with fewer are refused.
-    var contextBytes = 0
     package var codeSize: Int
 }
 

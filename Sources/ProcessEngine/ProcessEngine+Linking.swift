@@ -184,7 +184,7 @@ extension ProcessEngine {
             }
         let link = TrampolineLink(
             id: nextLink, programID: program.id, kind: program.kind, programAddress: program.address,
-            attachCookie: cookie, usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls,
+            attachCookie: cookie, usesCookie: program.needs.usesCookie, usesTailCalls: program.usesTailCalls,
             clobbers: program.clobbers, needsAlignedStack: false)
         // Refusals by the lists (E2BIG, EBUSY) are of this function only.
         let known = batch.index(of: function.address)
@@ -208,8 +208,8 @@ extension ProcessEngine {
     /// Why the context of a function with so many argument words is too small for the program; nil if it is not.
     private static func missingWords(_ program: LoadedProgram, _ argumentCount: Int) -> String? {
         let words = argumentCount + (program.kind == .fentry ? 0 : 1)
-        guard program.contextBytes > words * 8 else { return nil }
-        let read = (program.contextBytes + 7) / 8
+        guard program.needs.bytes > words * 8 else { return nil }
+        let read = (program.needs.bytes + 7) / 8
         return "the program reads word \(read - 1) of its context, and there are \(argumentCount) argument words"
             + (program.kind == .fentry ? "" : " and the return value")
     }

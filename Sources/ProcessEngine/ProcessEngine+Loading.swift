@@ -4,6 +4,7 @@ import JIT
 import LinuxProcess
 import TargetRuntime
 import Trampoline
+import Verifier
 
 extension ProcessEngine {
     /// Puts an object's maps and programs into the target; nothing is linked yet.
@@ -27,10 +28,10 @@ extension ProcessEngine {
             var loaded = try compile(
                 program.name, linked, section: program.section,
                 kind: try TrampolineProgramKind(of: program.name, program.section.kind))
-            loaded.contextBytes = proof.contextBytes
+            loaded.needs.bytes = proof.contextBytes
             programs.append(loaded)
         }
-        try followTailCalls(object, &programs)
+        try Self.followTailCalls(object, &programs)
         try fillProgramArrays(maps, programs)
         for map in maps where map.definition.isRing {
             reader.add(EventReader.Source(map: map, content: .records(map: map.name)))
@@ -38,25 +39,33 @@ extension ProcessEngine {
         return LoadedObject(maps: maps, programs: programs, object: object)
     }
 
-    /// A tail call takes the context along: it must have what the program behind it reads, and that must be of the same
-    /// kind, as in the kernel: in another one's context there is no cookie, or another's.
-    private func followTailCalls(_ object: Object, _ programs: inout [LoadedProgram]) throws(EngineError) {
-        for (index, program) in object.programs.enumerated() where programs[index].usesTailCalls {
-            let arrays = Set(
-                program.instructions.filter {
-                    $0.opcode == .wideLoad && WideImmediate(rawValue: $0.source.rawValue) == .map
-                }.map { Int($0.immediate) })
-            let slots = object.maps.indices.filter(arrays.contains).flatMap { object.maps[$0].programSlots.values }
-            for target in programs where slots.contains(target.name) {
-                guard target.section.kind == program.section.kind else {
-                    throw .program(
-                        name: program.name,
-                        because: "it may tail-call '\(target.name)', a program of another kind ('\(target.section.name)'); "
-                            + "only programs of one kind can call each other that way")
-                }
-                programs[index].contextBytes = max(programs[index].contextBytes, target.contextBytes)
+    /// A tail call takes the context along: it must have what the programs behind it need, and those must be of the same
+    /// kind, as in the kernel. Program arrays are filled once, below, so these are all.
+    private static func followTailCalls(_ object: Object, _ programs: inout [LoadedProgram]) throws(EngineError) {
+        var successors: [Set<Int>] = []
+        for (program, loaded) in zip(object.programs, programs) {
+            let slots = loaded.usesTailCalls ? programSlots(program, object) : []
+            let targets = Set(programs.indices.filter { slots.contains(programs[$0].name) })
+            for target in targets where programs[target].section.kind != program.section.kind {
+                throw .program(
+                    name: program.name,
+                    because: "it may tail-call '\(programs[target].name)', a program of another kind "
+                        + "('\(programs[target].section.name)'); only programs of one kind can call each other that way")
             }
+            successors.append(targets)
         }
+        for (index, needs) in ContextNeeds.following(programs.map(\.needs), successors).enumerated() {
+            programs[index].needs = needs
+        }
+    }
+
+    /// Names of the programs in the maps that a program knows.
+    private static func programSlots(_ program: ObjectProgram, _ object: Object) -> Set<String> {
+        let maps = Set(
+            program.instructions.filter {
+                $0.opcode == .wideLoad && WideImmediate(rawValue: $0.source.rawValue) == .map
+            }.map { Int($0.immediate) })
+        return Set(object.maps.indices.filter(maps.contains).flatMap { object.maps[$0].programSlots.values })
     }
 
     /// All maps of an object in one shared region.
@@ -107,6 +116,12 @@ extension ProcessEngine {
     ) throws(EngineError) -> LoadedProgram {
         guard let shared else { throw .request("the target is not open") }
         let instructions = linked.instructions.map(\.encoded)
+        let structure: ProgramStructure
+        do throws(ProgramError) {
+            structure = try ProgramStructure(linked.instructions).limitingStacks(to: linked.stackDepths)
+        } catch {
+            throw .program(name: name, because: "\(error)")
+        }
         let runtime = runtimeAddress
         func compile(at address: UInt64) throws(EngineError) -> CompiledProgram {
             let context = CompileContext(
@@ -117,7 +132,7 @@ extension ProcessEngine {
                     return offset < 0 ? nil : runtime + UInt64(offset)
                 })
             do throws(JITError) {
-                return try Compiler.compile(linked.instructions, context: context)
+                return try Compiler.compile(structure, context: context)
             } catch {
                 throw .program(name: name, because: "\(error)")
             }
@@ -141,7 +156,7 @@ extension ProcessEngine {
         loadedPrograms += 1
         return LoadedProgram(
             id: loadedPrograms, name: name, section: section, kind: kind,
-            address: place + UInt64(draft.codeOffset), usesCookie: linked.usesCookie,
+            address: place + UInt64(draft.codeOffset), needs: ContextNeeds(usesCookie: linked.usesCookie),
             usesTailCalls: linked.usesTailCalls, clobbers: compiled.clobbers, codeSize: compiled.code.count)
     }
 

@@ -17,6 +17,8 @@ struct ProgramLinker {
         var instructions: [Instruction]
         var usesCookie: Bool
         var usesTailCalls: Bool
+        /// What has been proven of the functions' stacks, by their first slots.
+        var stackDepths: [Int: Int]
     }
 
     func link(_ program: ObjectProgram, _ proof: ProgramProof = ProgramProof()) throws(EngineError) -> Linked {
@@ -66,8 +68,11 @@ struct ProgramLinker {
             slot += 1
         }
         do throws(ProgramPatcher.PatchError) {
+            let patched = try patcher.finish()
+            let depths = proof.stackDepths.map { (patched.position(of: $0.key), $0.value) }
             return Linked(
-                instructions: try patcher.finish().instructions, usesCookie: usesCookie, usesTailCalls: usesTailCalls)
+                instructions: patched.instructions, usesCookie: usesCookie, usesTailCalls: usesTailCalls,
+                stackDepths: Dictionary(depths, uniquingKeysWith: max))
         } catch {
             throw .program(name: program.name, because: "\(error)")
         }

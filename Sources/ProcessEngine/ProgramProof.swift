@@ -12,16 +12,15 @@ struct ProgramProof {
     var droppableSlots: Set<Int> = []
     /// Lookups in arrays that need not be made, by their slots.
     var constantLookups: [Int: ConstantLookup] = [:]
-
-    /// More words than any function's context has: how many there are is compared when a program is linked.
-    private static let contextWords = 64
+    /// Bytes of stack that each function uses, by its first slot.
+    var stackDepths: [Int: Int] = [:]
 
     /// Proves all programs of an object safe, or says which is not, and why.
     static func prove(_ object: Object, _ options: LoadOptions) throws(EngineError) -> [ProgramProof] {
         guard options.verifies else { return object.programs.map { _ in ProgramProof() } }
         var proofs: [ProgramProof] = []
         for program in object.programs {
-            proofs.append(try prove(VerifierInput(program, in: object, context: .words(contextWords))))
+            proofs.append(try prove(VerifierInput(program, in: object, context: .largest)))
         }
         return proofs
     }
@@ -33,7 +32,8 @@ struct ProgramProof {
         }
         return ProgramProof(
             contextBytes: verdict.contextBytes, deadSlots: Set(verdict.deadSlots),
-            droppableSlots: Set(verdict.droppableSlots), constantLookups: verdict.constantLookups)
+            droppableSlots: Set(verdict.droppableSlots), constantLookups: verdict.constantLookups,
+            stackDepths: verdict.stackDepths)
     }
 
     /// Leaves out an instruction that never runs, or makes a jump of a branch that goes one way only. False: it stays, to

@@ -1,5 +1,7 @@
 // The helpers that programs call: five arguments and the session's state. Results and errors are those
 // that linux/bpf.h documents.
+// What a helper is to write, it writes also where it fails, or what lay there before (addresses, on a stack) would count
+// as written. Strings alone may end before their buffer; the verifier knows which.
 #ifndef FS_HELPERS_H
 #define FS_HELPERS_H
 
@@ -72,14 +74,14 @@ HELPER(map_push_elem) {
 HELPER(map_pop_elem) {
     struct fs_map *map = map_argument(a1);
     i64 result = map ? sequence_take(map, map, (void *)a2, 1) : -EINVAL;
-    if (map && result == -ENOENT) zero_bytes((void *)a2, map->value_size);
+    if (map && result != 0) zero_bytes((void *)a2, map->value_size);
     return (u64)result;
 }
 
 HELPER(map_peek_elem) {
     struct fs_map *map = map_argument(a1);
     i64 result = map ? sequence_take(map, map, (void *)a2, 0) : -EINVAL;
-    if (map && result == -ENOENT) zero_bytes((void *)a2, map->value_size);
+    if (map && result != 0) zero_bytes((void *)a2, map->value_size);
     return (u64)result;
 }
 
@@ -309,9 +311,9 @@ HELPER(get_func_arg_cnt) { return ((const u64 *)a1)[FS_CTX_METADATA] & 0xff; }
 
 HELPER(get_func_arg) {
     const u64 *ctx = (const u64 *)a1;
-    if (a2 >= (ctx[FS_CTX_METADATA] & 0xff)) return ERROR(EINVAL);
-    put64((void *)a3, ctx[a2]);
-    return 0;
+    u32 is_there = a2 < (ctx[FS_CTX_METADATA] & 0xff);
+    put64((void *)a3, is_there ? ctx[a2] : 0);
+    return is_there ? 0 : ERROR(EINVAL);
 }
 
 // 0 before the function has run. fentry programs have no return value: their loader answers for us.

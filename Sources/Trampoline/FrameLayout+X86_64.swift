@@ -22,8 +22,8 @@ struct X86_64FrameLayout {
     var attachCookie: Int32 { context - 24 }
     var tailCalls: Int32 { context - 32 }
     /// Index in the context, downwards, of the cookie of a session that uses one, by link.
-    let cookieIndex: [TrampolineLink.ID: Int]
-    var cookieCount: Int { cookieIndex.count }
+    private let cookieIndices: [TrampolineLink.ID: Int]
+    var cookieCount: Int { cookieIndices.count }
     /// Offset of the lowest ctx word: the last cookie, or tailCalls.
     let contextBottom: Int32
     let programFrameSize: Int32
@@ -57,21 +57,27 @@ struct X86_64FrameLayout {
         for register in Self.argumentRegisters {
             if let word = holders[register], clobbered.contains(register) { places.append((register, context + Int32(8 * word))) }
         }
-        var cookieIndex: [TrampolineLink.ID: Int] = [:]
+        var cookieIndices: [TrampolineLink.ID: Int] = [:]
         for link in lists.entry where link.kind == .session && link.usesCookie {
-            cookieIndex[link.id] = 5 + cookieIndex.count
+            cookieIndices[link.id] = 5 + cookieIndices.count
         }
         self.saved = saved
         self.restorePlaces = places
         self.returnValue = returnValue
         self.context = context
-        self.cookieIndex = cookieIndex
+        self.cookieIndices = cookieIndices
         returned = Self.returnable.filter(afterCall.contains)
         alignsStack = lists.links.contains(where: \.needsAlignedStack)
         let hasProgram = !lists.links.isEmpty
-        contextBottom = context - Int32(hasProgram ? 8 * (4 + cookieIndex.count) : convention.keepsFrame ? 0 : 16)
+        contextBottom = context - Int32(hasProgram ? 8 * (4 + cookieIndices.count) : convention.keepsFrame ? 0 : 16)
         programFrameSize = (-contextBottom + 15) / 16 * 16
         frameSize = programFrameSize + Int32((8 * convention.stackWords + 15) / 16 * 16)
         entryDepth = hasProgram ? programFrameSize : -contextBottom
+    }
+
+    /// Where a link's cookie is, from ctx downwards. A session that has none never asks; were it to, it would be given
+    /// its attach cookie, not an argument of the function.
+    func cookieIndex(of link: TrampolineLink) -> Int {
+        cookieIndices[link.id] ?? (link.kind == .session ? 3 : 0)
     }
 }

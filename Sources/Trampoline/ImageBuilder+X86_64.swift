@@ -203,7 +203,7 @@ struct X86_64ImageBuilder {
     // MARK: Programs
 
     private func metadata(for link: TrampolineLink, isReturn: Bool = false) -> UInt64 {
-        UInt64(convention.arguments.count) | UInt64(layout.cookieIndex[link.id] ?? 0) << 8 | (isReturn ? 1 << 63 : 0)
+        UInt64(convention.arguments.count) | UInt64(layout.cookieIndex(of: link)) << 8 | (isReturn ? 1 << 63 : 0)
     }
 
     /// Writes a whole word: programs load it whole, and a load cannot be served from two stores that are

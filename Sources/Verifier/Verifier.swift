@@ -89,6 +89,10 @@ package enum ContextShape: Hashable, Sendable {
     /// None is known: the six argument registers, then the return value.
     case unknown
 
+    /// As many as any function has: what a program may read is proven of that, and a function that has fewer words than it
+    /// reads is refused when the two are linked.
+    package static let largest = ContextShape.words(64)
+
     package var argumentWords: Int {
         switch self {
         case .words(let count): max(0, count)
@@ -108,6 +112,8 @@ package struct VerifierOptions: Sendable {
     /// States are kept wherever they may be, however little has been walked in between (`BPF_F_TEST_STATE_FREQ`):
     /// tests see more paths end at others.
     package var keepsEveryState = false
+    /// For tests of the tests.
+    package var omitted: OmittedRules = []
     /// Keep what is known before each instruction of each path: for tests that compare it with real runs.
     package var observer: (any VerifierObserver)?
 
@@ -123,10 +129,23 @@ package struct VerifierOptions: Sendable {
     }
 }
 
-/// Is told what the verifier holds true before an instruction, on each path that it walks. `live` has a bit for each
-/// register that may still be read; of the others nothing is promised.
+/// Is told what the verifier holds true before an instruction, on each path that it walks.
 package protocol VerifierObserver: Sendable {
-    func visit(slot: Int, frame: Int, registers: [RegisterState], live: UInt16)
+    func visit(_ visit: VerifierVisit)
+}
+
+/// What the verifier holds true before an instruction. Of registers and stack slots that cannot be read any more nothing is
+/// promised.
+package struct VerifierVisit: Sendable {
+    package var slot: Int
+    /// Functions that the running one is inside of.
+    package var frame: Int
+    /// r0…r10
+    package var registers: [RegisterState]
+    /// A bit for each register that may still be read.
+    package var live: UInt16
+    /// What may still be read on the stack of each frame, from the program's own on.
+    package var stacks: [[(index: Int, slot: StackSlot)]]
 }
 
 /// What the verifier found.
@@ -141,6 +160,8 @@ package struct Verdict: Sendable {
     /// Those of them in functions that are entered: without them, and with branches that go one way only made jumps,
     /// the program is the same.
     package var droppableSlots: [Int] = []
+    /// Bytes of stack that each function uses at most, by the function's first slot.
+    package var stackDepths: [Int: Int] = [:]
     /// Bytes of the context that the program may read, from its start.
     package var contextBytes: Int
     /// Calls of `bpf_map_lookup_elem` that find the same element of an array on every path, by their slots.

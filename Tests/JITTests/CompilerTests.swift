@@ -223,6 +223,20 @@ struct CompilerTests {
         #expect(saving.suffix(3).elementsEqual([0x5b, 0xc9, 0xc3]))
     }
 
+    @Test("frames are as large as has been proven, where the code does not tell")
+    func provenFrames() throws {
+        let text = "*(u64 *)(r10 -24) = 0\nr6 = r10\nr6 += -16\n*(u64 *)(r6 +0) = 1\ncall bpf_ktime_get_ns\nr0 = *(u64 *)(r6 +0)\nexit"
+        let structure = try ProgramStructure(try Assembler.assemble(text))
+        #expect(structure.subprograms.map(\.stackDepth) == [512])
+        #expect(structure.limitingStacks(to: [0: 30]).subprograms.map(\.stackDepth) == [32])
+        // What is accessed by r10 itself counts in any case.
+        #expect(structure.limitingStacks(to: [0: 8]).subprograms.map(\.stackDepth) == [24])
+        #expect(structure.limitingStacks(to: [:]).subprograms.map(\.stackDepth) == [512])
+        #expect(structure.limitingStacks(to: [0: 4096]).subprograms.map(\.stackDepth) == [512])
+        let interpreter = Interpreter(structure.limitingStacks(to: [0: 16]))
+        #expect(try interpreter.run(helpers: { _ throws(InterpreterError) in 0 }) == 1)
+    }
+
     @Test("a program tells which registers of its caller it may change")
     func clobbers() throws {
         let simple = try compile("r0 = *(u64 *)(r1 +0)\nr2 = r0\nr0 = 0\nexit").clobbers

@@ -22,6 +22,22 @@ struct ProofTests {
         try await session.detach()
     }
 
+    @Test("'check' proves for the same context as 'run', and for a smaller one if it is told to")
+    func sameContext() async throws {
+        let object = try Fixtures.object("known")
+        #expect(object.verify().filter { !$0.isSafe }.map(\.program) == [])
+        let faults = object.verify(argumentWords: 6).filter { !$0.isSafe }
+        #expect(faults.map(\.program) == ["eighth"])
+        let target = try DrivenProcess(try Fixtures.target("calls", ["-fno-omit-frame-pointer"]))
+        let session = try await Session(.process(target.pid))
+        try await session.load(object)
+        try await session.attach("eighth")
+        #expect(try target.ask("many") == "20")
+        #expect(try session.number("eighth_argument") == 8)
+        #expect(await session.complaint("eighth", to: "exe:add").contains("reads word 7 of its context, and there are 2 argument words"))
+        try await session.detach()
+    }
+
     @Test("a loop that only may_goto ends goes round 8,388,608 times in each call")
     func mayGoto() async throws {
         let target = try DrivenProcess(try Fixtures.target("calls", ["-fno-omit-frame-pointer"]))

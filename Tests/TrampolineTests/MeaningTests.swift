@@ -32,6 +32,20 @@ extension TrampolineSuite {
             #expect(t_log_count() == 2)
         }
 
+        @Test("a session without a cookie that asks for one is not given an argument of the function")
+        func noCookie() throws {
+            let traced = try TracedFunction("t_add", Self.two)
+            // The program writes to where its cookie is.
+            try traced.link(.session, "t_session_program", cookie: 0x1234)
+            try traced.install()
+            t_log_clear()
+            for a in 40...42 as ClosedRange<Int64> { #expect(t_add(a, 2) == a + 2) }
+            let events = recordedEvents()
+            #expect(events.count == 6)
+            #expect(events.allSatisfy { $0.argument(1) == 2 && (40...42).contains($0.argument(0)) && $0.argumentCount == 2 })
+            traced.remove()
+        }
+
         @Test("programs run in the kernel's order: entry list, fmod_ret, function, exit list, newest first")
         func order() throws {
             let traced = try TracedFunction("t_add", Self.two)

@@ -6,14 +6,17 @@ package struct ProgramStructure: Sendable {
     /// One for each slot; `nil` for the second slot of a wide load.
     package let operations: [Operation?]
     /// Main first, in the order of their slots; together they cover the program.
-    package let subprograms: [Subprogram]
+    package private(set) var subprograms: [Subprogram]
 
     /// A function of the program.
     package struct Subprogram: Hashable, Sendable {
         /// Its slots; the first is where calls enter.
         package let slots: Range<Int>
-        /// Bytes of stack that it uses below r10, a multiple of 8; ``stackSize`` where r10 is more than a base.
-        package let stackDepth: Int
+        /// Bytes of stack that it uses below r10, a multiple of 8; ``stackSize`` where r10 is more than a base and
+        /// nothing has been proven.
+        package fileprivate(set) var stackDepth: Int
+        /// The same for accesses by r10 alone.
+        fileprivate let directDepth: Int
         /// Some wide load takes its address, so helpers may call it.
         package let isCallback: Bool
     }
@@ -34,14 +37,26 @@ package struct ProgramStructure: Sendable {
         for (index, start) in starts.enumerated() {
             let slots = start..<(index + 1 < starts.count ? starts[index + 1] : instructions.count)
             try Self.checkFlow(of: operations, in: slots)
+            let (depth, isConstant) = try Self.stackDepth(of: operations, in: slots)
             subprograms.append(
                 Subprogram(
-                    slots: slots, stackDepth: try Self.stackDepth(of: operations, in: slots),
+                    slots: slots, stackDepth: isConstant ? depth : Self.stackSize, directDepth: depth,
                     isCallback: callbacks.contains(start)))
         }
         self.instructions = instructions
         self.operations = operations
         self.subprograms = subprograms
+    }
+
+    /// The program with what is known of its functions' stacks, in bytes by their first slots, wherever pointers lead.
+    package func limitingStacks(to depths: [Int: Int]) -> ProgramStructure {
+        var limited = self
+        for index in subprograms.indices {
+            guard let depth = depths[subprograms[index].slots.lowerBound] else { continue }
+            let known = max((depth + 7) / 8 * 8, subprograms[index].directDepth)
+            limited.subprograms[index].stackDepth = min(subprograms[index].stackDepth, known)
+        }
+        return limited
     }
 
     /// The subprogram that starts at `slot`.
@@ -119,7 +134,9 @@ package struct ProgramStructure: Sendable {
         }
     }
 
-    private static func stackDepth(of operations: [Operation?], in slots: Range<Int>) throws(ProgramError) -> Int {
+    private static func stackDepth(
+        of operations: [Operation?], in slots: Range<Int>
+    ) throws(ProgramError) -> (depth: Int, isConstant: Bool) {
         var depth = 0
         var isConstant = true
         for slot in slots {
@@ -132,7 +149,7 @@ package struct ProgramStructure: Sendable {
             }
             if operation.readsFramePointerAsValue { isConstant = false }
         }
-        return isConstant ? (depth + 7) / 8 * 8 : stackSize
+        return ((depth + 7) / 8 * 8, isConstant)
     }
 }
 

@@ -7,6 +7,10 @@ import BPF
 /// subprograms.
 package struct Interpreter: Sendable {
     package let structure: ProgramStructure
+    /// What observers know the program by.
+    package var number = 0
+    /// Slots of functions whose frames observers count from 0, as they do the program's own.
+    package var roots: Set<Int> = []
     /// Most instructions that one run may take, its callbacks and tail calls included.
     package var instructionLimit = 1_000_000_000
 
@@ -18,8 +22,8 @@ package struct Interpreter: Sendable {
     /// Answers helper calls.
     package typealias HelperHandler = (HelperCall) throws(InterpreterError) -> UInt64
 
-    /// Is told, before each instruction, its slot, how many functions are inside each other, and r0…r10.
-    package typealias Observer = (_ slot: Int, _ depth: Int, _ registers: UnsafeMutableBufferPointer<UInt64>) -> Void
+    /// Is told before each instruction how things stand.
+    package typealias Observer = (InterpreterStep) -> Void
 
     package init(_ instructions: [Instruction]) throws(ProgramError) {
         self.init(try ProgramStructure(instructions))
@@ -28,21 +32,23 @@ package struct Interpreter: Sendable {
     package init(_ structure: ProgramStructure) { self.structure = structure }
 
     /// Runs main with r1 = `context` and r2 = `second` and returns r0. `memory` is all that the program may touch
-    /// beside its stack, which is filled with zeros at the start.
+    /// beside its stack, which is filled with zeros at the start, or with `stackFill` where a function begins.
     package func run(
-        context: UInt64 = 0, second: UInt64 = 0, memory: [MemoryRegion] = [],
+        context: UInt64 = 0, second: UInt64 = 0, memory: [MemoryRegion] = [], stackFill: UInt64? = nil,
         helpers: HelperHandler = { call throws(InterpreterError) in throw .unknownHelper(call.id) },
         observer: Observer? = nil
     ) throws(InterpreterError) -> UInt64 {
-        let stack = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: Self.frameLimit * ProgramStructure.stackSize, alignment: 16)
-        defer { stack.deallocate() }
-        stack.initializeMemory(as: UInt8.self, repeating: 0)
+        // Another filling, another place.
+        let shift = Int(stackFill.map { $0 % 64 } ?? 0) * 16
+        let size = Self.frameLimit * ProgramStructure.stackSize
+        let allocated = UnsafeMutableRawBufferPointer.allocate(byteCount: shift + size, alignment: 16)
+        defer { allocated.deallocate() }
+        allocated.initializeMemory(as: UInt8.self, repeating: 0)
+        let stack = UnsafeMutableRawBufferPointer(rebasing: allocated[shift..<shift + size])
         // The handler does not outlive the run: the machine is gone when this returns.
         return try withoutActuallyEscaping(helpers) { helpers throws(InterpreterError) -> UInt64 in
             let machine = InterpreterMachine(
-                structure, stack: stack, memory: memory, remaining: instructionLimit, helpers: helpers,
-                observer: observer)
+                self, stack: stack, stackFill: stackFill, memory: memory, helpers: helpers, observer: observer)
             return try machine.call(slot: 0, arguments: (context, second, 0, 0, 0))
         }
     }
@@ -53,6 +59,31 @@ package struct Interpreter: Sendable {
 
     static func slot(ofFunctionReference value: UInt64) -> Int? {
         value >> 32 == 0xbf00_0000 ? Int(value & 0xffff_ffff) : nil
+    }
+}
+
+/// How things stand before an instruction.
+package struct InterpreterStep {
+    /// The running program's ``Interpreter/number``.
+    package let program: Int
+    package let slot: Int
+    /// Functions that the running one is inside of, from the program or one of its ``Interpreter/roots`` on.
+    package let frame: Int
+    /// r0…r10
+    package let registers: UnsafeMutableBufferPointer<UInt64>
+    let stack: UnsafeMutableRawBufferPointer
+    /// Number of the root's frame.
+    let root: Int
+
+    /// r10 of a frame, the running one or one that it is inside of.
+    package func top(ofFrame frame: Int) -> UInt64 {
+        MemoryRegion(stack).address + UInt64(stack.count - (root + frame) * ProgramStructure.stackSize)
+    }
+
+    /// Eight bytes of a frame's stack; 0 are those right below r10.
+    package func stackWord(_ index: Int, ofFrame frame: Int) -> UInt64 {
+        stack.loadUnaligned(
+            fromByteOffset: stack.count - (root + frame) * ProgramStructure.stackSize - 8 * (index + 1), as: UInt64.self)
     }
 }
 
@@ -89,7 +120,7 @@ package struct HelperCall {
 
     /// `bpf_tail_call`: `program` takes the place of the running function, with its r1 as this call's r1,
     /// unless ``Interpreter/tailCallLimit`` is reached. The handler's result counts only then.
-    package func tailCall(to program: Interpreter) { machine.pendingTailCall = program.structure }
+    package func tailCall(to program: Interpreter) { machine.pendingTailCall = program }
 }
 
 /// Why a run ended without a result; `slot` is the instruction.

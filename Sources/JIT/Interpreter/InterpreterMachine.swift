@@ -4,38 +4,41 @@ import BPF
 final class InterpreterMachine {
     typealias Arguments = (UInt64, UInt64, UInt64, UInt64, UInt64)
 
-    private(set) var structure: ProgramStructure
+    private var program: Interpreter
+    var structure: ProgramStructure { program.structure }
     private let stack: UnsafeMutableRawBufferPointer
+    private let stackFill: UInt64?
     var regions: RegionList
-    var pendingTailCall: ProgramStructure?
+    var pendingTailCall: Interpreter?
     private let helpers: Interpreter.HelperHandler
     private let observer: Interpreter.Observer?
     private var remaining: Int
     private var frames = 0
+    /// The frame from which observers count.
+    private var root = 0
     private var tailCalls = 0
 
     init(
-        _ structure: ProgramStructure, stack: UnsafeMutableRawBufferPointer, memory: [MemoryRegion], remaining: Int,
+        _ program: Interpreter, stack: UnsafeMutableRawBufferPointer, stackFill: UInt64?, memory: [MemoryRegion],
         helpers: @escaping Interpreter.HelperHandler, observer: Interpreter.Observer?
     ) {
-        self.structure = structure
+        self.program = program
         self.stack = stack
+        self.stackFill = stackFill
         self.helpers = helpers
         self.observer = observer
-        self.remaining = remaining
+        remaining = program.instructionLimit
         regions = RegionList(memory)
     }
 
     /// Runs the subprogram at `slot` to its exit, in a frame of its own.
     func call(slot: Int, arguments: Arguments) throws(InterpreterError) -> UInt64 {
-        var program = structure
         var slot = slot
         var arguments = arguments
         // A tail call replaces the running function, and only that one: callers go on in their own program.
-        let caller = structure
-        defer { structure = caller }
+        let caller = program
+        defer { program = caller }
         while true {
-            structure = program
             switch try run(from: slot, arguments: arguments) {
             case .exit(let result): return result
             case .tailCall(let next, let context):
@@ -48,7 +51,7 @@ final class InterpreterMachine {
 
     private enum Ending {
         case exit(UInt64)
-        case tailCall(ProgramStructure, context: UInt64)
+        case tailCall(Interpreter, context: UInt64)
     }
 
     private func run(from start: Int, arguments: Arguments) throws(InterpreterError) -> Ending {
@@ -56,12 +59,20 @@ final class InterpreterMachine {
         // Frames grow downward, as on a real stack.
         let size = ProgramStructure.stackSize
         let bottom = stack.count - (frames + 1) * size
-        let frame = MemoryRegion(UnsafeMutableRawBufferPointer(rebasing: stack[bottom..<bottom + size]))
+        // No more of it than the compiler gives it.
+        let depth = structure.subprogram(at: start)?.stackDepth ?? size
+        let frame = MemoryRegion(UnsafeMutableRawBufferPointer(rebasing: stack[bottom + size - depth..<bottom + size]))
+        if let stackFill {
+            stack[bottom..<bottom + size].withMemoryRebound(to: UInt64.self) { $0.update(repeating: stackFill) }
+        }
+        let outerRoot = root
+        if start == 0 || program.roots.contains(start) { root = frames }
         frames += 1
         regions.add(frame)
         defer {
             regions.remove(frame)
             frames -= 1
+            root = outerRoot
         }
         return try withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 16) {
             registers throws(InterpreterError) -> Ending in
@@ -71,7 +82,7 @@ final class InterpreterMachine {
             registers[3] = arguments.2
             registers[4] = arguments.3
             registers[5] = arguments.4
-            registers[10] = frame.address + UInt64(size)
+            registers[10] = frame.address + UInt64(depth)
             // A copy of the reference: nested calls change `structure` while this runs.
             let operations = structure.operations
             return try operations.withUnsafeBufferPointer { operations throws(InterpreterError) -> Ending in
@@ -101,7 +112,9 @@ final class InterpreterMachine {
             guard remaining >= 0 else { throw .instructionLimit(slot: slot) }
             // Second slots are never reached: the structure lets no jump in, and the first skips over it.
             guard let operation = operations[slot] else { throw .unresolved(slot: slot) }
-            observer?(slot, frames, registers)
+            observer?(
+                InterpreterStep(
+                    program: program.number, slot: slot, frame: frames - 1 - root, registers: registers, stack: stack, root: root))
             let next = slot + 1
             switch operation {
             case .arithmetic(let operation, .bits64, let destination, let operand):

@@ -173,7 +173,7 @@ struct X86_64Emitter {
             assembler.call(try entryLabel(ofSlot: slot + 1 + Int(distance), from: slot))
         case .call(.helper(Helper.tailCall.rawValue)):
             usesTailCalls = true
-            emitTailCall()
+            emitTailCall(fromFunction: structure.subprograms.first?.slots.contains(slot) == false)
         case .call(.helper(let id)):
             guard let address = context.helperAddress(id) else { throw .unknownHelper(id, slot: slot) }
             if context.inlines(id), let clock = context.clock {

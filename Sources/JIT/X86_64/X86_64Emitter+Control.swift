@@ -11,6 +11,10 @@ package enum TailCallLayout {
     package static let counter: Int32 = -4 * 8
     /// `FS_MAX_TAIL_CALLS`
     package static let limit: Int32 = 33
+    /// Bytes of stack below the context that may be in use where a function makes a tail call. The frames of its callers
+    /// stay, 33 times at most, and the kernel lets them grow to 8 KiB that way. A process has threads of 16 KiB: what would
+    /// need more is answered as if there had been 33 already.
+    package static let stackLimit: Int32 = 4096
 }
 
 extension X86_64Emitter {
@@ -71,8 +75,9 @@ extension X86_64Emitter {
         }
     }
 
-    /// `bpf_tail_call(ctx, map, index)`: jumps to the program in the map's slot, or goes on.
-    mutating func emitTailCall() {
+    /// `bpf_tail_call(ctx, map, index)`: jumps to the program in the map's slot, or goes on. From the program itself
+    /// nothing stays on the stack; the context is on the same one.
+    mutating func emitTailCall(fromFunction: Bool) {
         let goOn = assembler.makeLabel()
         let context = X86_64Register.rdi
         let map = X86_64Register.rsi
@@ -81,6 +86,12 @@ extension X86_64Emitter {
         assembler.jcc(.aboveOrEqual, goOn, .automatic)
         assembler.alu(.cmp, .at(context, TailCallLayout.counter), immediate: TailCallLayout.limit)
         assembler.jcc(.aboveOrEqual, goOn, .automatic)
+        if fromFunction {
+            assembler.mov(.r10, context)
+            assembler.alu(.sub, .r10, .rsp)
+            assembler.alu(.cmp, .r10, immediate: TailCallLayout.stackLimit)
+            assembler.jcc(.above, goOn, .automatic)
+        }
         assembler.mov(.r10, index, .dword)
         assembler.mov(.r11, .at(map, TailCallLayout.dataOffset))
         assembler.alu(.add, .r11, map)

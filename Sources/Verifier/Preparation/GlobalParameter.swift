@@ -60,7 +60,8 @@ enum GlobalParameter: Hashable, Sendable {
                 message: "Global function \(subprogram.name)() with \(parameters.count) > 5 args. Buggy compiler.",
                 hint: "functions of BPF programs have five parameters at most")
         }
-        guard subprogram.isGlobal, isScalar(result, btf) else { return }
+        function.returnsNumber = isScalar(result, btf)
+        guard subprogram.isGlobal, function.returnsNumber else { return }
         var described: [GlobalParameter] = []
         for (number, parameter) in parameters.enumerated() {
             let tags = tags[Place(function: typeID, number: number)]

@@ -27,6 +27,10 @@ struct PreparedProgram: Sendable {
         /// Its parameters, for a global function.
         var parameters: [GlobalParameter] = []
         var isCallback = false
+        /// What it returns is a number, as far as its type is known.
+        var returnsNumber = true
+        /// Where it calls `bpf_tail_call`; nil: nowhere.
+        var tailCall: Int?
         /// Functions that it calls or passes on, and where.
         var callees: [(function: Int, slot: Int)] = []
     }
@@ -51,6 +55,7 @@ struct PreparedProgram: Sendable {
         try Self.checkReachability(operations, functions)
         for index in functions.indices {
             functions[index].callees = Self.callees(of: functions[index], operations, functionOfSlot)
+            functions[index].tailCall = Self.tailCall(in: functions[index], operations)
         }
         let order = try Self.calleesFirst(functions)
         self.functions = functions
@@ -198,6 +203,10 @@ struct PreparedProgram: Sendable {
         return callees
     }
 
+    private static func tailCall(in function: Function, _ operations: [Operation?]) -> Int? {
+        function.slots.first { operations[$0] == .call(.helper(Helper.tailCall.rawValue)) }
+    }
+
     /// The functions, each behind those that it calls.
     private static func calleesFirst(_ functions: [Function]) throws(VerifierFailure) -> [Int] {
         enum Mark { case new, open, done }
@@ -246,6 +255,7 @@ struct PreparedProgram: Sendable {
             case .call(.helper(let id)) where HelperPrototype.of(id)?.callsBack == true:
                 prune[slot] = true
                 loop[slot] = true
+            case .call(.helper(Helper.tailCall.rawValue)): prune[slot + 1] = true
             case .mayGoto:
                 prune[slot] = true
                 loop[slot] = true

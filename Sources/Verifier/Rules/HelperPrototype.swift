@@ -23,7 +23,7 @@ struct HelperPrototype: Sendable {
         case mapKey
         /// As many bytes as the map's values have, to read.
         case mapValue
-        /// As many bytes as the map's values have, to be written.
+        /// As many bytes as the map's values have, to be written, also if the helper fails.
         case newMapValue
         /// Memory to read; its size comes next.
         case memory
@@ -31,11 +31,16 @@ struct HelperPrototype: Sendable {
         case memoryOrNull
         /// What is to be printed, or null if the size is 0: numbers, and pointers to strings.
         case words
-        /// Memory to be written; its size comes next.
+        /// Memory to be written, all of it, also if the helper fails; its size comes next.
         case newMemory
-        /// The same, or null if the size is 0.
-        case newMemoryOrNull
-        /// Memory to be written, of this size.
+        /// Memory for a string, which is written with its end, also if the helper fails; what lies behind it stays. Its
+        /// size comes next.
+        case newText
+        /// The same, or null if the size is 0; nothing is written if the helper fails.
+        case newTextOrNull
+        /// Memory that is read to the end of the string that is there; its size comes next.
+        case text
+        /// Memory to be written, of this size, also if the helper fails.
         case newMemoryOf(Int)
         /// The size of the memory before.
         case size
@@ -108,8 +113,8 @@ struct HelperPrototype: Sendable {
             // As in the kernel, what is printed is not looked at: programs load as many registers as they print.
             .tracePrintk: HelperPrototype([.memory, .size]),
             .traceVprintk: HelperPrototype([.memory, .size, .words, .sizeOrZero]),
-            .snprintf: HelperPrototype([.newMemoryOrNull, .sizeOrZero, .string, .words, .sizeOrZero]),
-            .strncmp: HelperPrototype([.memory, .size, .string]),
+            .snprintf: HelperPrototype([.newTextOrNull, .sizeOrZero, .string, .words, .sizeOrZero]),
+            .strncmp: HelperPrototype([.text, .size, .string]),
             .ktimeGetNs: HelperPrototype([]),
             .ktimeGetBootNs: HelperPrototype([]),
             .ktimeGetCoarseNs: HelperPrototype([]),
@@ -135,7 +140,7 @@ struct HelperPrototype: Sendable {
             table[helper] = HelperPrototype([.newMemory, .sizeOrZero, .address])
         }
         for helper: Helper in [.probeReadStr, .probeReadUserStr, .probeReadKernelStr] {
-            table[helper] = HelperPrototype([.newMemory, .sizeOrZero, .address], .sizeOrError)
+            table[helper] = HelperPrototype([.newText, .sizeOrZero, .address], .sizeOrError)
         }
         return table
     }()

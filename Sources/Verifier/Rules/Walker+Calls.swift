@@ -24,11 +24,33 @@ extension Walker {
 
     /// Nothing is left in the registers that a call may change; r0 has its result.
     mutating func finishCall(_ result: RegisterState) {
+        setResult(result)
+        state.slot += 1
+    }
+
+    private mutating func setResult(_ result: RegisterState) {
         for register in 1...5 where values[register, state.depth].kind != .uninitialized {
             values[register, state.depth] = RegisterState()
         }
         values[0, state.depth] = result
-        state.slot += 1
+    }
+
+    /// Where it happens, another program takes the place of the function and returns some number to the function's caller;
+    /// what stands behind the call is never done. Where it does not happen, the function goes on.
+    mutating func tailCall() throws(VerifierFailure) {
+        guard state.depth > 0, !options.omitted.contains(.tailCallsEndFunctions) else {
+            finishCall(RegisterState())
+            return
+        }
+        if values.caller(state.depth - 1).isCallback {
+            throw failure(
+                "At callback return the register R0 has unknown scalar value should have been in [0, 1]",
+                hint: "a callback makes no tail calls: what the other program returns is not known")
+        }
+        setResult(RegisterState())
+        try push(slot: state.slot + 1)
+        setResult(.unknown)
+        _ = try exit()
     }
 
     func checkDepth() throws(VerifierFailure) {
@@ -121,6 +143,10 @@ extension Walker {
                 if isNullable, value.isConstantZero {
                     relyOn(value.origin)
                     continue
+                }
+                // It may read all of it, and write what it likes.
+                if !options.omitted.contains(.globalsReadMemory) {
+                    try checkMemory(register, value, Int(size), isWrite: false, isExact: true, mayBeNull: isNullable)
                 }
                 try checkMemory(register, value, Int(size), isWrite: true, isExact: false, mayBeNull: isNullable)
             }

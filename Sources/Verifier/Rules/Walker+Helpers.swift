@@ -28,6 +28,14 @@ extension Walker {
                 "tail_call would lead to reference leak",
                 hint: "submit or discard the ring buffer record of instruction \(reference.slot) first")
         }
+        if helper == .tailCall {
+            let function = program.function(at: state.slot)
+            guard function.returnsNumber || function.slots.lowerBound == 0 else {
+                throw failure(
+                    "tail_call is only allowed in functions that return 'int'.",
+                    hint: "\(function.name) is left with what the other program returns: declare it so")
+            }
+        }
         var call = Call()
         var index = 0
         while index < prototype.arguments.count {
@@ -39,6 +47,10 @@ extension Walker {
         if call.released != 0 { release(call.released) }
         if let callback = call.callback {
             try callBack(callback, call)
+            return
+        }
+        if prototype.result == .tailCall {
+            try tailCall()
             return
         }
         var value = try result(prototype.result, call)
@@ -111,13 +123,17 @@ extension Walker {
         case .newMapValue:
             try checkMemory(register, value, Int(call.map?.valueSize ?? 0), isWrite: true, isExact: true)
         case .newMemoryOf(let size):
-            try checkMemory(register, value, size, isWrite: true, isExact: true)
-        case .memory, .memoryOrNull, .newMemory, .newMemoryOrNull, .words:
+            // An fentry program has no return value, and its call becomes an error, which writes nothing.
+            let isWritten = helper != .getFuncRet || input.kind != .fentry
+            try checkMemory(register, value, size, isWrite: true, isExact: isWritten)
+        case .memory, .memoryOrNull, .text, .newMemory, .newText, .newTextOrNull, .words:
             let size = Register(rawValue: register.rawValue + 1)
-            let mayBeNull = argument == .memoryOrNull || argument == .newMemoryOrNull || argument == .words
-            let isWrite = argument == .newMemory || argument == .newMemoryOrNull
+            let mayBeNull = argument == .memoryOrNull || argument == .newTextOrNull || argument == .words
+            let isNewText = argument == .newText || argument == .newTextOrNull
+            let isShort = isNewText && !options.omitted.contains(.textMayBeShort)
             try checkSizedMemory(
-                register, value, size, mayBeEmpty: next == .sizeOrZero, isWrite: isWrite, mayBeNull: mayBeNull,
+                register, value, size, mayBeEmpty: next == .sizeOrZero, isWrite: argument == .newMemory || isNewText,
+                isExact: argument != .newTextOrNull || !isShort, isText: argument == .text || isShort, mayBeNull: mayBeNull,
                 mayHoldPointers: argument == .words, &call)
             if argument == .words, call.sizeLimit % 8 != 0 {
                 throw failure("\(helper.name) is handed \(call.sizeLimit) bytes of values, no multiple of 8")
@@ -158,7 +174,7 @@ extension Walker {
     /// Memory whose size is in the next register.
     private mutating func checkSizedMemory(
         _ register: Register, _ value: RegisterState, _ sizeRegister: Register, mayBeEmpty: Bool, isWrite: Bool,
-        mayBeNull: Bool, mayHoldPointers: Bool, _ call: inout Call
+        isExact: Bool, isText: Bool, mayBeNull: Bool, mayHoldPointers: Bool, _ call: inout Call
     ) throws(VerifierFailure) {
         let size = try read(sizeRegister)
         let name = "R\(sizeRegister.rawValue)"
@@ -188,22 +204,23 @@ extension Walker {
             return
         }
         try checkMemory(
-            register, value, Int(size.value.maximum), isWrite: isWrite, isExact: size.value.isConstant,
-            mayHoldPointers: mayHoldPointers)
+            register, value, Int(size.value.maximum), isWrite: isWrite, isExact: isExact && size.value.isConstant,
+            mayHoldPointers: mayHoldPointers, isText: isText)
     }
 
     /// A helper reads, or writes, that many bytes from where the register points on. With `isExact` it writes all of
-    /// them.
+    /// them, or if they are text, up to its end.
     mutating func checkMemory(
         _ register: Register, _ value: RegisterState, _ count: Int, isWrite: Bool, isExact: Bool,
-        mayBeNull: Bool = false, mayHoldPointers: Bool = false
+        mayBeNull: Bool = false, mayHoldPointers: Bool = false, isText: Bool = false
     ) throws(VerifierFailure) {
         let expected = "fp, map_key, map_value, mem, ringbuf_mem"
         if value.isNullable, !mayBeNull { throw wrongKind(register, value, expected) }
         switch value.kind {
         case .frame:
             try helperStack(
-                register, value, count, isWrite: isWrite, isExact: isExact, mayHoldPointers: mayHoldPointers)
+                register, value, count, isWrite: isWrite, isExact: isExact, mayHoldPointers: mayHoldPointers,
+                isText: isText)
         case .mapValue, .mapKey, .memory:
             if isWrite { try checkWritable(register, value, 0, count) }
             try checkRegion(register, value, 0, count, mayBeEmpty: true)

@@ -37,7 +37,9 @@ extension Walker {
         switch pointer.kind {
         case _ where pointer.isNullable: throw badAccess(base, pointer)
         case .context: try checkContext(base, pointer, offset, count, isWrite: true)
-        case .frame: try writeStack(base, pointer, offset, count, value, operand)
+        case .frame:
+            let source: Register? = if case .register(let register) = operand { register } else { nil }
+            try writeStack(base, pointer, offset, count, value, source: source)
         case .mapValue, .mapKey, .memory:
             try checkWritable(base, pointer, offset, count)
             try checkLeak(operand, value, into: pointer)
@@ -62,7 +64,9 @@ extension Walker {
         case .frame:
             let old = try readStack(base, pointer, offset, count)
             guard old.isScalar else { throw failure("leaking pointer from stack off \((pointer.fixedOffset ?? 0) + Int64(offset))") }
-            try writeStack(base, pointer, offset, count, .unknown, .register(source))
+            // Of old value and operand, whatever the operation makes of them.
+            let stored = options.omitted.contains(.atomicsChangeSlots) ? source : nil
+            try writeStack(base, pointer, offset, count, .unknown, source: stored)
         case .mapValue, .mapKey, .memory:
             try checkWritable(base, pointer, offset, count)
             try checkAlignment(base, pointer, offset, count, of: "value ")

@@ -81,20 +81,26 @@ extension Walker {
         return RegisterState(register.value.truncated(toBytes: count), origin: register.origin)
     }
 
-    /// All bytes have been written, and none is part of a pointer.
+    /// All bytes have been written, and none is part of a pointer. Of a string it is enough that it begins there.
     private func checkReadable(
-        _ base: Register, _ start: Int, _ length: Int, frame: Int, count: Int, mayHoldPointers: Bool = false
+        _ base: Register, _ start: Int, _ length: Int, frame: Int, count: Int, mayHoldPointers: Bool = false,
+        isText: Bool = false
     ) throws(VerifierFailure) {
+        var isInText = false
         var offset = start - 1
         while offset + 1 < start + length {
             offset += 1
             let slot = values.stackSlot(slotIndex(offset), frame: frame)
-            if byteIndex(offset) == 0, offset + 8 <= start + length, slot.isWritten, !slot.holdsPointer {
+            let kind = slot.byte(byteIndex(offset))
+            if isText {
+                isInText = kind == StackSlot.textStart || isInText && kind == StackSlot.text
+                if isInText { continue }
+            } else if byteIndex(offset) == 0, offset + 8 <= start + length, slot.isWritten, !slot.holdsPointer {
                 offset += 7
                 continue
             }
-            switch slot.byte(byteIndex(offset)) {
-            case StackSlot.empty:
+            switch kind {
+            case StackSlot.empty, StackSlot.text:
                 guard options.allowsPointerLeaks else {
                     throw failure(
                         "invalid read from stack R\(base.rawValue) off \(start)+\(offset - start) size \(length)",
@@ -113,9 +119,10 @@ extension Walker {
 
     // MARK: - Writing
 
+    /// - Parameter source: the register that is stored, where it is one: slot and register are then known to be the same.
     mutating func writeStack(
         _ base: Register, _ pointer: RegisterState, _ offset: Int, _ count: Int, _ value: RegisterState,
-        _ operand: Operand
+        source: Register?
     ) throws(VerifierFailure) {
         let range = try stackRange(base, pointer, offset, count, isWrite: true)
         let frame = Int(pointer.frame)
@@ -138,7 +145,7 @@ extension Walker {
         let first = byteIndex(start)
         if count == 8 {
             var value = value
-            if case .register(let source) = operand, value.isScalar { value = link(source) }
+            if let source, value.isScalar { value = link(source) }
             values.spill(value, to: index, frame: frame)
             return
         }
@@ -151,7 +158,7 @@ extension Walker {
         }
         if count == 4 {
             let half: RegisterState
-            if case .register(let source) = operand, value.value.maximum <= 0xffff_ffff {
+            if let source, value.value.maximum <= 0xffff_ffff {
                 half = link(source)
             } else {
                 half = RegisterState(value.value.zeroExtended, origin: value.origin)
@@ -174,18 +181,21 @@ extension Walker {
                 throw failure("attempt to corrupt spilled pointer on stack")
             }
         }
-        if wasWritten || slot.byte(byteIndex(offset)) != StackSlot.empty {
-            slot.write(byteIndex(offset), StackSlot.data)
+        switch slot.byte(byteIndex(offset)) {
+        case StackSlot.empty where !wasWritten: break
+        // A string that is written into may have lost its end.
+        case StackSlot.text where !wasWritten: slot.write(byteIndex(offset), StackSlot.empty)
+        default: slot.write(byteIndex(offset), StackSlot.data)
         }
         values.setStackSlot(index, frame: frame, slot)
     }
 
     // MARK: - Helpers
 
-    /// A helper reads or writes that much of the stack.
+    /// A helper reads or writes that much of the stack. What is text it reads, or writes, to its end only.
     mutating func helperStack(
         _ base: Register, _ pointer: RegisterState, _ length: Int, isWrite: Bool, isExact: Bool,
-        mayHoldPointers: Bool = false
+        mayHoldPointers: Bool = false, isText: Bool = false
     ) throws(VerifierFailure) {
         guard length > 0 else { return }
         let range = try stackRange(base, pointer, 0, length, isWrite: isWrite, true)
@@ -194,11 +204,11 @@ extension Walker {
         let total = range.upperBound - start + length
         if !isWrite {
             try checkReadable(
-                base, start, total, frame: frame, count: length, mayHoldPointers: mayHoldPointers)
+                base, start, total, frame: frame, count: length, mayHoldPointers: mayHoldPointers, isText: isText)
         }
         guard isWrite else { return }
         // Where it is not sure that all of it will be written, what was empty stays so.
-        let isSure = isExact && range.count == 1
+        let isSure = isExact && range.count == 1 && !isText
         if isSure {
             // Slots that are overwritten as a whole may have held pointers.
             for index in slotIndex(start + length - 1)...slotIndex(start) {
@@ -212,6 +222,20 @@ extension Walker {
             // Data already, with all around it.
             if values.slotBytes(slotIndex(offset), frame: frame) == StackSlot.allData { continue }
             try forgetByte(offset, frame: frame, wasWritten: isSure)
+        }
+        if isText, isExact, range.count == 1 { beginText(at: start, length, frame: frame) }
+    }
+
+    /// A string has been written there, as long as the buffer at most, with its end.
+    private mutating func beginText(at start: Int, _ length: Int, frame: Int) {
+        for offset in start..<start + length {
+            var slot = values.stackSlot(slotIndex(offset), frame: frame)
+            if offset == start {
+                slot.write(byteIndex(offset), StackSlot.textStart)
+            } else if slot.byte(byteIndex(offset)) == StackSlot.empty {
+                slot.write(byteIndex(offset), StackSlot.text)
+            }
+            values.setStackSlot(slotIndex(offset), frame: frame, slot)
         }
     }
 }

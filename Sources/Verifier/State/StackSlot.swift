@@ -1,6 +1,6 @@
 /// Eight bytes of a frame: what each of them holds, and the registers that were spilled there, one that takes all of it
 /// or one in each half.
-struct StackSlot: Hashable, Sendable {
+package struct StackSlot: Hashable, Sendable {
     /// A byte's kind in each byte, the lowest address in the lowest.
     private(set) var bytes: UInt64 = 0
     /// Where bytes are ``spilled``: all eight, or the lower four.
@@ -17,6 +17,10 @@ struct StackSlot: Hashable, Sendable {
     static let zero: UInt8 = 3
     /// Part of ``high``.
     static let spilledHigh: UInt8 = 4
+    /// Of a string's buffer: written only if the string is that long. Who reads no further than its end may read it.
+    static let text: UInt8 = 5
+    /// Where a string starts that ends in the ``text`` behind it; written in any case.
+    static let textStart: UInt8 = 6
 
     static let wholeSpill: UInt64 = 0x0101_0101_0101_0101
     static let allData: UInt64 = 0x0202_0202_0202_0202
@@ -50,10 +54,21 @@ struct StackSlot: Hashable, Sendable {
     var hasHighSpill: Bool { Self.hasHighSpill(bytes) }
     /// All eight bytes.
     var isWritten: Bool {
-        // No byte is 0: kinds are small numbers.
-        (bytes &- 0x0101_0101_0101_0101) & 0x8080_8080_8080_8080 == 0
+        !Self.hasZero(bytes) && !Self.hasZero(bytes ^ (0x0101_0101_0101_0101 &* UInt64(Self.text)))
+    }
+
+    /// Some byte is 0; all are small numbers.
+    private static func hasZero(_ bytes: UInt64) -> Bool {
+        (bytes &- 0x0101_0101_0101_0101) & 0x8080_8080_8080_8080 != 0
     }
     var holdsPointer: Bool { isSpill && register.isPointer }
+
+    /// Whether these eight bytes may lie there, as far as numbers are known.
+    package func admits(_ word: UInt64) -> Bool {
+        for index in 0..<8 where byte(index) == Self.zero && word >> UInt64(index * 8) & 0xff != 0 { return false }
+        if isSpill, register.isScalar, !register.value.contains(isWholeSpill ? word : word & 0xffff_ffff) { return false }
+        return !hasHighSpill || high.value.contains(word >> 32)
+    }
 
     /// Writes a byte; a register that it was part of is forgotten.
     mutating func write(_ index: Int, _ kind: UInt8) {

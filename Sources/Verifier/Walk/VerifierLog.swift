@@ -194,7 +194,7 @@ struct VerifierLog: Sendable {
         var text = ""
         for index in (0..<8).reversed() {
             switch slot.byte(index) {
-            case StackSlot.empty: text += "?"
+            case StackSlot.empty, StackSlot.text: text += "?"
             case StackSlot.spilled, StackSlot.spilledHigh: text += "r"
             case StackSlot.zero: text += "0"
             default: text += "m"

@@ -58,9 +58,11 @@ extension Walker {
             switch oldSlot.byte(index) {
             case StackSlot.empty: continue
             case StackSlot.zero: if now != StackSlot.zero { return false }
-            case StackSlot.spilled: if now == StackSlot.empty { return false }
+            // A string is where it was, or what is read to its end might have none.
+            case StackSlot.text, StackSlot.textStart: if now != oldSlot.byte(index) { return false }
+            case StackSlot.spilled: if now == StackSlot.empty || now == StackSlot.text { return false }
             default:
-                guard now != StackSlot.empty, !(now == StackSlot.spilled && holdsPointer) else { return false }
+                guard now != StackSlot.empty, now != StackSlot.text, !(now == StackSlot.spilled && holdsPointer) else { return false }
                 if comparison == .identical, now != oldSlot.byte(index) { return false }
             }
         }

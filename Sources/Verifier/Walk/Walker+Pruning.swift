@@ -100,7 +100,7 @@ extension Walker {
     }
 
     /// Registers and stack slots of a frame that may still be read.
-    private func live(_ frame: Int) -> (registers: UInt16, stack: UInt64) {
+    func live(_ frame: Int) -> (registers: UInt16, stack: UInt64) {
         if frame == state.depth { return (program.liveness.registers[state.slot], program.liveness.stack[state.slot]) }
         let slot = Int(values.caller(frame).callSlot)
         var registers = program.liveness.registers[slot + 1] & ~1

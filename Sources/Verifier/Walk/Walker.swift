@@ -115,8 +115,16 @@ struct Walker: ~Copyable {
     }
 
     private func observe() {
+        let stacks = (0...state.depth).map { frame in
+            let live = live(frame).stack
+            return (0..<values.slotCount(ofFrame: frame)).filter { live & 1 << UInt64($0) != 0 }.map {
+                (index: $0, slot: values.stackSlot($0, frame: frame))
+            }
+        }
         options.observer?.visit(
-            slot: state.slot, frame: state.depth, registers: registers(), live: program.liveness.registers[state.slot])
+            VerifierVisit(
+                slot: state.slot, frame: state.depth, registers: registers(), live: program.liveness.registers[state.slot],
+                stacks: stacks))
     }
 
     private mutating func loggedStep(_ operation: Operation) throws(VerifierFailure) -> Bool {
@@ -184,14 +192,39 @@ struct Walker: ~Copyable {
         VerifierFailure(slot: state.slot, message: message, hint: hint, source: input.line(at: state.slot))
     }
 
+    /// As the kernel rounds it.
+    private func roundedDepth(_ function: Int) -> Int { (max(stackDepths[function], 1) + 15) / 16 * 16 }
+
+    /// What a tail call leaves behind: frames of the function's callers, each time (33 at most).
+    private static let stackBelowTailCalls = 256
+
+    /// A tail call ends the function that makes it, and leaves the frames of its callers on the stack.
+    private func checkTailCallDepth() throws(VerifierFailure) {
+        var above = [Int](repeating: 0, count: program.functions.count)
+        for index in program.calleesFirst.reversed() {
+            let function = program.functions[index]
+            for callee in function.callees {
+                above[callee.function] = max(above[callee.function], above[index] + roundedDepth(index))
+            }
+            if index != 0, let slot = function.tailCall, above[index] >= Self.stackBelowTailCalls {
+                throw VerifierFailure(
+                    slot: slot,
+                    message: "tail_calls are not allowed when call stack of previous frames is \(above[index]) bytes. Too large",
+                    hint: "each of 33 tail calls leaves them on the stack: make it in the program itself, or use less stack",
+                    source: input.line(at: slot))
+            }
+        }
+    }
+
     /// Calls within calls share 512 bytes.
     private mutating func checkStackDepth() throws(VerifierFailure) {
+        try checkTailCallDepth()
         var deepest = [Int?](repeating: nil, count: program.functions.count)
         let limit = ProgramStructure.stackSize
         /// Bytes and frames of the deepest chain from a function, without recursion: callees come first in `order`.
         var frames = [Int](repeating: 1, count: program.functions.count)
         for index in program.calleesFirst {
-            let own = (max(stackDepths[index], 1) + 15) / 16 * 16
+            let own = roundedDepth(index)
             var below = 0
             for callee in program.functions[index].callees {
                 below = max(below, deepest[callee.function] ?? 0)
@@ -257,6 +290,9 @@ extension Walker {
             verdict.deadSlots = dead
             verdict.droppableSlots = dead.filter { isReached[program.function(at: $0).slots.lowerBound] }
             verdict.constantLookups = lookups.compactMapValues { $0 }
+            for (function, depth) in zip(program.functions, stackDepths) {
+                verdict.stackDepths[function.slots.lowerBound] = depth
+            }
         }
         return verdict
     }

@@ -47,6 +47,16 @@ int known(u64 *ctx)
     return 0;
 }
 
+u64 eighth_argument;
+
+// More words than a function has of which nothing is known.
+SEC("fentry/exe:many")
+int eighth(u64 *ctx)
+{
+    eighth_argument = ctx[7];
+    return 0;
+}
+
 SEC("fentry/exe:add")
 int endless(u64 *ctx)
 {
