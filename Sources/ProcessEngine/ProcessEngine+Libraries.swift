@@ -71,7 +71,9 @@ extension ProcessEngine {
                 queue.append([.warning("functions of \(ModuleKey.path(path)) are not traced: \(error)")])
             }
         }
-        if !new.isEmpty {
+        // A library of which nothing is traced may bring an unwinder.
+        let finders = functions.unwinderFinders() ?? []
+        if finders.contains(where: { traced[$0.address]?.lists.links.contains { $0.id == OwnLink.unwinding } != true }) {
             do throws(EngineError) {
                 try updateUnwinding()
             } catch {

@@ -11,12 +11,17 @@ struct LateLibraryTests {
 
     /// A library of so many functions, each of which its constructor calls once. `large_all` calls all of them, too.
     private static func large(_ count: Int = largeCount, name: String = "large") throws -> String {
-        var text = "#define F(n) __attribute__((noinline)) long large_##n(long x) { __asm__ volatile(\"\" : \"+r\"(x)); return x + 1; }\n"
-        for number in 0..<count { text += "F(\(number))\n" }
-        text += "__attribute__((noinline)) long large_all(long x) {\n"
-        for number in 0..<count { text += "x = large_\(number)(x);\n" }
-        text += "return x; }\nlong large_sum;\n__attribute__((constructor)) static void construct(void) { large_sum = large_all(0); }\n"
-        return try library(text, name: "lib\(name)")
+        func function(_ name: String, _ body: String) -> String {
+            ".type \(name),@function\n.p2align 4\n\(name): .cfi_startproc\n\(body)ret\n.cfi_endproc\n.size \(name),.-\(name)\n"
+        }
+        var text = ".text\n"
+        for number in 0..<count { text += function("large_\(number)", "lea 1(%rdi),%rax\nnopl 0(%rax,%rax,1)\n") }
+        var calls = "mov %rdi,%rax\n"
+        for number in 0..<count { calls += "mov %rax,%rdi\ncall large_\(number)\n" }
+        text += ".globl large_all\n" + function("large_all", calls)
+        text += function("construct", "xor %edi,%edi\ncall large_all\n")
+        text += ".section .init_array,\"aw\",@init_array\n.p2align 3\n.quad construct\n.section .note.GNU-stack,\"\",@progbits\n"
+        return try library(text, name: "lib\(name)", suffix: "s")
     }
 
     private static func library(_ text: String, name: String, suffix: String = "c", _ options: [String] = []) throws -> String {
@@ -343,7 +348,7 @@ struct LateLibraryTests {
     }
 }
 
-/// musl's compiler driver: one of the packages that the tests trace.
+/// musl's compiler driver, of the package musl-tools, which `make test` installs.
 enum Musl {
     static var compiler: String? {
         ["/usr/bin/musl-gcc"].first { FileManager.default.isExecutableFile(atPath: $0) }

@@ -6,7 +6,7 @@
 #define NAME(name) early_program_##name
 #endif
 #define FUNCTION(name) \
-    __attribute__((noinline, aligned(16), visibility("default"))) int NAME(name)(int n) { __asm__ volatile("" : "+r"(n)); return n + 1; }
+    __attribute__((noinline, aligned(16), visibility("default"))) int NAME(name)(int n) { __asm__ volatile("nop\nnop\nnop\nnop\nnop\nnop" : "+r"(n)); return n + 1; }
 
 static int sum;
 
