@@ -109,6 +109,9 @@ int clinux_ptrace_continue(pid_t thread, int signal) {
 int clinux_ptrace_system_call(pid_t thread, int signal) {
     return (int)result(ptrace(PTRACE_SYSCALL, thread, NULL, (void *)(long)signal));
 }
+int clinux_ptrace_step(pid_t thread, int signal) {
+    return (int)result(ptrace(PTRACE_SINGLESTEP, thread, NULL, (void *)(long)signal));
+}
 int clinux_ptrace_listen(pid_t thread) { return (int)result(ptrace(PTRACE_LISTEN, thread, NULL, NULL)); }
 int clinux_ptrace_detach(pid_t thread, int signal) {
     return (int)result(ptrace(PTRACE_DETACH, thread, NULL, (void *)(long)signal));

@@ -8,6 +8,15 @@ struct SessionRunner {
     let output: Output
     let options: OutputOptions
     let launches: Bool
+    /// What became of the functions of libraries that were loaded later.
+    private let later = LaterLibraries()
+
+    init(session: Session, output: Output, options: OutputOptions, launches: Bool) {
+        self.session = session
+        self.output = output
+        self.options = options
+        self.launches = launches
+    }
 
     private enum End: Sendable {
         case interrupt
@@ -39,10 +48,13 @@ struct SessionRunner {
                 if options.json { remark(event: "executing", "", ["pid": "\(pid)", "path": JSONText.string(path)]) }
             case .executed(let pid, let path):
                 remark(event: "executed", "process \(pid) executes \(path) now, which is not traced", ["pid": "\(pid)", "path": JSONText.string(path)])
-            case .libraryLoaded(let path, let attached):
+            case .libraryLoaded(let path, let attached, let refused):
+                later.attached += attached
+                later.refused += refused
                 remark(
-                    event: "library", "\(path) was loaded: \(attached) of its functions are traced",
-                    ["path": JSONText.string(path), "attached": "\(attached)"])
+                    event: "library",
+                    "\(path) was loaded: \(attached) of its functions are traced\(refused.isEmpty ? "" : ", \(refused.count) refused")",
+                    ["path": JSONText.string(path), "attached": "\(attached)", "refused": "\(refused.count)"])
             case .warning(let text):
                 remark(event: "warning", text, ["text": JSONText.string(text)])
             default:
@@ -112,7 +124,9 @@ struct SessionRunner {
     func summarize(_ summary: Summary, _ attachment: Attachment, printed: String? = nil) {
         guard !options.quiet else { return }
         if options.json {
-            output.line(JSONText.summary(summary, attachment))
+            output.line(
+                JSONText.summary(
+                    summary, attached: attachment.links.count + later.attached, refused: attachment.refused + later.refused))
             return
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count
@@ -138,7 +152,7 @@ struct SessionRunner {
         if summary.keptCode {
             output.remark("a thread is still inside traced functions: their code stays in the process until it ends")
         }
-        let byCategory = Dictionary(grouping: attachment.refused, by: \.category)
+        let byCategory = Dictionary(grouping: attachment.refused + later.refused, by: \.category)
             .sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }
         for (category, refused) in byCategory.prefix(8) {
             let names = refused.prefix(3).map(\.function.displayName).joined(separator: ", ")
@@ -146,6 +160,12 @@ struct SessionRunner {
             output.remark("not traced: \(names)\(more): \(refused.count == 1 ? refused[0].reason : category)")
         }
     }
+}
+
+/// Libraries that came while the session ran.
+private final class LaterLibraries {
+    var attached = 0
+    var refused: [Attachment.Refusal] = []
 }
 
 /// `1 call`, `2 calls`.
@@ -158,7 +178,7 @@ struct ExitWith: Error {
 }
 
 extension JSONText {
-    static func summary(_ summary: Summary, _ attachment: Attachment) -> String {
+    static func summary(_ summary: Summary, attached: Int, refused all: [Attachment.Refusal]) -> String {
         let counts = summary.counts.filter { $0.entered > 0 }.map { count in
             var text = "{\"module\": \(string(count.function.module)), \"function\": \(string(count.function.displayName))"
             text += ", \"calls\": \(count.entered)"
@@ -166,10 +186,10 @@ extension JSONText {
             return text + "}"
         }
         let drops = summary.drops.map { "{\"map\": \(string($0.map)), \"count\": \($0.count)}" }
-        let refused = attachment.refused.map {
+        let refused = all.map {
             "{\"module\": \(string($0.function.module)), \"function\": \(string($0.function.displayName)), \"reason\": \(string($0.reason))}"
         }
-        return "{\"type\": \"summary\", \"calls\": \(summary.calls), \"attached\": \(attachment.links.count), "
+        return "{\"type\": \"summary\", \"calls\": \(summary.calls), \"attached\": \(attached), "
             + "\"functions\": [\(counts.joined(separator: ", "))], \"drops\": [\(drops.joined(separator: ", "))], "
             + "\"missed\": \(summary.missed), \"abandoned\": \(summary.abandoned), \"refused\": [\(refused.joined(separator: ", "))]}"
     }

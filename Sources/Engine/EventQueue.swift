@@ -8,8 +8,8 @@ package enum EngineEvent: Sendable {
     case print(time: UInt64, processID: Int32, threadID: Int32, text: String)
     /// Records of a ring buffer or perf event array of an object.
     case records(RecordBatch)
-    /// A library that came later; `attached` functions of it are now traced.
-    case library(path: String, attached: Int)
+    /// A library that came later, and what became of its functions.
+    case library(path: String, LinkReport)
     /// A process executes another program, which is not traced. `byLibrary`: it is about to, by a call of the C
     /// library, in the traced process or a child of it; else the traced process has done so.
     case executed(processID: Int32, path: String, byLibrary: Bool)

@@ -8,8 +8,8 @@ public enum Event: Sendable {
     case print(Print)
     /// A program wrote a record to a ring buffer (`BPF_MAP_TYPE_RINGBUF`) or a perf event array.
     case record(Record)
-    /// A library was loaded later; functions of it that match are traced now.
-    case libraryLoaded(path: String, attached: Int)
+    /// A library was loaded later; functions of it that match are traced now, but for some.
+    case libraryLoaded(path: String, attached: Int, refused: [Attachment.Refusal])
     /// The process, or a child of it, is about to execute another program, which runs untraced.
     case executing(processID: Int32, path: String)
     /// The process executes another program now; that one is not traced.
@@ -138,8 +138,8 @@ public struct Events: AsyncSequence, Sendable {
                 return .print(Print(time: time, processID: processID, threadID: threadID, text: text))
             case .records:
                 return nil
-            case .library(let path, let attached):
-                return .libraryLoaded(path: path, attached: attached)
+            case .library(let path, let report):
+                return .libraryLoaded(path: path, attached: report.linked.count, refused: Attachment(report).refused)
             case .executed(let processID, let path, let byLibrary):
                 return byLibrary
                     ? .executing(processID: processID, path: path) : .executed(processID: processID, path: path)

@@ -15,7 +15,7 @@ public struct Function: Sendable, Hashable {
     /// The file name of the executable or library that holds it.
     public var module: String { info.module }
     /// The path of that file.
-    public var modulePath: String { info.modulePath }
+    public var modulePath: String { ModuleKey.path(info.modulePath) }
     /// Its address in the target.
     public var address: UInt64 { info.address }
     /// Its size in bytes.

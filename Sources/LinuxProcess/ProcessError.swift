@@ -38,6 +38,8 @@ package enum ProcessError: Error, Equatable, Sendable {
     case noDescriptor(pid: pid_t, detail: String)
     case memoryRead(pid: pid_t, address: UInt64, count: Int, error: Int32)
     case memoryWrite(pid: pid_t, address: UInt64, count: Int, error: Int32)
+    /// All of it.
+    case memoryGone(pid: pid_t)
 
     // Files of the process
     case malformed(path: String, detail: String)
@@ -94,6 +96,8 @@ extension ProcessError: CustomStringConvertible {
             "cannot read \(count) bytes at \(hexadecimal(address)) of process \(pid): \(errorText(error))"
         case .memoryWrite(let pid, let address, let count, let error):
             "cannot write \(count) bytes at \(hexadecimal(address)) of process \(pid): \(errorText(error))"
+        case .memoryGone(let pid):
+            "the memory of process \(pid) is gone: it has ended, or executes another program"
         case .malformed(let path, let detail):
             "\(path) is not as expected: \(detail)"
         case .moduleFile(let path, let detail):

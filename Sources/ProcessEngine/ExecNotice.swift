@@ -50,17 +50,11 @@ enum ExecNotice {
 }
 
 extension ProcessEngine {
-    /// Watches the C library's exec, once.
+    /// Watches the exec of each C library, once.
     func watchExecutions() throws(EngineError) {
-        guard !watchesExecutions else { return }
-        watchesExecutions = true
-        let places = ExecNotice.functions.prefix(1).flatMap { functions.named($0) }.filter { $0.refusal == nil }
-        guard !places.isEmpty, let section = ProgramSection(name: "fentry") else { return }
-        let map = try makeMaps([ExecNotice.map])[0]
-        let linked = try ProgramLinker(maps: [map], externs: [], symbol: { _ in nil })
-            .link(ObjectProgram(name: "executions", section: section, instructions: ExecNotice.program))
-        let program = try compile("executions", linked, section: section, kind: .fentry)
-        reader.add(EventReader.Source(map: map, content: .executions))
+        let places = ExecNotice.functions.prefix(1).flatMap { functions.named($0) }
+            .filter { $0.refusal == nil && watched.insert($0.address).inserted }
+        guard !places.isEmpty, let program = try executionProgram() else { return }
         for place in places {
             do throws(EngineError) {
                 try linkOwn(place, kind: .fentry, program: program.address, cookie: 0, id: OwnLink.executions)
@@ -68,5 +62,17 @@ extension ProcessEngine {
                 queue.append([.warning("programs that the process executes will not be named: \(error)")])
             }
         }
+    }
+
+    private func executionProgram() throws(EngineError) -> LoadedProgram? {
+        if let executions { return executions }
+        guard let section = ProgramSection(name: "fentry") else { return nil }
+        let map = try makeMaps([ExecNotice.map])[0]
+        let linked = try ProgramLinker(maps: [map], externs: [], symbol: { _ in nil })
+            .link(ObjectProgram(name: "executions", section: section, instructions: ExecNotice.program))
+        let program = try compile("executions", linked, section: section, kind: .fentry)
+        reader.add(EventReader.Source(map: map, content: .executions))
+        executions = program
+        return program
     }
 }

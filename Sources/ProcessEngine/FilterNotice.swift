@@ -26,13 +26,13 @@ final class FilterNotice: Sendable {
 }
 
 extension ProcessEngine {
-    /// Watches for filters, once.
+    /// Watches for filters in each C library, once.
     func watchFilters() throws(EngineError) {
-        guard !watchesFilters, let state = shared?.stateAddress else { return }
-        watchesFilters = true
+        guard let state = shared?.stateAddress else { return }
         for (name, routine) in FilterNotice.functions {
             let offset = fs_runtime_function_offset(routine)
-            for place in functions.named(name) where offset >= 0 && place.refusal == nil {
+            for place in functions.named(name) 
+            where offset >= 0 && place.refusal == nil && watched.insert(place.address).inserted {
                 do throws(EngineError) {
                     try linkOwn(
                         place, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: state, id: OwnLink.filters)

@@ -27,8 +27,8 @@ enum ModuleName {
 extension FunctionInfo {
     /// The function of a symbol, if one of its names matches: as the file has it, or readable, with its
     /// parameters or without.
-    init?(_ symbol: FunctionSymbol, in module: Module, loadBias: UInt64, if glob: Glob) {
-        self.init(symbol, moduleName: module.name, modulePath: module.path, loadBias: loadBias, if: glob)
+    init?(_ symbol: FunctionSymbol, in module: Module, key: String, if glob: Glob) {
+        self.init(symbol, moduleName: module.name, modulePath: key, loadBias: module.loadBias, if: glob)
     }
 
     init?(_ symbol: FunctionSymbol, moduleName: String, modulePath: String, loadBias: UInt64, if glob: Glob) {

@@ -8,11 +8,14 @@ struct FunctionTable {
     /// A module and what was read of it.
     private struct Entry {
         var module: Module
+        /// What it is known by here: its path, for further copies of it something behind that (``ModuleKey``).
+        let key: String
         var symbols: ModuleSymbols?
         var prototypes: Prototypes?
         /// What an analysis of its code found, and which functions it looked at.
         var branches: (layout: ModuleAnalysis.Layout, found: EntryBranches)?
         var staticUnwinder: StaticUnwinder.Answer?
+        var linker: DynamicLinker?
     }
 
     private let processID: Int32
@@ -33,17 +36,25 @@ struct FunctionTable {
 
     private mutating func adopt() {
         let modules = list?.modules.filter { !$0.isVDSO } ?? []
-        let before = entries
-        entries = [:]
-        order = []
-        for module in modules where entries[module.path] == nil {
-            order.append(module.path)
-            entries[module.path] =
-                before[module.path].flatMap { $0.module.id == module.id ? $0 : nil } ?? Entry(module: module)
+        let known = Dictionary(entries.values.map { ($0.module.id, $0) }) { first, _ in first }
+        var new: [Entry] = modules.compactMap { module in
+            known[module.id].map { entry in
+                var entry = entry
+                entry.module = module
+                return entry
+            }
         }
+        var taken = Set(new.map(\.key))
+        for module in modules where known[module.id] == nil {
+            let key = taken.contains(module.path) ? ModuleKey.ofCopy(path: module.path, loadBias: module.loadBias) : module.path
+            if taken.insert(key).inserted { new.append(Entry(module: module, key: key)) }
+        }
+        new.sort { $0.module.range.lowerBound < $1.module.range.lowerBound }
+        order = new.map(\.key)
+        entries = Dictionary(new.map { ($0.key, $0) }) { first, _ in first }
     }
 
-    /// Looks again; gives the paths of the modules that have come.
+    /// Looks again; gives the keys of the modules that have come.
     mutating func refresh() -> [String] {
         let before = Set(entries.values.map(\.module.id))
         _ = try? list?.refresh()
@@ -60,6 +71,9 @@ struct FunctionTable {
     }
 
     var isGoProgram: Bool { list?.executable?.file.isGo ?? false }
+
+    /// The keys of all modules.
+    var allModules: Set<String> { Set(order) }
 
     func executableRange(of path: String) -> Range<UInt64>? { entries[path]?.module.range }
 
@@ -95,7 +109,7 @@ struct FunctionTable {
                 let symbols = symbols(of: path)
             else { continue }
             let infos = Parallel.map(symbols.functions.indices) {
-                FunctionInfo(symbols.functions[$0], in: module, loadBias: module.loadBias, if: pattern.function)
+                FunctionInfo(symbols.functions[$0], in: module, key: path, if: pattern.function)
             }
             var addresses: Set<UInt64> = []
             if infos.count > 1 { addresses.reserveCapacity(infos.count) }
@@ -113,7 +127,7 @@ struct FunctionTable {
         return order.flatMap { path -> [FunctionInfo] in
             guard let module = entries[path]?.module, let symbols = symbols(of: path) else { return [] }
             return symbols.functions(named: name).compactMap {
-                FunctionInfo($0, in: module, loadBias: module.loadBias, if: glob)
+                FunctionInfo($0, in: module, key: path, if: glob)
             }
         }
     }
@@ -142,6 +156,17 @@ struct FunctionTable {
     /// What the dynamic linker calls when its list of libraries has changed.
     var libraryNotification: FunctionInfo? {
         mutating get { named("_dl_debug_state").first { $0.refusal == nil } }
+    }
+
+    /// The dynamic linker that does so.
+    var dynamicLinker: DynamicLinker? {
+        mutating get {
+            guard let path = libraryNotification?.modulePath, let entry = entries[path] else { return nil }
+            if let linker = entry.linker { return linker }
+            let linker = DynamicLinker(in: entry.module)
+            entries[path]?.linker = linker
+            return linker
+        }
     }
 
     /// Why a pattern matches nothing, with the names that are nearest to what it asks for.
@@ -227,7 +252,7 @@ struct FunctionTable {
         of path: String, for infos: [FunctionInfo], memory: borrowing ProcessMemory, patched: [CodeRange]
     ) throws(EngineError) -> ModuleAnalysis {
         guard let module = entries[path]?.module, let symbols = symbols(of: path) else {
-            throw .request("\(path) is no module of the process")
+            throw .request("\(ModuleKey.path(path)) is no module of the process")
         }
         var code: [CodeRange] = []
         for range in module.codeRanges {
@@ -236,7 +261,7 @@ struct FunctionTable {
                     CodeRange(
                         address: range.lowerBound, bytes: try memory.readBulk(at: range.lowerBound, count: range.count)))
             } catch {
-                throw .target(pid: processID, doing: "read the code of \(path)", because: "\(error)")
+                throw .target(pid: processID, doing: "read the code of \(ModuleKey.path(path))", because: "\(error)")
             }
         }
         let known = entries[path]?.branches

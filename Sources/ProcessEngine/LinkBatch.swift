@@ -18,8 +18,9 @@ struct LinkBatch {
 
     /// Some of what was asked for is in a library that is not loaded yet.
     var waits = false
-    /// Why no function's exit can be seen in this process.
+    /// Why no function's exit can be seen in this process, and whether some function's is not seen for that reason.
     var noExits: String?
+    var losesExits = false
     var changes: [Change] = []
     private var indices: [UInt64: Int] = [:]
     private(set) var linked: [LinkedFunction] = []

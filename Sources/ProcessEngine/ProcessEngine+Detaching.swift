@@ -68,7 +68,7 @@ extension ProcessEngine {
 
     func summaryNow() -> EngineSummary {
         var summary = EngineSummary()
-        summary.counts = retiredCounts
+        summary.counts = retiredCounts + earlierForms.compactMap(\.count).filter { $0.entered > 0 }
         for function in traced.values {
             guard let counters = function.counters else { continue }
             let values = counters.values
@@ -197,7 +197,7 @@ extension ProcessEngine {
         }
         if isLeaving { return .leaving }
         if !inside.isEmpty { return .waiting }
-        let hasOpenCalls = (traced.values.map { ($0.counters, $0.image?.callsFunction ?? false) } + retiredCounters)
+        let hasOpenCalls = ((traced.values + earlierForms).map { ($0.counters, $0.image?.callsFunction ?? false) } + retiredCounters)
             .contains {
                 guard let counters = $0, $1 else { return false }
                 let values = counters.values

@@ -183,7 +183,7 @@ extension ProcessEngine {
             guard let start = starts[info.modulePath] else {
                 throw .target(
                     pid: processID, doing: "place the trampoline of \(info.displayName)",
-                    because: "\(info.modulePath) is not loaded any more")
+                    because: "\(ModuleKey.path(info.modulePath)) is not loaded any more")
             }
             works[index].place += start
         }

@@ -1,64 +1,20 @@
 import BPF
-import CLinux
 import Glibc
 import LinuxProcess
-import Synchronization
 import TargetRuntime
 import Trampoline
-
-/// Waits for the target to load libraries, on a thread of its own.
-///
-/// The dynamic linker calls `_dl_debug_state` whenever its list of libraries is consistent again; a routine of
-/// the runtime is linked there, which says so in shared memory and waits until we have acknowledged it (at
-/// most once for 200 ms: a controller that is gone must not be waited for again).
-final class LibraryWatch: Sendable {
-    private let region: SharedRegion
-    private let stopping = Mutex(false)
-
-    init(region: SharedRegion) { self.region = region }
-
-    private var watch: UnsafeMutablePointer<fs_library_watch> {
-        region.pointer(at: 0, count: MemoryLayout<fs_library_watch>.size).assumingMemoryBound(to: fs_library_watch.self)
-    }
-
-    func start(_ changed: @escaping @Sendable (_ generation: UInt32) -> Void) throws(EngineError) {
-        try BlockingThread.start("fsession-dlopen") {
-            var seen: UInt32 = 0
-            while !self.stopping.withLock({ $0 }) {
-                let now = fs_library_wait(self.watch, seen, 100_000_000)
-                if now != seen {
-                    seen = now
-                    changed(now)
-                }
-            }
-        }
-    }
-
-    /// Lets the target go on.
-    func acknowledge(_ generation: UInt32) {
-        fs_library_acknowledge(watch, generation)
-    }
-
-    /// The target must not wait for us any more.
-    func stop() {
-        stopping.withLock { $0 = true }
-        acknowledge(watch.pointee.generation)
-    }
-}
 
 extension ProcessEngine {
     /// Links the runtime's routine to the dynamic linker's notification, once.
     func watchLibraries() throws(EngineError) {
         guard libraryWatch == nil, let notification = functions.libraryNotification else { return }
-        var layout = SharedLayout()
-        _ = layout.placePlain([MemoryLayout<fs_library_watch>.size])
-        let region = try makeSharedRegion(layout)
-        region.pointer(at: 0, count: MemoryLayout<fs_library_watch>.size)
-            .assumingMemoryBound(to: fs_library_watch.self).pointee.state = shared?.stateAddress ?? 0
-        let watch = LibraryWatch(region: region)
-        libraryWatch = watch
         let offset = fs_runtime_function_offset("library_event")
         guard offset >= 0 else { return }
+        var layout = SharedLayout()
+        _ = layout.placePlain([LibraryWatch.size])
+        let region = try makeSharedRegion(layout)
+        let watch = LibraryWatch(region: region, state: shared?.stateAddress ?? 0)
+        libraryWatch = watch
         do throws(EngineError) {
             try linkOwn(
                 notification, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: region.address(at: 0),
@@ -67,33 +23,70 @@ extension ProcessEngine {
             queue.append([.warning("libraries that are loaded later will not be traced: \(error)")])
             return
         }
-        try watch.start { generation in
-            Task { await self.librariesChanged(generation) }
+        try watch.start { Task { await self.librariesChanged() } }
+    }
+
+    /// Attaches what was asked for by pattern to the libraries that have come, while the thread that loads them waits.
+    private func librariesChanged() {
+        guard let watch = libraryWatch, let generation = watch.take() else { return }
+        let new = attachToNewLibraries()
+        let outcome = watch.acknowledge(generation)
+        guard !new.isEmpty else { return }
+        let names = new.map { ModuleName.last(ModuleKey.path($0)) }.joined(separator: ", ")
+        if outcome.wasHasty {
+            queue.append([
+                .warning(
+                    "the process did not wait until the functions of \(names) were traced (fsession was stopped, or took more than "
+                        + "\(seconds(LibraryWatch.limit))): their first calls may be missing")
+            ])
+        } else if outcome.waited >= .seconds(1) {
+            queue.append([.warning("the process waited \(seconds(outcome.waited)) until the functions of \(names) were traced")])
         }
     }
 
-    /// Attaches what was asked for by pattern to the libraries that have come.
-    private func librariesChanged(_ generation: UInt32) {
-        defer { libraryWatch?.acknowledge(generation) }
-        guard finished == nil, isOurs else { return }
+    /// Gives the paths of the libraries that have come.
+    private func attachToNewLibraries() -> [String] {
+        // Where a library is on its way, those that it needs are not there yet; the dynamic linker says when they are.
+        guard finished == nil, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
         let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
-        guard !new.isEmpty else { return }
+        if !new.isEmpty {
+            do throws(EngineError) {
+                try decideExits()
+            } catch {
+                queue.append([.warning("\(error)")])
+            }
+        }
         for path in new {
             do throws(EngineError) {
                 let report = try link(standing, onlyIn: [path])
-                if !report.linked.isEmpty {
-                    queue.append([.library(path: path, attached: report.linked.count)])
+                if !report.linked.isEmpty || !report.refused.isEmpty {
+                    queue.append([.library(path: ModuleKey.path(path), report)])
                 }
             } catch {
-                queue.append([.warning("functions of \(path) are not traced: \(error)")])
+                guard isOurs else {
+                    queue.append([.warning("the process has ended before functions of \(ModuleKey.path(path)) were traced")])
+                    return []
+                }
+                queue.append([.warning("functions of \(ModuleKey.path(path)) are not traced: \(error)")])
             }
         }
-        do throws(EngineError) {
-            try updateUnwinding()
-        } catch {
-            queue.append([.warning("\(error)")])
+        // A library of which nothing is traced may bring an unwinder.
+        let finders = functions.unwinderFinders() ?? []
+        if finders.contains(where: { traced[$0.address]?.lists.links.contains { $0.id == OwnLink.unwinding } != true }) {
+            do throws(EngineError) {
+                try updateUnwinding()
+            } catch {
+                queue.append([.warning("\(error)")])
+            }
         }
+        return new
+    }
+
+    /// `2.4 s`.
+    private func seconds(_ duration: Duration) -> String {
+        let tenths = duration.components.seconds * 10 + duration.components.attoseconds / 100_000_000_000_000_000
+        return "\(tenths / 10).\(tenths % 10) s"
     }
 
     /// Libraries that were unloaded and loaded again at their old place since we last looked: their functions have
@@ -114,7 +107,8 @@ extension ProcessEngine {
 
     /// Functions of libraries that were unloaded need nothing undone.
     private func forgetUnmapped() {
-        for (address, function) in traced where functions.executableRange(of: function.info.modulePath) == nil {
+        for (address, function) in traced
+        where functions.executableRange(of: function.info.modulePath)?.contains(address) != true {
             retire(function)
             traced[address] = nil
         }

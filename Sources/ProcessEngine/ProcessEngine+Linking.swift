@@ -46,7 +46,8 @@ extension ProcessEngine {
     func link(_ requests: [StandingRequest], onlyIn modules: Set<String>?) throws(EngineError) -> LinkReport {
         try requireRunning()
         var batch = LinkBatch()
-        batch.noExits = try reasonAgainstExits()
+        try decideExits()
+        batch.noExits = noExits
         let finders = Set((functions.unwinderFinders() ?? []).map(\.address))
         var late: [Choice] = []
         for request in requests {
@@ -69,7 +70,7 @@ extension ProcessEngine {
                 if finders.contains(match.address) {
                     late.append(Choice(function: match, convention: convention, request: request))
                 } else {
-                    try add(match, convention, request, to: &batch)
+                    try add(match, convention, request, to: &batch, isAgain: modules != nil)
                 }
             }
             if modules == nil, late.isEmpty, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.changes.isEmpty {
@@ -87,7 +88,7 @@ extension ProcessEngine {
         try publish(&batch)
         if !late.isEmpty {
             do throws(EngineError) {
-                try linkFinders(late, &batch)
+                try linkFinders(late, &batch, isAgain: modules != nil)
             } catch {
                 // The others are traced by now.
                 if batch.linked.isEmpty { throw error }
@@ -96,6 +97,7 @@ extension ProcessEngine {
             try checkSomethingIsLeft(requests, batch, modules)
         }
         if modules == nil { standing += requests }
+        if batch.losesExits { tellOfLostExits() }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
         for watch in [watchFilters, watchLibraries, watchExecutions] {
             do throws(EngineError) {
@@ -116,10 +118,10 @@ extension ProcessEngine {
 
     /// Links programs to the functions that find what unwinders are told of code. The engine's own link comes to them with
     /// the first functions, and theirs are built on top of it.
-    private func linkFinders(_ choices: [Choice], _ all: inout LinkBatch) throws(EngineError) {
+    private func linkFinders(_ choices: [Choice], _ all: inout LinkBatch, isAgain: Bool) throws(EngineError) {
         var batch = LinkBatch()
         batch.noExits = all.noExits
-        for choice in choices { try add(choice.function, choice.convention, choice.request, to: &batch) }
+        for choice in choices { try add(choice.function, choice.convention, choice.request, to: &batch, isAgain: isAgain) }
         try displace(&batch)
         batch.dropRefused()
         try build(&batch)
@@ -146,14 +148,17 @@ extension ProcessEngine {
     // MARK: - Choosing
 
     private func add(
-        _ function: FunctionInfo, _ convention: Prototypes.Convention, _ request: StandingRequest, to batch: inout LinkBatch
+        _ function: FunctionInfo, _ convention: Prototypes.Convention, _ request: StandingRequest, to batch: inout LinkBatch,
+        isAgain: Bool
     ) throws(EngineError) {
         if let refusal = function.refusal {
             batch.refuse(function, refusal)
             return
         }
         let argumentCount = convention.calling.arguments.count
-        let entryOnly = function.entryOnly ?? convention.entryOnly ?? batch.noExits
+        let ownReason = function.entryOnly ?? convention.entryOnly
+        let entryOnly = ownReason ?? batch.noExits
+        if ownReason == nil, entryOnly != nil { batch.losesExits = true }
         let program: LoadedProgram
         switch request {
         case .program(let request):
@@ -171,6 +176,8 @@ extension ProcessEngine {
             batch.refuse(function, reason)
             return
         }
+        // Functions that are looked at once more, because exits can be seen now.
+        if isAgain, isLinked(function.address, program.id) { return }
         nextLink += 1
         let linked = registry.append {
             LinkedFunction(
@@ -212,6 +219,10 @@ extension ProcessEngine {
         let read = (program.needs.bytes + 7) / 8
         return "the program reads word \(read - 1) of its context, and there are \(argumentCount) argument words"
             + (program.kind == .fentry ? "" : " and the return value")
+    }
+
+    private func isLinked(_ address: UInt64, _ program: Int) -> Bool {
+        traced[address]?.lists.links.contains { $0.programID == program } ?? false
     }
 
     private func isTraced(_ address: UInt64, in batch: LinkBatch) -> Bool {

@@ -33,7 +33,7 @@ package actor ProcessEngine {
     let reader: EventReader
     nonisolated let life = ProcessLife()
 
-    /// A launched command before it runs: stopped at its entry point.
+    /// A launched command before it runs: stopped before any code of its own.
     private var held: StoppedProcess?
 
     // What lies in the target.
@@ -61,8 +61,14 @@ package actor ProcessEngine {
     var standing: [StandingRequest] = []
     var tracePrograms: TracePrograms?
     var libraryWatch: LibraryWatch?
-    var watchesExecutions = false
-    var watchesFilters = false
+    /// Functions of C libraries that have a link of our own, or could not get it.
+    var watched: Set<UInt64> = []
+    var executions: LoadedProgram?
+    /// Why exits cannot be seen, as it was decided last; and whether that has been said.
+    var noExits: String?
+    var hasToldOfExits = false
+    /// Functions as they were before their exits began, or ceased, to be seen: their counters count what was then.
+    var earlierForms: [TracedFunction] = []
     /// Functions that are no longer traced: a child that was forked before may still have our jumps at them.
     var retiredFunctions: [TracedFunction] = []
     /// Their counts, and whether calls may still be inside.
@@ -84,7 +90,7 @@ package actor ProcessEngine {
 
     // MARK: - Opening
 
-    /// Starts a command; it waits at its program's entry point, the dynamic linker done, until `resume`.
+    /// Starts a command; it waits, the dynamic linker done with everything but the constructors, until `resume`.
     package static func launch(
         _ program: String, _ arguments: [String]
     ) async throws(EngineError) -> ProcessEngine {
@@ -178,7 +184,7 @@ package actor ProcessEngine {
 
     // MARK: - Stopping
 
-    /// Runs `body` while every thread of the target is stopped: as it waits at its entry point, or for as
+    /// Runs `body` while every thread of the target is stopped: as it waits before its start, or for as
     /// short as `body` takes.
     func withStopped<Value>(
         _ body: (isolated ProcessEngine, inout StoppedProcess) throws(EngineError) -> Value

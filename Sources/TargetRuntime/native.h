@@ -2,25 +2,40 @@
 #ifndef FS_NATIVE_H
 #define FS_NATIVE_H
 
-#define LIBRARY_WAIT_NS 200000000u
+// How long the controller's beat may stand still, and how long a look at it takes.
+#define LIBRARY_PATIENCE_NS 500000000u
+#define LIBRARY_LOOK_NS 20000000u
+
+// Whether the controller has acted on an event: waits as long as its beat moves.
+FS_INLINE int library_wait(struct fs_library_watch *watch, u32 generation) {
+    u64 start = kernel_clock(CLOCK_OF_MONOTONIC), last = start, still = 0;
+    u32 beat = load32(&watch->beat);
+    for (;;) {
+        u32 acknowledged = load32(&watch->acknowledged);
+        if ((i32)(acknowledged - generation) >= 0) return 1;
+        if (load32(&watch->controller_gone)) return 0;
+        // Short, in case the one who wakes us is killed before it does. A signal only makes us look again.
+        futex_wait(&watch->acknowledged, acknowledged, LIBRARY_LOOK_NS);
+        u32 beat_now = load32(&watch->beat);
+        u64 now = kernel_clock(CLOCK_OF_MONOTONIC), passed = now - last;
+        last = now;
+        // A machine that stood still, or had no processor for us, had none for the controller either: such a look counts
+        // for little.
+        still = beat_now != beat ? 0 : still + (passed < 2 * LIBRARY_LOOK_NS ? passed : 2 * LIBRARY_LOOK_NS);
+        beat = beat_now;
+        if (still >= LIBRARY_PATIENCE_NS || now - start >= watch->limit_ns) {
+            exchange32(&watch->controller_gone, 1);
+            return 0;
+        }
+    }
+}
 
 static u64 native_library_event(u64 *ctx) {
     struct fs_library_watch *watch = (struct fs_library_watch *)ctx[FS_CTX_ATTACH_COOKIE];
     u32 generation = add32(&watch->generation, 1) + 1;
     if (watch->state && !may_call((struct fs_state *)watch->state)) return 0;
     if (load32(&watch->sleeping)) futex_wake(&watch->generation);
-    if (load32(&watch->controller_gone)) return 0;
-    u64 start = kernel_clock(CLOCK_OF_MONOTONIC);
-    for (;;) {
-        u32 acknowledged = load32(&watch->acknowledged);
-        if ((i32)(acknowledged - generation) >= 0) return 0;
-        u64 waited = kernel_clock(CLOCK_OF_MONOTONIC) - start;
-        if (waited >= LIBRARY_WAIT_NS) break;
-        // Short, in case the one who wakes us is killed before it does. A signal only makes us look again.
-        u64 rest = LIBRARY_WAIT_NS - waited;
-        futex_wait(&watch->acknowledged, acknowledged, rest < 20000000u ? rest : 20000000u);
-    }
-    exchange32(&watch->controller_gone, 1);
+    if (!library_wait(watch, generation)) add32(&watch->hasty, 1);
     return 0;
 }
 

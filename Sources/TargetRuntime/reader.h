@@ -191,8 +191,15 @@ uint32_t fs_library_wait(struct fs_library_watch *watch, uint32_t seen, uint64_t
     return generation;
 }
 
+void fs_library_beat(struct fs_library_watch *watch) { add32(&watch->beat, 1); }
+
 void fs_library_acknowledge(struct fs_library_watch *watch, uint32_t generation) {
     exchange32(&watch->controller_gone, 0);
     exchange32(&watch->acknowledged, generation);
+    futex_wake(&watch->acknowledged);
+}
+
+void fs_library_leave(struct fs_library_watch *watch) {
+    exchange32(&watch->controller_gone, 1);
     futex_wake(&watch->acknowledged);
 }

@@ -22,6 +22,14 @@ private struct StackUseScan {
         var depth: Int?
         /// Of what `rbp` holds; nil: no frame pointer.
         var pointer: Int?
+
+        /// What was guessed of code, where a branch back to it says that more of the caller's words may be reached from there:
+        /// the stack is less deep, or `rbp` is a frame pointer.
+        func corrected(by frame: Frame) -> Frame? {
+            let isLessDeep = frame.depth.map { $0 < depth ?? .max } ?? false
+            guard isLessDeep || (frame.pointer != nil && pointer == nil) else { return nil }
+            return Frame(depth: isLessDeep ? frame.depth : depth, pointer: frame.pointer ?? pointer)
+        }
     }
 
     private let reader: X86_64InstructionReader
@@ -202,8 +210,8 @@ private struct StackUseScan {
         if range.contains(target) {
             if target > address {
                 pending.append((target, frame))
-            } else if let guess = guesses[target], let depth = frame.depth, depth < guess.depth ?? .max, corrections[target] == nil {
-                corrections[target] = frame
+            } else if let guess = guesses[target], corrections[target] == nil {
+                corrections[target] = guess.corrected(by: frame)
             }
         } else if frame.depth == 0 {
             if !use.tailCalls.contains(target) { use.tailCalls.append(target) }

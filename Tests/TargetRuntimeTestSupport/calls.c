@@ -77,6 +77,7 @@ uint64_t test_library_event(struct fs_library_watch *watch, uint64_t delay_ns, i
         uint32_t generation = fs_library_wait(watch, seen, 2000000000u);
         for (uint64_t end = test_clock(CLOCK_MONOTONIC) + delay_ns; test_clock(CLOCK_MONOTONIC) < end;) {
             if (with_signals && !__atomic_load_n(&test.done, __ATOMIC_SEQ_CST)) pthread_kill(thread, SIGUSR2);
+            fs_library_beat(watch);
             usleep(500);
         }
         fs_library_acknowledge(watch, generation);

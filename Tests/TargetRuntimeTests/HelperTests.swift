@@ -413,19 +413,33 @@ import Testing
         #expect(find(100) == 0)
     }
 
-    @Test("library_event waits for the controller, but not for ever, and only once in vain")
+    @Test("library_event waits while the controller's beat moves, not much longer, and only once in vain")
     func libraryEvent() {
         var watch = fs_library_watch()
+        watch.limit_ns = 30_000_000_000
         #expect(test_library_event(&watch, 20_000_000, 0) >= 20_000_000)
         #expect(watch.generation == 1 && watch.acknowledged == 1 && watch.controller_gone == 0 && watch.sleeping == 0)
         #expect(test_library_event(&watch, 20_000_000, 1) >= 20_000_000, "a signal must not end the wait")
+        #expect(test_library_event(&watch, 1_500_000_000, 0) >= 1_500_000_000, "the controller is at it")
+        #expect(watch.hasty == 0)
         let inVain = test_library_event(&watch, 0, 0)
-        #expect(inVain >= 200_000_000 && inVain < 2_000_000_000)
-        #expect(watch.controller_gone == 1)
-        #expect(test_library_event(&watch, 0, 0) < 100_000_000)
-        #expect(watch.generation == 4)
-        fs_library_acknowledge(&watch, 4)
+        #expect(inVain >= 200_000_000 && inVain < 5_000_000_000)
+        #expect(watch.controller_gone == 1 && watch.hasty == 1)
+        #expect(test_library_event(&watch, 0, 0) < 200_000_000)
+        #expect(watch.generation == 5 && watch.hasty == 2)
+        fs_library_acknowledge(&watch, 5)
         #expect(test_library_event(&watch, 1_000_000, 0) >= 1_000_000)
-        #expect(watch.controller_gone == 0)
+        #expect(watch.controller_gone == 0 && watch.hasty == 2)
+    }
+
+    @Test("library_event waits no longer than its limit, also for a controller that lives, and not at all for one that has left")
+    func libraryEventLimit() {
+        var watch = fs_library_watch()
+        watch.limit_ns = 100_000_000
+        let took = test_library_event(&watch, 3_000_000_000, 0)
+        #expect(took >= 100_000_000 && took < 3_000_000_000)
+        #expect(watch.hasty == 1)
+        fs_library_leave(&watch)
+        #expect(test_library_event(&watch, 0, 0) < 90_000_000)
     }
 }

@@ -35,4 +35,22 @@ struct StackUseTests {
         #expect(seen > 10_000)
         #expect(wrong.isEmpty, "\(wrong.count) of \(seen): \(wrong.prefix(8).joined(separator: "\n"))")
     }
+
+    @Test("words that code reads by a frame pointer count where only a branch back leads to that code")
+    func branchBack() {
+        let code: [UInt8] = [
+            0x55,  //                       push rbp
+            0x48, 0x89, 0xe5,  //           mov rbp, rsp
+            0x85, 0xff,  //                 test edi, edi
+            0x75, 0x0a,  //                 jne last
+            0xc9, 0xc3,  //                 leave; ret
+            0x85, 0xf6,  //           back: test esi, esi
+            0x48, 0x8b, 0x45, 0x18,  //     mov rax, [rbp + 24]
+            0xc9, 0xc3,  //                 leave; ret
+            0xeb, 0xf6,  //           last: jmp back
+        ]
+        let range = UInt64(0x1000)..<UInt64(0x1000 + code.count)
+        let use = code.withUnsafeBytes { X86_64Trampoline.stackUse(of: range, in: $0, base: 0x1000) { _ in range.upperBound } }
+        #expect(use.words == 2 && !use.isOpen)
+    }
 }

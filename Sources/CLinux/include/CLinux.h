@@ -49,6 +49,7 @@ int clinux_ptrace_interrupt(pid_t thread);
 /// PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_DETACH; with a signal to deliver, or 0.
 int clinux_ptrace_continue(pid_t thread, int signal);
 int clinux_ptrace_system_call(pid_t thread, int signal);
+int clinux_ptrace_step(pid_t thread, int signal);
 int clinux_ptrace_listen(pid_t thread);
 int clinux_ptrace_detach(pid_t thread, int signal);
 /// PTRACE_GETREGSET and PTRACE_SETREGSET; the first returns the number of bytes.

@@ -22,10 +22,7 @@ package struct ProcessMemory: ~Copyable, Sendable {
     /// Reads into a buffer, all of it.
     package borrowing func read(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(ProcessError) {
         let count = readAvailable(at: address, into: buffer)
-        guard count == buffer.count else {
-            throw .memoryRead(
-                pid: pid, address: address + UInt64(count), count: buffer.count - count, error: EFAULT)
-        }
+        guard count == buffer.count else { throw readFailure(at: address &+ UInt64(count), count: buffer.count - count) }
     }
 
     /// Reads as far as there is memory; returns the number of bytes.
@@ -56,11 +53,19 @@ package struct ProcessMemory: ~Copyable, Sendable {
                 initialized = got
             }
             bytes += chunk
-            guard got == wanted else {
-                throw .memoryRead(pid: pid, address: position &+ UInt64(got), count: wanted - got, error: EFAULT)
-            }
+            guard got == wanted else { throw readFailure(at: position &+ UInt64(got), count: wanted - got) }
         }
         return bytes
+    }
+
+    /// Why there is nothing to read at an address. Of a process that has ended or executes another program nothing is left:
+    /// the kernel reads zero bytes then, and fails where only that address is not mapped.
+    private borrowing func readFailure(at address: UInt64, count: Int) -> ProcessError {
+        var byte: UInt8 = 0
+        if pread(descriptor.rawValue, &byte, 1, off_t(truncatingIfNeeded: address & UInt64(Int64.max))) == 0 {
+            return .memoryGone(pid: pid)
+        }
+        return .memoryRead(pid: pid, address: address, count: count, error: EFAULT)
     }
 
     /// Reads an integer, or another plain value.
@@ -73,9 +78,7 @@ package struct ProcessMemory: ~Copyable, Sendable {
     package borrowing func string(at address: UInt64, limit: Int) throws(ProcessError) -> String {
         var bytes = [UInt8](repeating: 0, count: max(0, limit))
         let count = bytes.withUnsafeMutableBytes { readAvailable(at: address, into: $0) }
-        guard count > 0 || limit <= 0 else {
-            throw .memoryRead(pid: pid, address: address, count: limit, error: EFAULT)
-        }
+        guard count > 0 || limit <= 0 else { throw readFailure(at: address, count: limit) }
         return String(decoding: bytes[..<count].prefix { $0 != 0 }, as: UTF8.self)
     }
 
@@ -114,10 +117,11 @@ package struct ProcessMemory: ~Copyable, Sendable {
                 pwrite(descriptor.rawValue, $0.baseAddress?.advanced(by: done), bytes.count - done, offset)
             }
             if put < 0 && errno == EINTR { continue }
+            if put == 0 { throw .memoryGone(pid: pid) }
             guard put > 0 else {
                 throw .memoryWrite(
                     pid: pid, address: address + UInt64(done), count: bytes.count - done,
-                    error: put < 0 && errno != EIO ? errno : EFAULT)
+                    error: errno != EIO ? errno : EFAULT)
             }
             done += put
         }

@@ -2,8 +2,9 @@ import CLinux
 import Glibc
 
 extension StoppedProcess {
-    /// Starts a command and stops it at its program's entry point, where the dynamic linker has mapped all
-    /// libraries. Until it is let go it dies with this process. The caller takes its exit status (`ProcessExit`).
+    /// Starts a command and stops it where the dynamic linker has mapped and relocated all libraries and has not called their
+    /// constructors yet; a program without a dynamic linker at its entry point. Until it is let go it dies with this process.
+    /// The caller takes its exit status (`ProcessExit`).
     package static func launch(_ command: Command) throws(ProcessError) -> StoppedProcess {
         LateThreads.release()
         let (pid, go, failureDescriptor) = try command.fork()
@@ -23,8 +24,8 @@ extension StoppedProcess {
                 throw ProcessError.ended(pid: pid)
             }
             try reachExec(main, command, failureDescriptor)
-            var reached = try reachEntry(main, command)
-            // Constructors of preloaded libraries may have started threads.
+            var reached = try reachStart(main, command)
+            // What audits the dynamic linker may have started threads.
             reached = try seizeAll(of: pid, seized: reached)
             return StoppedProcess(pid: pid, tracees: reached, memory: try ProcessMemory(pid: pid))
         } catch {
@@ -69,52 +70,125 @@ extension StoppedProcess {
         }
     }
 
-    /// From PTRACE_EVENT_EXEC to the entry point of the program.
-    private static func reachEntry(_ main: Tracee, _ command: Command) throws(ProcessError) -> [Tracee] {
+    /// From PTRACE_EVENT_EXEC to the place where the command waits.
+    private static func reachStart(_ main: Tracee, _ command: Command) throws(ProcessError) -> [Tracee] {
         while true {
             try checkMachine(main.id, name: command.name)
             let memory = try ProcessMemory(pid: main.id)
-            let entry = try AuxiliaryVector(pid: main.id).entry
-            let original = try memory.read(at: entry, count: Registers.breakpointInstruction.count)
             // The breakpoint's SIGTRAP must not be blocked, or the kernel would change its disposition.
             let mask = try main.signalMask()
             try main.setSignalMask(mask & ~(1 << UInt64(SIGTRAP - 1)))
-            try memory.write(Registers.breakpointInstruction, at: entry)
-            guard try runToBreakpoint(main, command, at: entry) else { continue }
-            try memory.write(original, at: entry)
+            guard try runToStart(main, command, memory) else { continue }
             if mask & (1 << UInt64(SIGTRAP - 1)) != 0 {
                 try main.setSignalMask(try main.signalMask() | 1 << UInt64(SIGTRAP - 1))
             }
-            var registers = try main.registers()
-            registers.instructionPointer = entry
-            try main.setRegisters(registers)
             try main.settle()
             return [main]
         }
     }
 
     /// False when the program has been replaced by another one before it got there.
-    private static func runToBreakpoint(_ main: Tracee, _ command: Command, at entry: UInt64) throws(ProcessError) -> Bool {
+    private static func runToStart(
+        _ main: Tracee, _ command: Command, _ memory: borrowing ProcessMemory
+    ) throws(ProcessError) -> Bool {
+        let vector = try AuxiliaryVector(pid: main.id)
+        let entry = try Breakpoint(at: vector.entry, in: memory)
+        // glibc calls `_dl_debug_state` when it begins to map libraries, too, and for an auditor's; musl only in the end.
+        let linker = vector.interpreterBase.flatMap { DynamicLinker(at: $0, in: main.id) }
+        guard let linker else {
+            guard try runToBreakpoint(main, command, [entry]) != nil else { return false }
+            try entry.remove(from: memory)
+            return true
+        }
+        let notification = try Breakpoint(at: linker.notification, in: memory)
+        while let place = try runToBreakpoint(main, command, [entry, notification]) {
+            if place == entry.address || linker.isConsistent(in: memory) != false {
+                try entry.remove(from: memory)
+                try notification.remove(from: memory)
+                return true
+            }
+            try notification.remove(from: memory)
+            guard try stepOver(main, command) else { return false }
+            try notification.insert(in: memory)
+        }
+        return false
+    }
+
+    /// Runs to one of the breakpoints, and stands in front of it then. Nil when the program has been replaced by another one.
+    private static func runToBreakpoint(
+        _ main: Tracee, _ command: Command, _ breakpoints: [Breakpoint]
+    ) throws(ProcessError) -> UInt64? {
         try main.resume()
         while true {
             // The dynamic linker may take its time with many libraries on a slow disk.
             switch main.wait(milliseconds: 3_600_000) {
-            case .event(Tracee.eventExec): return false
+            case .event(Tracee.eventExec): return nil
             case .event, .systemCall: try main.resume()
             case .interrupted(let signal): try main.passStop(signal)
             case .signal(let signal):
-                if signal == SIGTRAP,
-                    try main.registers().instructionPointer == entry + Registers.breakpointAdvance { return true }
+                var registers = try main.registers()
+                let place = registers.instructionPointer &- Registers.breakpointAdvance
+                if signal == SIGTRAP, breakpoints.contains(where: { $0.address == place }) {
+                    registers.instructionPointer = place
+                    try main.setRegisters(registers)
+                    return place
+                }
                 try main.resume(signal: signal)
-            case .ended:
-                var value: Int32 = 0
-                let kind = clinux_wait_exit(main.id, 1, &value)
-                guard let status = ProcessExit(kind: kind, value: value) else { throw .ended(pid: main.id) }
-                throw .endedBeforeEntry(path: command.name, status: status)
+            case .ended: throw endedEarly(main, command)
             case .late: throw .cannotLaunch(operation: "the program's start", error: ETIMEDOUT)
             }
         }
     }
+
+    /// Executes one instruction, no signal handler before it. False when the program has been replaced by another one.
+    private static func stepOver(_ main: Tracee, _ command: Command) throws(ProcessError) -> Bool {
+        let mask = try main.signalMask()
+        let start = try main.registers().instructionPointer
+        try main.setSignalMask(~(1 << UInt64(SIGTRAP - 1)))
+        try main.step()
+        while true {
+            switch main.wait(milliseconds: 30_000) {
+            case .event(Tracee.eventExec): return false
+            case .event, .systemCall: try main.step()
+            case .interrupted(let signal): if signal == SIGTRAP { try main.step() } else { try main.listen() }
+            case .signal(SIGTRAP):
+                if try main.registers().instructionPointer == start {
+                    try main.step()
+                    continue
+                }
+                try main.setSignalMask(mask)
+                return true
+            case .signal(let signal): try main.step(signal: signal)
+            case .ended: throw endedEarly(main, command)
+            case .late: throw .cannotLaunch(operation: "the program's start", error: ETIMEDOUT)
+            }
+        }
+    }
+
+    private static func endedEarly(_ main: Tracee, _ command: Command) -> ProcessError {
+        var value: Int32 = 0
+        let kind = clinux_wait_exit(main.id, 1, &value)
+        guard let status = ProcessExit(kind: kind, value: value) else { return .ended(pid: main.id) }
+        return .endedBeforeEntry(path: command.name, status: status)
+    }
+}
+
+/// A breakpoint instruction in a process that does not outlive us before it is gone again.
+private struct Breakpoint {
+    let address: UInt64
+    private let original: [UInt8]
+
+    init(at address: UInt64, in memory: borrowing ProcessMemory) throws(ProcessError) {
+        self.address = address
+        original = try memory.read(at: address, count: Registers.breakpointInstruction.count)
+        try insert(in: memory)
+    }
+
+    func insert(in memory: borrowing ProcessMemory) throws(ProcessError) {
+        try memory.write(Registers.breakpointInstruction, at: address)
+    }
+
+    func remove(from memory: borrowing ProcessMemory) throws(ProcessError) { try memory.write(original, at: address) }
 }
 
 extension Tracee {

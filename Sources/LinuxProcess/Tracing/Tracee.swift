@@ -124,6 +124,7 @@ struct Tracee {
     func runToSystemCall(signal: Int32 = 0) throws(ProcessError) {
         try check(clinux_ptrace_system_call(id, signal), "SYSCALL")
     }
+    func step(signal: Int32 = 0) throws(ProcessError) { try check(clinux_ptrace_step(id, signal), "SINGLESTEP") }
     func listen() throws(ProcessError) { try check(clinux_ptrace_listen(id), "LISTEN") }
 
     func registers() throws(ProcessError) -> Registers {

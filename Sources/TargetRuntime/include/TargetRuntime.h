@@ -158,19 +158,25 @@ const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else
 // and r11). -1: unknown.
 int64_t fs_runtime_function_offset(const char *name);
 
-// "library_event" tells the controller that the set of loaded libraries changed and waits, 200 ms at
-// most, until it has acted. The attach cookie is the address of this (shared) struct. After the first
-// wait in vain nobody waits any more, until the controller acknowledges again.
+// "library_event" tells the controller that the set of loaded libraries changed and waits until it has acted: as long as
+// its beat moves, and no longer than limit_ns. The attach cookie is the address of this (shared) struct. When the beat
+// has stood still for half a second, nobody waits any more until the controller acknowledges again.
 struct fs_library_watch {
     uint32_t generation;       // events so far
     uint32_t acknowledged;     // events that the controller has acted on
     uint32_t controller_gone;
     uint32_t sleeping;         // the controller waits for generation to change
     uint64_t state;            // struct fs_state * in the target; 0: none
+    uint64_t limit_ns;         // the longest wait
+    uint32_t beat;             // the controller adds to it while it works on an event
+    uint32_t hasty;            // events that were not waited for to the end
 };
-// The controller's side: waits until generation is no longer `seen` and returns it; then, once it has acted.
+// The controller's side: waits until generation is no longer `seen` and returns it; then, many times a second until it
+// has acted, says that it lives; then that it has acted; in the end, that nobody is to wait for it.
 uint32_t fs_library_wait(struct fs_library_watch *watch, uint32_t seen, uint64_t timeout_ns);
+void fs_library_beat(struct fs_library_watch *watch);
 void fs_library_acknowledge(struct fs_library_watch *watch, uint32_t generation);
+void fs_library_leave(struct fs_library_watch *watch);
 
 // "prctl_event" and "syscall_event" look at the arguments of the C library's `prctl` and `syscall`: a process
 // that is about to set a system-call filter (seccomp(2)) gets no more calls of ours. The attach cookie is the

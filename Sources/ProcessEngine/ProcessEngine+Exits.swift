@@ -1,0 +1,126 @@
+import LinuxProcess
+import Trampoline
+
+/// Whether the exits of functions can be seen changes with the libraries that come: code that handles exceptions, and unwinders
+/// that can be told of our frames, or cannot.
+extension ProcessEngine {
+    /// Decides for the modules that there are now, for the functions that are traced already, too.
+    func decideExits() throws(EngineError) {
+        let reason = try reasonAgainstExits()
+        let before = noExits
+        noExits = reason
+        if (reason == nil) == (before == nil) || traced.isEmpty { return }
+        do throws(EngineError) {
+            try changeExits()
+        } catch {
+            // Frames of ours that no unwinder knows of: worse than not to be seen.
+            queue.append([.warning("what is traced already stays as it is: \(error)")])
+        }
+    }
+
+    /// Says, once, why no exits are seen.
+    func tellOfLostExits() {
+        guard let noExits, !hasToldOfExits else { return }
+        hasToldOfExits = true
+        queue.append([.warning(noExits)])
+    }
+
+    /// Gives the functions that are traced their exits, or takes them away.
+    private func changeExits() throws(EngineError) {
+        let finders = Set((functions.unwinderFinders() ?? []).map(\.address))
+        let known = traced.values.filter { function in
+            !finders.contains(function.info.address) && function.lists.links.contains { $0.id > 0 }
+        }.sorted { $0.info.address < $1.info.address }
+        var batch = LinkBatch()
+        var changed: [TracedFunction] = []
+        var over: [TracedFunction] = []
+        var lost: [String: Int] = [:]
+        for (function, convention) in zip(known, functions.conventions(of: known.map(\.info))) {
+            let returns = (function.info.entryOnly ?? convention.entryOnly ?? noExits) == nil
+            guard returns != function.lists.functionReturns else { continue }
+            let lists = try relinked(function, returns: returns, convention, &lost)
+            if lists.isEmpty {
+                over.append(function)
+                continue
+            }
+            // What was counted until now was counted otherwise: it gets new counters.
+            let form = function.with(function.lists, nil, function.image)
+            batch.append(.init(info: function.info, convention: convention, lists: lists, function: form, isNew: false))
+            changed.append(function)
+        }
+        try build(&batch)
+        try publish(&batch)
+        earlierForms += changed
+        try letGo(over)
+        if noExits == nil {
+            hasToldOfExits = false
+            if !changed.isEmpty {
+                queue.append([.warning("the process has an unwinder now that knows fsession's frames: exits are seen from here on")])
+            }
+            try linkWhatNeedsExits()
+        } else {
+            if !changed.isEmpty || !over.isEmpty { tellOfLostExits() }
+            for (name, count) in lost.sorted(by: { $0.key < $1.key }) {
+                queue.append([.warning("'\(name)', which needs exits, was taken off \(count) functions")])
+            }
+        }
+    }
+
+    /// A function's links, as they can be with exits or without.
+    private func relinked(
+        _ function: TracedFunction, returns: Bool, _ convention: Prototypes.Convention, _ lost: inout [String: Int]
+    ) throws(EngineError) -> TrampolineLists {
+        var trace: LoadedProgram?
+        if function.lists.links.contains(where: { $0.programID == OwnLink.trace }) {
+            trace = try traceProgram(arguments: convention.calling.arguments.count, entryOnly: !returns)
+        }
+        var lists = TrampolineLists(functionReturns: returns)
+        do throws(TrampolineError) {
+            for link in function.lists.links.sorted(by: { $0.id < $1.id }) {
+                if link.programID == OwnLink.trace, let trace {
+                    try lists.link(link.running(trace))
+                } else if returns || !link.kind.needsReturn {
+                    try lists.link(link)
+                } else {
+                    lost[programsByID[link.programID]?.name ?? "a program", default: 0] += 1
+                }
+            }
+        } catch {
+            throw .target(pid: processID, doing: "trace \(function.info.displayName) anew", because: "\(error)")
+        }
+        return lists
+    }
+
+    /// Gives functions that have no program any more their own bytes back.
+    private func letGo(_ functions: [TracedFunction]) throws(EngineError) {
+        if functions.isEmpty { return }
+        let displaced = functions.map(\.displaced)
+        let jumps = functions.map { $0.jump ?? [] }
+        try withStopped { engine, process throws(EngineError) in try engine.restore(displaced, jumps: jumps, in: &process) }
+        for function in functions {
+            if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
+            retire(function)
+            traced[function.info.address] = nil
+        }
+    }
+
+    /// Programs that need exits, and were refused as long as there were none.
+    private func linkWhatNeedsExits() throws(EngineError) {
+        let requests = standing.filter { request in
+            if case .program(let request) = request { return request.program.kind.needsReturn }
+            return false
+        }
+        guard !requests.isEmpty else { return }
+        _ = try link(requests, onlyIn: functions.allModules)
+    }
+}
+
+extension TrampolineLink {
+    /// The same link with another program.
+    fileprivate func running(_ program: LoadedProgram) -> TrampolineLink {
+        TrampolineLink(
+            id: id, programID: program.id, kind: program.kind, programAddress: program.address, attachCookie: attachCookie,
+            usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls, clobbers: program.clobbers,
+            needsAlignedStack: needsAlignedStack)
+    }
+}
