@@ -120,7 +120,7 @@ extension TrampolineLink {
     fileprivate func running(_ program: LoadedProgram) -> TrampolineLink {
         TrampolineLink(
             id: id, programID: program.id, kind: program.kind, programAddress: program.address, attachCookie: attachCookie,
-            usesCookie: program.usesCookie, usesTailCalls: program.usesTailCalls, clobbers: program.clobbers,
+            usesCookie: program.needs.usesCookie, usesTailCalls: program.usesTailCalls, clobbers: program.clobbers,
             needsAlignedStack: needsAlignedStack)
     }
 }
