@@ -63,15 +63,17 @@ struct SessionRunner {
         atEnd(summary)
         if !options.quiet, !options.json, !executed.isEmpty { output.remark(Self.text(executed)) }
         output.flush()
-        if output.hasFailed { throw ExitWith(1) }
         if launches {
+            // It runs to its end, whatever became of the output.
             let exit = if let status { status } else { await session.exitStatus() }
+            if output.hasFailed { throw ExitWith(1) }
             switch exit {
             case .exited(let code): throw ExitWith(code)
             case .signalled(let signal): throw ExitWith(128 + signal)
             case .unknown: break
             }
         }
+        try output.finish()
     }
 
     /// Which programs were executed; they ran untraced.
@@ -94,9 +96,10 @@ struct SessionRunner {
     func announce(_ attachment: Attachment) {
         guard !options.quiet else { return }
         if options.json {
-            output.line(
+            let text =
                 "{\"type\": \"attached\", \"pid\": \(session.processID), \"functions\": \(attachment.links.count), "
-                    + "\"refused\": \(attachment.refused.count)}")
+                    + "\"refused\": \(attachment.refused.count)}"
+            output.line("\(text)")
             output.flush()
             return
         }
@@ -112,7 +115,7 @@ struct SessionRunner {
     func summarize(_ summary: Summary, _ attachment: Attachment, printed: String? = nil) {
         guard !options.quiet else { return }
         if options.json {
-            output.line(JSONText.summary(summary, attachment))
+            output.line("\(JSONText.summary(summary, attachment))")
             return
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count
