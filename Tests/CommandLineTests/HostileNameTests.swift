@@ -57,7 +57,7 @@ import Testing
             __attribute__((noinline, noclone)) int named_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa(int param_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, enum color color)
             {
                 __asm__ volatile("" ::: "memory");
-                return param_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa * 1000003 / 1000003 + color;
+                return param_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa % 1000003 + color;
             }
             int main(void) { return named_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa(4, enumy_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa) != 5; }
             """, in: folder)
