@@ -26,12 +26,12 @@ let package = Package(
             path: "Sources/ConformancePlugin"),
 
         // The public API.
-        .target(name: "FSession", dependencies: ["ProcessEngine", "KernelEngine", "Engine", "LinuxProcess", "Verifier", "BPF", "BTF"]),
+        .target(name: "FSession", dependencies: ["ProcessEngine", "KernelEngine", "Engine", "LinuxProcess", "Verifier", "BPF", "BTF", "PlainText"]),
 
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "TargetRuntime", "CLinux"]),
+            dependencies: ["Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "PlainText", "TargetRuntime", "CLinux"]),
         // Installs programs into the kernel.
         .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "ELF", "CLinux"]),
         // What both engines have in common.
@@ -60,12 +60,15 @@ let package = Package(
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
         .target(name: "MachineCode"),
         // Proves a program safe.
-        .target(name: "Verifier", dependencies: ["BPF", "BTF"]),
+        .target(name: "Verifier", dependencies: ["BPF", "BTF", "PlainText"]),
 
         // File formats.
-        .target(name: "BPF", dependencies: ["BTF", "ELF"]),
-        .target(name: "BTF"),
-        .target(name: "ELF"),
+        .target(name: "BPF", dependencies: ["BTF", "ELF", "PlainText"]),
+        .target(name: "BTF", dependencies: ["PlainText"]),
+        .target(name: "ELF", dependencies: ["PlainText"]),
+
+        // Text of others, made harmless.
+        .target(name: "PlainText"),
 
         // C: what runs inside the target, and what Swift cannot import.
         .target(name: "TargetRuntime"),

@@ -1,3 +1,5 @@
+import PlainText
+
 extension BTFValue: CustomStringConvertible {
     /// As a C initialiser: `{.count = 3, .name = "abc", .lat = [1, 2]}`.
     package var description: String {
@@ -14,7 +16,7 @@ extension BTFValue: CustomStringConvertible {
         case .boolean(let value): text += value ? "true" : "false"
         case .floating(let value): text += String(describing: value)
         case .pointer(let value): text += "0x" + String(value, radix: 16)
-        case .enumerator(let name, let value): text += name ?? String(value)
+        case .enumerator(let name, let value): text += name?.escapingControls() ?? String(value)
         case .string(let value): Self.quote(value, to: &text)
         case .array(let values):
             text += "["
@@ -99,14 +101,8 @@ extension BTFValue: CustomStringConvertible {
             switch scalar {
             case "\"": text += "\\\""
             case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            // The C1 controls too: a terminal obeys them.
-            case "\0"..<" ", "\u{7f}"..<"\u{a0}":
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
+            default:
+                if scalar.isObeyed { text.appendEscape(of: scalar) } else { text.unicodeScalars.append(scalar) }
             }
         }
     }

@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,6 +74,10 @@ ssize_t clinux_read_file(const char *path, uint8_t **bytes) {
     if (error) { free(buffer); return error; }
     *bytes = buffer;
     return (ssize_t)count;
+}
+
+ssize_t clinux_get_attribute(const char *path, const char *name, void *value, size_t size) {
+    return (ssize_t)result(getxattr(path, name, value, size));
 }
 
 uint32_t clinux_major(uint64_t device) { return major((dev_t)device); }

@@ -31,6 +31,18 @@ void fs_signal_catch(int signal)
     sigaction(signal, &action, NULL);
 }
 
+static void discarded(int signal) { (void)signal; }
+
+void fs_signal_discard(int signal)
+{
+    struct sigaction old;
+    if (sigaction(signal, NULL, &old) != 0 || old.sa_handler == SIG_IGN)
+        return;
+    struct sigaction action = { .sa_handler = discarded, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    sigaction(signal, &action, NULL);
+}
+
 int fs_signal_next(void)
 {
     unsigned char byte = 0;

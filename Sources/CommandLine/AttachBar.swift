@@ -1,5 +1,5 @@
 import FSession
-import Foundation
+import Glibc
 
 /// Shows on a terminal how far attaching is, once that has taken a second. Ctrl-C ends it.
 enum AttachBar {
@@ -22,12 +22,12 @@ enum AttachBar {
         return value
     }
 
-    private static func text(_ progress: (done: Int, total: Int)) -> String {
+    private static func text(_ progress: (done: Int, total: Int)) -> TerminalText {
         let width = 30
         let full = width * progress.done / max(progress.total, 1)
         let bar = String(repeating: "#", count: full) + String(repeating: "-", count: width - full)
         return "\rfsession: attaching [\(bar)] \(progress.done) of \(progress.total) functions\u{1b}[K"
     }
 
-    private static func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+    private static func write(_ text: TerminalText) { _ = Descriptor.write(Array(text.text.utf8), to: STDERR_FILENO) }
 }

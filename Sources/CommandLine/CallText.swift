@@ -17,13 +17,13 @@ struct CallText {
             - Int64(monotonic.tv_nsec)
     }
 
-    mutating func line(_ call: Call, _ output: Output) -> String {
+    mutating func line(_ call: Call, _ output: Output) -> TerminalText {
         let arguments = call.renderedArguments.joined(separator: ", ")
-        var line = "\(time(call.start)) \(padded(call.threadID)) "
+        var line: TerminalText = "\(time(call.start)) \(padded(call.threadID)) "
         line += output.styled(call.function.displayName, .bold)
         line += call.argumentsAreTyped ? "(\(arguments))" : "(\(arguments)\(arguments.isEmpty ? "" : ", ")…)"
         if let returned = call.renderedReturnValue {
-            if !returned.isEmpty { line += " = " + output.styled(returned, .cyan) }
+            if !returned.isEmpty { line += " = \(output.styled(returned, .cyan))" }
         } else {
             line += output.styled(" does not return", .faint)
         }
@@ -83,24 +83,16 @@ enum JSONText {
         return line + "}"
     }
 
-    /// A JSON string, quotes included.
+    /// A JSON string, quotes included. What a terminal would obey is escaped as in all other text.
     static func string(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": result += "\\\""
             case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default:
-                if scalar.value < 0x20 {
-                    result += String(format: "\\u%04x", scalar.value)
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
+            default: result.unicodeScalars.append(scalar)
             }
         }
-        return result + "\""
+        return PrintableText.line(result) + "\""
     }
 }

@@ -33,27 +33,29 @@ struct CheckCommand: AsyncParsableCommand {
         let output = try Output(path: nil, launches: false)
         let results = try Object(contentsOf: object).verify(argumentWords: arguments, detailed: verbose)
         for result in results { show(result, output) }
-        output.flush()
+        try output.finish()
         if results.contains(where: { !$0.isSafe }) { throw ExitWith(1) }
     }
 
     private func show(_ result: Verification, _ output: Output) {
         let milliseconds = fixed(result.duration / .milliseconds(1))
         if json {
-            output.line(
+            let text =
                 "{\"program\": \(JSONText.string(result.program)), \"section\": \(JSONText.string(result.section)), "
                     + "\"safe\": \(result.isSafe), \"fault\": \(result.fault.map(JSONText.string) ?? "null"), "
                     + "\"instructions\": \(result.instructions), \"states\": \(result.states), "
                     + "\"peak_memory\": \(result.peakMemory), \"stack\": \(result.stackDepth), "
-                    + "\"milliseconds\": \(milliseconds), \"log\": \(JSONText.string(result.log))}")
+                    + "\"milliseconds\": \(milliseconds), \"log\": \(JSONText.string(result.log))}"
+            output.line("\(text)")
             return
         }
-        if verbose || !result.isSafe, !result.log.isEmpty { output.line(result.log) }
+        if verbose || !result.isSafe, !result.log.isEmpty { output.line("\(lines: result.log)") }
         let verdict = result.isSafe ? output.styled("safe", .green) : output.styled("refused", .red)
-        output.line(
-            "\(output.styled(result.program, .bold)) (\(result.section)): \(verdict), \(result.instructions) instructions walked, "
-                + "\(result.states) states, \((result.peakMemory + 1023) / 1024) KiB, \(result.stackDepth) bytes of stack, \(milliseconds) ms")
-        if let fault = result.fault { output.line("  " + fault) }
+        let costs =
+            "\(result.instructions) instructions walked, \(result.states) states, \((result.peakMemory + 1023) / 1024) KiB, "
+                + "\(result.stackDepth) bytes of stack, \(milliseconds) ms"
+        output.line("\(output.styled(result.program, .bold)) (\(result.section)): \(verdict), \(costs)")
+        if let fault = result.fault { output.line("  \(fault)") }
     }
 
     /// With two digits behind the point.

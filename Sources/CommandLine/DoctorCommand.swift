@@ -16,15 +16,16 @@ struct DoctorCommand: AsyncParsableCommand {
         let width = findings.map(\.what.count).max() ?? 0
         for finding in findings {
             if json {
-                output.line(
-                    "{\"what\": \(JSONText.string(finding.what)), \"good\": \(finding.isGood), \"text\": \(JSONText.string(finding.text))}")
+                let text =
+                    "{\"what\": \(JSONText.string(finding.what)), \"good\": \(finding.isGood), \"text\": \(JSONText.string(finding.text))}"
+                output.line("\(text)")
             } else {
                 let mark = finding.isGood ? output.styled("ok", .green) : output.styled("no", .red)
                 let padding = String(repeating: " ", count: width - finding.what.count)
                 output.line("\(mark)  \(finding.what)\(padding)  \(finding.text)")
             }
         }
-        output.flush()
+        try output.finish()
         if findings.contains(where: { $0.what == "sessions" && $0.isGood }) == false { throw ExitWith(1) }
     }
 }

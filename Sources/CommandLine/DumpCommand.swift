@@ -23,15 +23,15 @@ struct DumpCommand: AsyncParsableCommand {
     func run() async throws {
         let output = try Output(path: nil, launches: false)
         if let processID {
-            output.write(try InstalledCode(of: subject, in: processID).listing)
+            output.write("\(lines: try InstalledCode(of: subject, in: processID).listing)")
         } else {
             let object = try Object(contentsOf: subject)
             for program in object.programs {
                 output.line(output.styled("\(program.section): \(program.name)", .bold))
-                output.write(program.listing)
+                output.write("\(lines: program.listing)")
                 output.line("")
             }
         }
-        output.flush()
+        try output.finish()
     }
 }

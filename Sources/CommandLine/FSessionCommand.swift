@@ -1,6 +1,7 @@
 import ArgumentParser
 import FSession
-import Foundation
+import Dispatch
+import Glibc
 
 struct FSessionCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -30,28 +31,43 @@ enum Version {
 
 @main
 enum Main {
+    static func main() {
+        StandardDescriptors.take()
+        Interrupts.surviveWrites()
+        Task { await run() }
+        dispatchMain()
+    }
+
     /// Exit status: the command's own where one was launched; 0; 1 when something failed; 2 for wrong usage.
-    static func main() async {
+    private static func run() async -> Never {
         do {
+            try RepeatedOptions.check(CommandLine.arguments.dropFirst())
             var command = try FSessionCommand.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {
                 try command.run()
             }
+            exit(0)
         } catch let code as ExitWith {
             exit(code.status)
         } catch let error as SessionError {
-            fail(error.description)
+            fail("\(error.description)")
         } catch let error as CommandFailure {
-            fail(error.description)
+            fail("\(error.description)")
         } catch {
             let status = FSessionCommand.exitCode(for: error)
-            if !status.isSuccess { fail(usage(error), status: 2) }
-            let message = FSessionCommand.fullMessage(for: error)
-            if !message.isEmpty { FileHandle.standardOutput.write(Data((message + "\n").utf8)) }
-            exit(0)
+            if !status.isSuccess { fail("\(usage(error))", status: 2) }
+            show(FSessionCommand.fullMessage(for: error))
         }
+    }
+
+    /// Help, a version, or whatever else was asked for.
+    private static func show(_ message: String) -> Never {
+        guard !message.isEmpty, let output = try? Output(path: nil, launches: false) else { exit(0) }
+        output.line("\(lines: message)")
+        output.flush()
+        exit(output.hasFailed ? 1 : 0)
     }
 
     /// Wrong usage in one line: what is wrong, and where help is.
@@ -62,8 +78,8 @@ enum Main {
         return "\(text.hasSuffix(".") ? String(text.dropLast()) : text); see 'fsession\(command) --help'"
     }
 
-    private static func fail(_ text: String, status: Int32 = 1) -> Never {
-        FileHandle.standardError.write(Data("fsession: \(text)\n".utf8))
+    private static func fail(_ text: TerminalText, status: Int32 = 1) -> Never {
+        Descriptor.complain(text)
         exit(status)
     }
 }

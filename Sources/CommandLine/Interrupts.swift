@@ -2,20 +2,25 @@ import CLinux
 import Foundation
 import Synchronization
 
-/// SIGINT, SIGTERM and SIGHUP end a session cleanly; SIGPIPE does nothing, the write says it.
+/// SIGINT, SIGTERM and SIGHUP end a session cleanly; SIGPIPE and SIGXFSZ do nothing, the write says it.
 ///
 /// They are caught, not blocked or ignored: a launched command starts with the dispositions that fsession had.
 enum Interrupts {
     private static let state = State()
 
+    /// What a write that cannot be done would be ended by.
+    static func surviveWrites() {
+        for signal in [SIGPIPE, SIGXFSZ] { fs_signal_discard(signal) }
+    }
+
     /// Starts catching. A signal that comes before there is a session to end waits for it. Only a third Ctrl-C ends
     /// fsession whatever it is doing: its code may stay in the process then, until the next fsession takes it out.
     static func catchAll() {
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { fs_signal_catch(signal) }
+        for signal in [SIGINT, SIGTERM, SIGHUP] { fs_signal_catch(signal) }
         Thread.detachNewThread {
             while true {
                 let signal = fs_signal_next()
-                if signal > 0, signal != SIGPIPE { state.take(signal) }
+                if signal > 0 { state.take(signal) }
             }
         }
     }

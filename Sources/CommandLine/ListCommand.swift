@@ -49,24 +49,26 @@ struct ListCommand: AsyncParsableCommand {
         var traceable = 0
         for function in functions {
             if function.refusal == nil { traceable += 1 }
-            output.line(json ? Self.json(function) : Self.text(function, output))
+            output.line(json ? "\(Self.json(function))" : Self.text(function, output))
         }
         if !json { output.line(output.styled("\(traceable) of \(counted(UInt64(functions.count), "function")) can be traced", .faint)) }
-        output.flush()
+        try output.finish()
     }
 
-    private static func text(_ function: Function, _ output: Output) -> String {
+    private static func text(_ function: Function, _ output: Output) -> TerminalText {
         let address = "0x" + String(function.address, radix: 16)
-        var line = "\(String(repeating: " ", count: max(0, 14 - address.count)))\(address) "
         let size = String(function.size)
-        line += String(repeating: " ", count: max(0, 6 - size.count)) + size
-        line += "  \(function.module):" + output.styled(function.displayName, .bold)
+        var line: TerminalText = "\(padded(address, 14)) \(padded(size, 6))  \(function.module):\(output.styled(function.displayName, .bold))"
         if let refusal = function.refusal {
             line += output.styled("  not traceable: \(refusal)", .red)
         } else if let reason = function.entryOnlyReason {
             line += output.styled("  entry only: \(reason)", .yellow)
         }
         return line
+    }
+
+    private static func padded(_ text: String, _ width: Int) -> String {
+        String(repeating: " ", count: max(0, width - text.count)) + text
     }
 
     private static func json(_ function: Function) -> String {

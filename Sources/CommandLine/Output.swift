@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 
 /// Where fsession writes: stderr beside a launched command, stdout with -p, or a file. Colours only on a
 /// terminal. Writes in blocks; whoever waits for more events flushes first.
@@ -31,39 +31,36 @@ final class Output {
         if owned { close(descriptor) }
     }
 
-    func write(_ text: String) {
-        buffer += text.utf8
+    func write(_ text: TerminalText) {
+        buffer += text.text.utf8
         if buffer.count > 1 << 15 { flush() }
     }
 
-    func line(_ text: String) { write(text + "\n") }
+    func line(_ text: TerminalText) {
+        buffer += text.text.utf8
+        write("\n")
+    }
 
     /// A remark of fsession itself, not of what it traces.
     func remark(_ text: String) { line(styled("fsession: \(text)", .faint)) }
 
+    /// Writes what there is. After an error nothing more is written: who reads the rest must not take it for the whole.
     func flush() {
-        var rest = buffer[...]
-        while !rest.isEmpty {
-            let written = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-            if written < 0 {
-                if errno == EINTR { continue }
-                if errno == EAGAIN {
-                    // Somebody made the terminal or pipe non-blocking: wait for room.
-                    var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                    _ = poll(&entry, 1, 1000)
-                    continue
-                }
-                if errno != EPIPE, !isBroken {
-                    let text = "fsession: cannot write the output: \(String(cString: strerror(errno)))\n"
-                    FileHandle.standardError.write(Data(text.utf8))
-                    hasFailed = true
-                }
-                isBroken = true
-                break
-            }
-            rest = rest.dropFirst(written)
-        }
-        buffer.removeAll(keepingCapacity: true)
+        defer { buffer.removeAll(keepingCapacity: true) }
+        guard !isBroken, !buffer.isEmpty else { return }
+        let error = Descriptor.write(buffer, to: descriptor)
+        guard error != 0 else { return }
+        isBroken = true
+        if error == EPIPE { return }
+        hasFailed = true
+        Descriptor.complain("cannot write the output: \(String(cString: strerror(error)))")
+    }
+
+    /// The end of a command that does no more than write.
+    /// - Throws: the status for output that was lost.
+    func finish() throws(ExitWith) {
+        flush()
+        if hasFailed { throw ExitWith(1) }
     }
 
     enum Style: String {
@@ -75,7 +72,7 @@ final class Output {
         case cyan = "36"
     }
 
-    func styled(_ text: String, _ style: Style) -> String {
-        isTerminal ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
+    func styled(_ text: String, _ style: Style) -> TerminalText {
+        isTerminal ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : "\(text)"
     }
 }

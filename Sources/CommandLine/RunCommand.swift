@@ -44,6 +44,13 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Run programs that the verifier has not proven safe; they can crash or hang the process, which must be yours.")
     var noVerify = false
 
+    func validate() throws {
+        guard target.target == nil else { return }
+        let advice = "is for programs in a process: give -p PID, or -- COMMAND ARGUMENTS"
+        if noVerify { throw ValidationError("--no-verify \(advice); the kernel verifies its programs itself.") }
+        if allowWrite { throw ValidationError("--allow-write \(advice); the kernel decides itself what its programs may write.") }
+    }
+
     func run() async throws {
         Interrupts.catchAll()
         let object = try Object(contentsOf: object)
@@ -86,30 +93,32 @@ struct RunCommand: AsyncParsableCommand {
 
     private func show(_ print: Print, _ text: inout CallText, _ output: Output) {
         if options.json {
-            output.line(
+            let object =
                 "{\"type\": \"print\", \"time\": \(print.time), \"wall\": \(text.wall(print.time)), \"pid\": \(print.processID), "
-                    + "\"tid\": \(print.threadID), \"text\": \(JSONText.string(print.text))}")
+                    + "\"tid\": \(print.threadID), \"text\": \(JSONText.string(print.text))}"
+            output.line("\(object)")
         } else {
-            output.write(print.text.hasSuffix("\n") ? print.text : print.text + "\n")
+            output.write("\(lines: print.text.hasSuffix("\n") ? print.text : print.text + "\n")")
         }
     }
 
     private func show(_ record: Record, _ output: Output) {
         let bytes = record.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        output.line(
-            options.json
-                ? "{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"bytes\": \"\(bytes)\"}"
-                : "\(record.map): \(bytes)")
+        if options.json {
+            output.line("{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"bytes\": \"\(bytes)\"}")
+        } else {
+            output.line("\(record.map): \(bytes)")
+        }
     }
 
     private func showMaps(_ session: Session, _ output: Output) {
         for map in session.maps where map.isListed {
             let entries = map.entries()
             if options.json {
-                output.line(
-                    "{\"type\": \"map\", \"name\": \(JSONText.string(map.name)), \"entries\": [\(entries.map(\.json).joined(separator: ", "))]}")
+                let objects = entries.map(\.json).joined(separator: ", ")
+                output.line("{\"type\": \"map\", \"name\": \(JSONText.string(map.name)), \"entries\": [\(objects)]}")
             } else {
-                output.line(output.styled("map \(map.name)", .bold) + " (\(entries.count) of \(map.maxEntries))")
+                output.line("\(output.styled("map \(map.name)", .bold)) (\(entries.count) of \(map.maxEntries))")
                 for entry in entries { output.line("  \(entry.description)") }
             }
         }
@@ -117,10 +126,11 @@ struct RunCommand: AsyncParsableCommand {
 
     private func showGlobals(_ session: Session, _ output: Output) {
         for variable in session.variables {
-            output.line(
-                options.json
-                    ? "{\"type\": \"global\", \"name\": \(JSONText.string(variable.name)), \"value\": \(variable.json)}"
-                    : "\(variable.name) = \(variable.description)")
+            if options.json {
+                output.line("{\"type\": \"global\", \"name\": \(JSONText.string(variable.name)), \"value\": \(variable.json)}")
+            } else {
+                output.line("\(variable.name) = \(variable.description)")
+            }
         }
     }
 }

@@ -75,15 +75,17 @@ struct SessionRunner {
         atEnd(summary)
         if !options.quiet, !options.json, !executed.isEmpty { output.remark(Self.text(executed)) }
         output.flush()
-        if output.hasFailed { throw ExitWith(1) }
         if launches {
+            // It runs to its end, whatever became of the output.
             let exit = if let status { status } else { await session.exitStatus() }
+            if output.hasFailed { throw ExitWith(1) }
             switch exit {
             case .exited(let code): throw ExitWith(code)
             case .signalled(let signal): throw ExitWith(128 + signal)
             case .unknown: break
             }
         }
+        try output.finish()
     }
 
     /// Which programs were executed; they ran untraced.
@@ -106,9 +108,10 @@ struct SessionRunner {
     func announce(_ attachment: Attachment) {
         guard !options.quiet else { return }
         if options.json {
-            output.line(
+            let text =
                 "{\"type\": \"attached\", \"pid\": \(session.processID), \"functions\": \(attachment.links.count), "
-                    + "\"refused\": \(attachment.refused.count)}")
+                    + "\"refused\": \(attachment.refused.count)}"
+            output.line("\(text)")
             output.flush()
             return
         }
@@ -125,8 +128,7 @@ struct SessionRunner {
         guard !options.quiet else { return }
         if options.json {
             output.line(
-                JSONText.summary(
-                    summary, attached: attachment.links.count + later.attached, refused: attachment.refused + later.refused))
+                "\(JSONText.summary(summary, attached: attachment.links.count + later.attached, refused: attachment.refused + later.refused))")
             return
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count

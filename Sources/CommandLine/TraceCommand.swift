@@ -48,7 +48,7 @@ struct TraceCommand: AsyncParsableCommand {
             guard case .call(let call) = event else { return true }
             if let limit, shown >= limit { return false }
             shown += 1
-            output.line(options.json ? JSONText.call(call, wall: text.wall(call.start)) : text.line(call, output))
+            output.line(options.json ? "\(JSONText.call(call, wall: text.wall(call.start)))" : text.line(call, output))
             return limit.map { shown < $0 } ?? true
         } atEnd: { summary in
             runner.summarize(summary, attachment)

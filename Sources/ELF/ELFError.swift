@@ -1,4 +1,5 @@
 import Glibc
+import PlainText
 
 /// Why a file could not be read as ELF; the description is one line for the user.
 package enum ELFError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -13,7 +14,7 @@ package enum ELFError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A field contradicts another one.
     case malformed(name: String, what: String)
 
-    package var description: String { printable(text) }
+    package var description: String { text.escapingControls() }
 
     private var text: String {
         switch self {
@@ -29,14 +30,4 @@ package enum ELFError: Error, Hashable, Sendable, CustomStringConvertible {
             "\(name) is damaged: \(what)"
         }
     }
-}
-
-/// The text with control characters as question marks: names come from the file, and a message must neither break
-/// its line nor command the terminal.
-package func printable(_ text: String) -> String {
-    func isControl(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value) || (0x2028...0x202e).contains(scalar.value)
-    }
-    guard text.unicodeScalars.contains(where: isControl) else { return text }
-    return String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? "?" : $0 }))
 }

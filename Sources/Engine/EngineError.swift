@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// Why the process engine could not do what it was asked to: what was tried, why not, what to do.
+/// Why an engine could not do what it was asked to: what was tried, why not, what to do.
 package enum EngineError: Error, Sendable, CustomStringConvertible {
     /// A system call of the controller itself failed.
     case controller(String, errno: Int32)
@@ -63,4 +63,8 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
             text
         }
     }
+}
+
+extension EngineError {
+    package static let interrupted = EngineError.request("interrupted while attaching; nothing stays attached")
 }

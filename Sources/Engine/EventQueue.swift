@@ -2,7 +2,7 @@ import Synchronization
 
 /// What the engine reports while a session runs.
 package enum EngineEvent: Sendable {
-    /// A call that `TraceProgram` recorded.
+    /// A call that a trace program recorded.
     case call(TracedCall)
     /// A line of `bpf_trace_printk` or `bpf_trace_vprintk`.
     case print(time: UInt64, processID: Int32, threadID: Int32, text: String)
@@ -35,6 +35,7 @@ package final class EventQueue: Sendable {
         var backlog = 0
         var finished = false
         var waiter: CheckedContinuation<Void, Never>?
+        var hasConsumer = false
     }
 
     private let state = Mutex(State())
@@ -64,7 +65,15 @@ package final class EventQueue: Sendable {
         waiter?.resume()
     }
 
-    /// The events since the last call, at least one; nil at the end. For one consumer.
+    /// Says who takes the events. True the first time; a second consumer would take them from the first one.
+    package func takeConsumer() -> Bool {
+        state.withLock { state in
+            defer { state.hasConsumer = true }
+            return !state.hasConsumer
+        }
+    }
+
+    /// The events since the last call, at least one; nil at the end. For one consumer, which waits here once at a time.
     package func next() async -> [EngineEvent]? {
         while true {
             let (events, finished) = state.withLock { state in
@@ -78,9 +87,8 @@ package final class EventQueue: Sendable {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in
                     let now = state.withLock { state -> Bool in
-                        if !state.batch.isEmpty || state.finished || Task.isCancelled || state.waiter != nil {
-                            return true
-                        }
+                        precondition(state.waiter == nil, "two tasks wait for the events of one session")
+                        if !state.batch.isEmpty || state.finished || Task.isCancelled { return true }
                         state.waiter = continuation
                         return false
                     }

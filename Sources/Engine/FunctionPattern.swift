@@ -4,7 +4,7 @@ import Glibc
 /// Which functions are meant: `FUNCTION` (in any module) or `MODULE:FUNCTION`, with globs in both.
 ///
 /// MODULE is a path, a file name (`libz.so.1`), its stem (`libz`), a SONAME, or `exe`. A `::` belongs
-/// to a C++ or Rust name and separates nothing.
+/// to a C++ or Rust name and separates nothing, nor does a `:` in brackets: `f[abi:cxx11]`, Swift's `f(x: Int)`.
 package struct FunctionPattern: Sendable, Hashable, CustomStringConvertible {
     package var module: Glob?
     package var function: Glob
@@ -17,25 +17,31 @@ package struct FunctionPattern: Sendable, Hashable, CustomStringConvertible {
     /// Reads `FUNCTION` or `MODULE:FUNCTION`.
     package init(_ text: String) throws(EngineError) {
         let bytes = Array(text.utf8)
-        var separator: Int?
-        var index = 0
-        while index < bytes.count {
-            if bytes[index] == UInt8(ascii: ":") {
-                if index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: ":") {
-                    index += 2
-                    continue
-                }
-                separator = index
-                break
-            }
-            index += 1
-        }
+        let separator = Self.separator(in: bytes)
         let module = separator.map { String(decoding: bytes[..<$0], as: UTF8.self) }
         let function = String(decoding: bytes[(separator.map { $0 + 1 } ?? 0)...], as: UTF8.self)
         guard !function.isEmpty, module != "" else {
             throw .request("'\(text)' names no function; write FUNCTION or MODULE:FUNCTION, as in 'libz:deflate*'")
         }
         self.init(module: module, function: function)
+    }
+
+    private static func separator(in bytes: [UInt8]) -> Int? {
+        // Brackets that are open, by what closes them. Angle brackets are operators, too, and hold no single ":".
+        var open: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            switch bytes[index] {
+            case UInt8(ascii: "("): open.append(UInt8(ascii: ")"))
+            case UInt8(ascii: "["): open.append(UInt8(ascii: "]"))
+            case open.last: open.removeLast()
+            case UInt8(ascii: ":") where index + 1 < bytes.count && bytes[index + 1] == UInt8(ascii: ":"): index += 1
+            case UInt8(ascii: ":") where open.isEmpty: return index
+            default: break
+            }
+            index += 1
+        }
+        return nil
     }
 
     package var description: String {
@@ -68,8 +74,12 @@ package struct Glob: Sendable, Hashable {
 
 /// The names nearest to a misspelt one.
 package enum NearestNames {
-    /// At most `count` of `candidates`, by edit distance, those within a third of the name's length.
+    /// At most `count` of `candidates`: those that are it but for what it belongs to (`ns::f` for `f`), else by edit distance,
+    /// within a third of the name's length.
     package static func of(_ name: String, in candidates: some Sequence<String>, count: Int = 3) -> [String] {
+        let end = "::" + name
+        let qualified = Set(candidates.lazy.filter { $0.hasSuffix(end) })
+        if !qualified.isEmpty { return Array(qualified.sorted().prefix(count)) }
         let wanted = Array(name.utf8)
         guard !wanted.isEmpty, wanted.count <= 200 else { return [] }
         let limit = max(1, wanted.count / 3)

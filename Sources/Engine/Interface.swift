@@ -19,15 +19,20 @@ package struct LinkedFunction: Sendable {
     package var link: Int
     package var function: FunctionInfo
     package var program: String
+    /// The number of the program that was asked for; nil where the engine has made it.
+    package var programID: Int?
     /// Argument words in the program's context.
     package var argumentCount: Int
     package var context: ContextWords
 
-    package init(id: Int, link: Int, function: FunctionInfo, program: String, argumentCount: Int, context: ContextWords) {
+    package init(
+        id: Int, link: Int, function: FunctionInfo, program: String, programID: Int? = nil, argumentCount: Int, context: ContextWords
+    ) {
         self.id = id
         self.link = link
         self.function = function
         self.program = program
+        self.programID = programID
         self.argumentCount = argumentCount
         self.context = context
     }

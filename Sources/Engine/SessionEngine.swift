@@ -18,16 +18,12 @@ package protocol SessionEngine: Sendable {
     func removeLink(_ id: Int) async throws(EngineError)
     /// Lets a launched command run.
     func letRun() async throws(EngineError)
-    /// How far attaching is; nil where it takes no time worth showing.
-    var attachProgress: AttachProgress? { get }
+    /// How far attaching is.
+    var attachProgress: AttachProgress { get }
     /// Takes everything out and ends the queue once all is read. Doing it twice is harmless.
     func end() async throws(EngineError) -> EngineSummary
     func exitStatus() async -> EngineExit
     func currentSummary() async -> EngineSummary
-}
-
-extension SessionEngine {
-    package var attachProgress: AttachProgress? { nil }
 }
 
 /// An object that an engine made ready.

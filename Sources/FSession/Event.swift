@@ -75,7 +75,7 @@ public enum ExitStatus: Sendable, Hashable {
 }
 
 /// The events of a session, in the order in which they were read; calls of different threads may overtake
-/// each other. Made for one iteration.
+/// each other. For one iteration: to make a second iterator ends the program.
 public struct Events: AsyncSequence, Sendable {
     package let queue: EventQueue
     let functions: FunctionRegistry
@@ -146,12 +146,15 @@ public struct Events: AsyncSequence, Sendable {
             case .exited(let exit):
                 return .exited(ExitStatus(exit))
             case .warning(let text):
-                return .warning(text)
+                return .warning(PrintableText.line(text))
             }
         }
     }
 
+    /// The iterator. There is one: events that two took would be lost to each other, so a second call is a mistake of
+    /// the program, and ends it.
     public func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(queue: queue, functions: functions)
+        precondition(queue.takeConsumer(), "the events of a session can be iterated once")
+        return AsyncIterator(queue: queue, functions: functions)
     }
 }

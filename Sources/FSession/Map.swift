@@ -1,6 +1,8 @@
 import BPF
 import BTF
 import Engine
+import Glibc
+import LinuxProcess
 
 /// A map of a loaded object, read and written while the programs run.
 ///
@@ -39,20 +41,49 @@ public struct Map: Sendable {
     public func values(at key: [UInt8]) -> [[UInt8]]? { map.read(key) }
 
     /// Sets the value at `key` (`BPF_ANY`); for a per-CPU map, in every slot.
-    /// - Throws: ``SessionError`` where key or value have the wrong size or the map is full.
+    /// - Throws: ``SessionError`` where key or value have the wrong size, the map is full, or it cannot be written.
     public func update(_ key: [UInt8], _ value: [UInt8]) throws(SessionError) {
-        let result = map.write(key, Array(repeating: value, count: map.valueCount), flags: 0)
-        if result != 0 {
-            throw SessionError(
-                .request,
-                "cannot update map '\(name)': \(result == -7 ? "it is full (\(maxEntries) entries)" : "a key has \(keySize) bytes and a value \(valueSize)")"
-            )
+        if value.count != valueSize { throw refused("update", "its values have \(valueSize) bytes, not \(value.count)") }
+        try checkKey(key, "update")
+        let error = -map.write(key, Array(repeating: value, count: map.valueCount), flags: 0)
+        if error != 0 { throw refused("update", reason(error)) }
+    }
+
+    /// Removes the element at `key`; false if there was none.
+    /// - Throws: ``SessionError`` where the key has the wrong size, or elements of this map cannot be removed.
+    @discardableResult
+    public func remove(_ key: [UInt8]) throws(SessionError) -> Bool {
+        try checkKey(key, "remove from")
+        let error = -map.delete(key)
+        if error == ENOENT { return false }
+        if error != 0 { throw refused("remove from", reason(error)) }
+        return true
+    }
+
+    private func checkKey(_ key: [UInt8], _ what: String) throws(SessionError) {
+        if key.count != keySize { throw refused(what, "its keys have \(keySize) bytes, not \(key.count)") }
+    }
+
+    private func refused(_ what: String, _ reason: String) -> SessionError {
+        SessionError(.request, "cannot \(what) map '\(name)': \(reason)")
+    }
+
+    private func reason(_ error: Int32) -> String {
+        switch error {
+        case E2BIG where isArray: "it has no element of that number; there are \(maxEntries)"
+        case E2BIG: "it is full (\(maxEntries) entries)"
+        case EINVAL, EOPNOTSUPP: "maps of this type do not allow it"
+        case EPERM: "it may only be read, or its elements are programs' alone"
+        default: errorText(error)
         }
     }
 
-    /// Removes the element at `key`; false if there was none or it cannot be removed.
-    @discardableResult
-    public func remove(_ key: [UInt8]) -> Bool { map.delete(key) == 0 }
+    private var isArray: Bool {
+        switch map.definition.type {
+        case .array, .perCPUArray, .progArray, .perfEventArray: true
+        default: false
+        }
+    }
 
     /// All elements there are now. Elements that never changed from zero are left out of arrays.
     public func entries() -> [Entry] {

@@ -23,8 +23,10 @@ import Synchronization
 public final class Session: Sendable {
     private let engine: any SessionEngine
     private let loaded = Mutex<[EngineObject]>([])
+    /// Which programs are attached.
+    private let attached = Mutex(AttachedPrograms())
 
-    /// What happens, as it happens. To be iterated once.
+    /// What happens, as it happens. To be iterated once; a second iteration ends the program.
     public let events: Events
 
     /// The id of the traced process; 0 for the kernel.
@@ -41,7 +43,7 @@ public final class Session: Sendable {
             case .process(let id):
                 try await ProcessEngine.attach(id)
             case .kernel:
-                try KernelEngine()
+                try await KernelEngine.open()
             }
         }
         events = Events(queue: engine.queue, functions: FunctionRegistry(links: engine.registry))
@@ -73,9 +75,9 @@ public final class Session: Sendable {
         loaded.withLock { $0.append(result) }
     }
 
-    /// Attaches the loaded programs to the functions that their sections name.
+    /// Attaches the loaded programs that are not attached yet to the functions that their sections name.
     /// - Parameters:
-    ///   - program: only the program of this name.
+    ///   - program: only the program of this name, also where it is attached elsewhere.
     ///   - pattern: the functions to attach to, in place of those that the section names.
     ///   - cookie: what `bpf_get_attach_cookie` returns in these links.
     /// - Throws: ``SessionError``; then nothing of this call stays attached.
@@ -83,14 +85,31 @@ public final class Session: Sendable {
     public func attach(
         _ program: String? = nil, to pattern: String? = nil, cookie: UInt64 = 0
     ) async throws(SessionError) -> Attachment {
-        let programs = loaded.withLock { $0.flatMap(\.programs) }
-            .filter { program == nil ? !$0.section.isOptional : $0.name == program }
-        if let program, programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
-        return try await mapErrors { () async throws(EngineError) in
-            let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
-            return Attachment(
-                try await engine.attach(
-                    programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) }))
+        let all = loaded.withLock { $0.flatMap(\.programs) }
+        let programs: [EngineProgram]
+        if let program {
+            programs = all.filter { $0.name == program }
+            if programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
+        } else {
+            let wanted = all.filter { !$0.section.isOptional }
+            let ids = attached.withLock { $0.claim(wanted.map(\.id)) }
+            programs = wanted.filter { ids.contains($0.id) }
+            if programs.isEmpty {
+                throw SessionError(
+                    .request, wanted.isEmpty ? "no program is loaded" : "all programs that are loaded are attached; load another object first")
+            }
+        }
+        do throws(SessionError) {
+            let report = try await mapErrors { () async throws(EngineError) in
+                let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
+                return try await engine.attach(
+                    programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
+            }
+            attached.withLock { $0.add(programs.map(\.id), report) }
+            return Attachment(report)
+        } catch {
+            if program == nil { attached.withLock { $0.giveUp(programs.map(\.id)) } }
+            throw error
         }
     }
 
@@ -108,17 +127,18 @@ public final class Session: Sendable {
     /// How far ``attach(_:to:cookie:)`` or ``trace(_:)`` is, to be asked meanwhile: with so many functions of so many.
     /// Nil where it takes no time worth showing.
     public var attachProgress: (done: Int, total: Int)? {
-        guard let counts = engine.attachProgress?.counts, counts.total > 0 else { return nil }
-        return counts
+        let counts = engine.attachProgress.counts
+        return counts.total > 0 ? counts : nil
     }
 
-    /// Ends an ``attach(_:to:cookie:)`` or ``trace(_:)`` that is running in the kernel: it throws, and nothing of it stays.
-    public func cancelAttaching() { engine.attachProgress?.cancel() }
+    /// Ends an ``attach(_:to:cookie:)`` or ``trace(_:)`` that is running, or comes: it throws, and nothing of it stays.
+    public func cancelAttaching() { engine.attachProgress.cancel() }
 
     /// Detaches one link again; the others that were made with it stay. A link of the kernel's that is at many functions
     /// goes from all of them.
     public func detach(_ link: Link) async throws(SessionError) {
         try await mapErrors { () async throws(EngineError) in try await engine.removeLink(link.id) }
+        attached.withLock { $0.remove(link.id) }
     }
 
     /// Lets a launched command run.

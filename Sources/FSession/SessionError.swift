@@ -26,7 +26,8 @@ public struct SessionError: Error, Sendable, CustomStringConvertible {
 
     init(_ code: Code, _ description: String) {
         self.code = code
-        self.description = description
+        // It may name what others named.
+        self.description = PrintableText.line(description)
     }
 
     init(_ error: EngineError) {

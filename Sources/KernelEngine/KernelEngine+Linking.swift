@@ -50,7 +50,8 @@ extension KernelEngine {
             batch.report.linked.append(
                 registry.append {
                     LinkedFunction(
-                        id: $0, link: id, function: place, program: program.name, argumentCount: 0, context: ContextWords())
+                        id: $0, link: id, function: place, program: program.name, programID: request.program.id, argumentCount: 0,
+                        context: ContextWords())
                 })
         }
         if !attached.text.isEmpty {
@@ -81,11 +82,11 @@ extension KernelEngine {
                 try refuse(function, error, &batch)
             }
         }
-        progress.add(chosen.count)
+        attachProgress.add(chosen.count)
         func linked(_ function: KernelFunction, _ id: Int) -> LinkedFunction {
             registry.append {
                 LinkedFunction(
-                    id: $0, link: id, function: function.info, program: program.name,
+                    id: $0, link: id, function: function.info, program: program.name, programID: request.program.id,
                     argumentCount: function.prototype.argumentWords, context: function.prototype.context)
             }
         }
@@ -104,10 +105,10 @@ extension KernelEngine {
             chosen = left
         }
         let attacher = FunctionAttacher(program, objects[object], isNative: isNative, cookie: request.cookie)
-        let results = options.map(chosen, progress, isFinal: { $0.isFinal }) { function in
+        let results = options.map(chosen, attachProgress, isFinal: { $0.isFinal }) { function in
             AttachResult { () throws(EngineError) in try attacher.attach(to: function) }
         }
-        if progress.isCancelled { throw .interrupted }
+        if attachProgress.isCancelled { throw .interrupted }
         for (function, result) in zip(chosen, results) {
             switch result {
             case .attached(let attached):
@@ -132,7 +133,7 @@ extension KernelEngine {
                 program, as: ProgramType(kind), for: LoadTarget(function: .void, holder: functions[0].target.holder))
         else { return none }
         return TracingMulti.attach(
-            loaded, to: functions, cookies: Array(repeating: cookie, count: functions.count), progress)
+            loaded, to: functions, cookies: Array(repeating: cookie, count: functions.count), attachProgress)
     }
 
     private static func check(

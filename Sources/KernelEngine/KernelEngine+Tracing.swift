@@ -73,7 +73,7 @@ extension KernelEngine {
 
     /// Attaches to all functions of `tracing`; what went wrong, by their places.
     private func attachTrace(_ tracing: inout KernelTracing) throws(EngineError) -> [Int: EngineError] {
-        progress.add(tracing.functions.count)
+        attachProgress.add(tracing.functions.count)
         let object = Object(
             name: "the trace program", programs: [], externs: KernelTraceProgram.externs, license: "Dual MIT/GPL")
         let loader = try ProgramLoader(object, types: try ObjectTypes(object), maps: tracing.maps, kernel: &kernel)
@@ -81,12 +81,12 @@ extension KernelEngine {
         if hasMulti, places.count > 1 { places = attachMulti(&tracing, loader, places) }
         let functions = tracing.functions
         let (first, isNative) = (tracing.first, isNative)
-        let results = options.map(places, progress, isFinal: { $0.isFinal }) { place -> AttachResult in
+        let results = options.map(places, attachProgress, isFinal: { $0.isFinal }) { place -> AttachResult in
             AttachResult { () throws(EngineError) in
                 try Self.attachTrace(loader, functions[place], first + place, place, isNative)
             }
         }
-        if progress.isCancelled { throw .interrupted }
+        if attachProgress.isCancelled { throw .interrupted }
         var failures: [Int: EngineError] = [:]
         for (place, result) in zip(places, results) {
             switch result {
@@ -121,7 +121,7 @@ extension KernelEngine {
                 continue
             }
             let outcome = TracingMulti.attach(
-                loaded, to: members.map { functions[$0] }, cookies: members.map { UInt64(tracing.first + $0) }, progress)
+                loaded, to: members.map { functions[$0] }, cookies: members.map { UInt64(tracing.first + $0) }, attachProgress)
             tracing.links += outcome.links.map { AttachedPrograms([$0.link]) }
             left += outcome.left.map { members[$0] }
         }
@@ -171,8 +171,4 @@ enum AttachResult: Sendable {
     var isFinal: Bool {
         if case .failed(let error) = self { error.isFinal } else { false }
     }
-}
-
-extension EngineError {
-    static let interrupted = EngineError.request("interrupted while attaching; nothing stays attached")
 }

@@ -9,12 +9,17 @@ import LinuxProcess
 ///
 /// Everything that it makes lives as long as its descriptors: when fsession ends, however it ends, the kernel takes
 /// all of it out.
+///
+/// All of it runs on a thread of its own: bpf(2) may take as long as the kernel has links to make, and Swift's threads, of
+/// which there are as many as processors, must not wait for that.
 package actor KernelEngine {
+    nonisolated private let thread: TracerThread
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
     package nonisolated let processID: Int32 = 0
     package nonisolated let queue = EventQueue()
     package nonisolated let registry = LinkRegistry()
-    nonisolated let progress = AttachProgress()
-    package nonisolated var attachProgress: AttachProgress? { progress }
+    package nonisolated let attachProgress = AttachProgress()
 
     let reader: KernelReader
     var kernel: KernelTypes
@@ -46,12 +51,36 @@ package actor KernelEngine {
 
     package init(_ options: KernelOptions = KernelOptions()) throws(EngineError) {
         self.options = options
+        do throws(ProcessError) {
+            thread = try TracerThread()
+        } catch {
+            throw .request("cannot start the thread of the kernel's engine: \(error)")
+        }
         Self.allowFiles(options.descriptors)
         kernel = try KernelTypes()
         let types = kernel.vmlinux.types
         hasMulti = options.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
         isNative = !options.splits && KernelFeatures.hasSessions(types)
         reader = KernelReader(queue: queue)
+    }
+
+    /// Opens the kernel without holding the caller's thread: reading the kernel's types takes a while.
+    package static func open(_ options: KernelOptions = KernelOptions()) async throws(EngineError) -> KernelEngine {
+        let opened: Result<KernelEngine, EngineError>
+        do {
+            opened = try await BlockingThread.run("fsession-kernel") {
+                do throws(EngineError) {
+                    return .success(try KernelEngine(options))
+                } catch {
+                    return .failure(error)
+                }
+            }
+        } catch let error as EngineError {
+            throw error
+        } catch {
+            throw .request("\(error)")
+        }
+        return try opened.get()
     }
 
     /// Each function takes a few descriptors. Root may have so many; others as many as they are allowed.
@@ -169,7 +198,19 @@ extension KernelEngine: SessionEngine {
     }
 
     package func loadObject(_ object: Object, _ options: LoadOptions) throws(EngineError) -> EngineObject {
-        try load(object)
+        try Self.check(options)
+        return try load(object)
+    }
+
+    /// What processes offer and the kernel does not is refused, not left out in silence.
+    package static func check(_ options: LoadOptions) throws(EngineError) {
+        if !options.verifies {
+            throw .request("the kernel verifies all programs itself; leaving that out is for programs in processes")
+        }
+        if options.allowsWriting {
+            throw .request(
+                "the kernel itself decides who may write with bpf_probe_write_user; allowing it is for programs in processes")
+        }
     }
 
     package func attach(_ requests: [AttachRequest]) throws(EngineError) -> LinkReport { try link(requests) }

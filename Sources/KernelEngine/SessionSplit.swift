@@ -19,7 +19,7 @@ package struct SessionSplit {
     /// Calls that may be inside of one program's functions at a time.
     package static let cookieEntries: UInt32 = 16_384
 
-    /// The program that does no more than hold the cookie.
+    /// The maps that hold the cookies, and count the calls for which there was no room.
     static let cookieMap = "fsession_cookies"
     static let missedMap = "fsession_missed"
     private static let file = "fsession"

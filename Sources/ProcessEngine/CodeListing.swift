@@ -1,5 +1,6 @@
 import BPF
 import LinuxProcess
+import PlainText
 import Trampoline
 
 /// The machine code that an fsession has in a process, as text.
@@ -44,7 +45,8 @@ package enum CodeListing {
     ) -> String {
         let start = trampoline.address + UInt64(trampoline.record.codeOffset)
         let lines = MachineCodeText.lines(trampoline.record.code, at: start)
-        var text = "trampoline of \(info.module):\(info.displayName) at 0x\(String(info.address, radix: 16))\n"
+        let name = info.displayName.escapingControls()
+        var text = "trampoline of \(info.module.escapingControls()):\(name) at 0x\(String(info.address, radix: 16))\n"
         var programs: [(address: UInt64, record: CodeRecord)] = []
         // Programs out of a near call's reach are called through a register: `movabs rax, ADDRESS`, `call rax`.
         var loaded: UInt64?
@@ -56,12 +58,12 @@ package enum CodeListing {
             }
             let far = code.count == 3 && code[1] == "call" && code[2] == "rax" ? loaded : nil
             if let target = line.target ?? far, let called = record(at: target, in: pid, memory) {
-                note = "    ; \(called.record.name)"
+                note = "    ; \(called.record.name.escapingControls())"
                 if called.record.kind == .program, !programs.contains(where: { $0.address == called.address }) {
                     programs.append(called)
                 }
             } else if let target = line.target, !(start..<(start + UInt64(trampoline.record.code.count))).contains(target) {
-                note = "    ; \(info.displayName), moved entry"
+                note = "    ; \(name), moved entry"
             }
             text += line.text + note + "\n"
         }
@@ -72,7 +74,7 @@ package enum CodeListing {
     private static func text(ofProgram program: (address: UInt64, record: CodeRecord)) -> String {
         let record = program.record
         let start = program.address + UInt64(record.codeOffset)
-        var text = "program \(record.name)\n"
+        var text = "program \(record.name.escapingControls())\n"
         let assembly = Disassembler().lines(record.instructions.map(Instruction.init(encoded:)))
         var machine = MachineCodeText.lines(record.code, at: start)[...]
         for (index, line) in assembly.enumerated() {

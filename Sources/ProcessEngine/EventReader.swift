@@ -51,7 +51,7 @@ package final class EventReader: Sendable {
         state.withLock { $0.sources.append(source) }
     }
 
-    /// Starts the thread. `everySecond` runs on it about that often.
+    /// Starts the thread. `everyTenth` runs on it, about every tenth of a second.
     func start(everyTenth: @escaping @Sendable () -> Void) throws(EngineError) {
         try BlockingThread.start("fsession-reader") { self.run(everyTenth) }
     }

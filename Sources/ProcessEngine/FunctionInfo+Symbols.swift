@@ -25,8 +25,7 @@ enum ModuleName {
 }
 
 extension FunctionInfo {
-    /// The function of a symbol, if one of its names matches: as the file has it, or readable, with its
-    /// parameters or without.
+    /// The function of a symbol, if one of its names matches: as the file has it, or readable.
     init?(_ symbol: FunctionSymbol, in module: Module, key: String, if glob: Glob) {
         self.init(symbol, moduleName: module.name, modulePath: key, loadBias: module.loadBias, if: glob)
     }
@@ -48,14 +47,14 @@ extension FunctionInfo {
         }
     }
 
-    /// The name of the symbol that matches: as it is, else in its readable form, with parameters or without.
+    /// The name of the symbol that matches: as it is, else in its readable form, which may leave out much (`ReadableName`).
     private static func match(_ symbol: FunctionSymbol, _ glob: Glob) -> (name: String, demangled: String?)? {
         if glob.matches(symbol.name) { return (symbol.name, nil) }
         if let name = symbol.aliases.first(where: { glob.matches($0) }) { return (name, nil) }
         guard glob.mayBeReadable else { return nil }
         for name in symbol.names where isMangled(name) {
             guard let text = Demangler.demangle(name) else { continue }
-            if glob.matches(text) || glob.matches(withoutParameters(text)) { return (name, text) }
+            if ReadableName.forms(of: text, mangled: name).contains(where: glob.matches) { return (name, text) }
         }
         return nil
     }
@@ -64,10 +63,12 @@ extension FunctionInfo {
         name.hasPrefix("_Z") || name.hasPrefix("_R") || name.hasPrefix("$s") || name.hasPrefix("_$s")
     }
 
-    /// `ns::f` of `ns::f(int, char const*)`: what people write.
-    private static func withoutParameters(_ name: String) -> String {
-        guard let open = name.firstIndex(of: "("), open != name.startIndex else { return name }
-        return String(name[..<open])
+    /// What a symbol may be called in a pattern: for those who misspelt it.
+    static func names(of symbol: FunctionSymbol) -> [String] {
+        symbol.names.flatMap { name -> [String] in
+            guard isMangled(name), let text = Demangler.demangle(name) else { return [name] }
+            return [name, ReadableName.forms(of: text, mangled: name).last ?? text]
+        }
     }
 }
 
@@ -143,7 +144,7 @@ package enum FileFunctions {
         if found.isEmpty {
             throw .noFunction(
                 pattern: pattern.description,
-                nearest: NearestNames.of(pattern.function.text, in: symbols.functions.flatMap(\.names)))
+                nearest: NearestNames.of(pattern.function.text, in: symbols.functions.flatMap(FunctionInfo.names)))
         }
         let code = file.sections.filter { $0.flags.contains(.execute) && $0.type == .bits }.compactMap { section in
             (try? file.bytes(of: section)).map { CodeRange(address: section.address, bytes: $0.bytes) }

@@ -85,6 +85,17 @@ struct FunctionTable {
     /// Whether a module of that name is loaded.
     func hasModule(_ glob: Glob) -> Bool { entries.values.contains { matches($0.module, glob) } }
 
+    /// Whether one of those paths is a module of that name.
+    func hasModule(_ glob: Glob, among paths: Set<String>) -> Bool {
+        paths.contains { entries[$0].map { matches($0.module, glob) } ?? false }
+    }
+
+    /// The loaded modules whose names are nearest to one that is not loaded.
+    func nearestModules(to wanted: Glob) -> [String] {
+        let loaded = order.compactMap { entries[$0]?.module.name }
+        return NearestNames.of(wanted.text, in: loaded + loaded.compactMap(ModuleName.stem) + ["exe"])
+    }
+
     // MARK: - Functions
 
     private mutating func symbols(of path: String) -> ModuleSymbols? {
@@ -176,14 +187,11 @@ struct FunctionTable {
             return pattern.module.map { matches(module, $0) } ?? true
         }
         if modules.isEmpty, let wanted = pattern.module {
-            let loaded = order.compactMap { entries[$0]?.module.name }
             return .noModule(
-                name: wanted.text,
-                nearest: NearestNames.of(wanted.text, in: loaded + loaded.compactMap(ModuleName.stem) + ["exe"]),
-                loaded: loaded)
+                name: wanted.text, nearest: nearestModules(to: wanted), loaded: order.compactMap { entries[$0]?.module.name })
         }
         var names: [String] = []
-        for path in modules { names += symbols(of: path)?.functions.flatMap(\.names) ?? [] }
+        for path in modules { names += symbols(of: path)?.functions.flatMap(FunctionInfo.names) ?? [] }
         return .noFunction(
             pattern: pattern.description, nearest: NearestNames.of(pattern.function.text, in: names))
     }

@@ -18,6 +18,10 @@ struct LinkBatch {
 
     /// Some of what was asked for is in a library that is not loaded yet.
     var waits = false
+    /// What is to be told when all is done.
+    var remarks: [String] = []
+    /// Who watches, and may end it; nil where nobody asked for it, or where it must not be left half done.
+    var progress: AttachProgress?
     /// Why no function's exit can be seen in this process, and whether some function's is not seen for that reason.
     var noExits: String?
     var losesExits = false
@@ -25,6 +29,11 @@ struct LinkBatch {
     private var indices: [UInt64: Int] = [:]
     private(set) var linked: [LinkedFunction] = []
     private(set) var refused: [RefusedFunction] = []
+
+    /// Throws when somebody has ended it meanwhile.
+    func checkCancelled() throws(EngineError) {
+        if progress?.isCancelled == true { throw .interrupted }
+    }
 
     mutating func reserve(_ count: Int) {
         changes.reserveCapacity(changes.count + count)

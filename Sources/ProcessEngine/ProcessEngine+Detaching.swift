@@ -19,6 +19,7 @@ extension ProcessEngine {
         summary.keptCode = kept
         finished = summary
         traced = [:]
+        tellAwaited()
         queue.finish()
         if let failure { throw failure }
         return summary

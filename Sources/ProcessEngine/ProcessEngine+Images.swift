@@ -23,8 +23,10 @@ extension ProcessEngine {
         for index in batch.changes.indices where batch.changes[index].isNew {
             byModule[batch.changes[index].info.modulePath, default: []].append(index)
         }
+        batch.progress?.add(byModule.values.reduce(0) { $0 + $1.count })
         for (path, indices) in byModule.sorted(by: { $0.key < $1.key }) {
             guard let range = functions.executableRange(of: path) else { continue }
+            try batch.checkCancelled()
             let room = indices.count * ProcessEngine.movedEntryRoom
             try ensureRoom(room + ProcessEngine.largestMovedEntry, near: range)
             let analysis = try functions.analysis(
@@ -35,6 +37,8 @@ extension ProcessEngine {
             for first in stride(from: 0, to: indices.count, by: ProcessEngine.functionsAtOnce) {
                 let part = indices[first..<min(indices.count, first + ProcessEngine.functionsAtOnce)]
                 try displace(part, at: start, analysis, &foreign, in: &batch)
+                batch.progress?.finish(part.count)
+                try batch.checkCancelled()
             }
             try flushCode()
         }

@@ -48,17 +48,21 @@ extension ProcessEngine {
         var batch = LinkBatch()
         try decideExits()
         batch.noExits = noExits
+        if modules == nil { batch.progress = attachProgress }
         let finders = Set((functions.unwinderFinders() ?? []).map(\.address))
         var late: [Choice] = []
         for request in requests {
+            try batch.checkCancelled()
             let matches = functions.matching(request.pattern, onlyIn: modules)
-            if matches.isEmpty, modules == nil, isAwaited(request.pattern) {
+            if matches.isEmpty, modules == nil, let module = awaitedModule(request.pattern) {
                 batch.waits = true
-                queue.append([
-                    .warning("\(request.pattern.module?.text ?? "") is not loaded; its functions are traced when it is")
-                ])
+                awaited.insert(request.pattern)
+                let nearest = functions.nearestModules(to: module).map { "'\($0)'" }.joined(separator: ", ")
+                batch.remarks.append(
+                    "\(module.text) is not loaded; its functions are traced when it is\(nearest.isEmpty ? "" : " (or did you mean \(nearest)?)")")
                 continue
             }
+            noteArrival(request.pattern, of: modules, isFound: !matches.isEmpty)
             if matches.isEmpty, modules == nil {
                 throw functions.nothingMatches(request.pattern)
             }
@@ -82,7 +86,9 @@ extension ProcessEngine {
         try displace(&batch)
         batch.dropRefused()
         if late.isEmpty { try checkSomethingIsLeft(requests, batch, modules) }
+        try batch.checkCancelled()
         try build(&batch)
+        try batch.checkCancelled()
         // A hundred thousand functions leave some ten megabytes behind that nobody needs any more.
         _ = malloc_trim(0)
         try publish(&batch)
@@ -98,6 +104,7 @@ extension ProcessEngine {
         }
         if modules == nil { standing += requests }
         if batch.losesExits { tellOfLostExits() }
+        for remark in batch.remarks { queue.append([.warning(remark)]) }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
         for watch in [watchFilters, watchLibraries, watchExecutions] {
             do throws(EngineError) {
@@ -131,12 +138,28 @@ extension ProcessEngine {
         all.absorb(batch)
     }
 
-    /// Whether a pattern names a library that is not loaded, but may be later.
-    private func isAwaited(_ pattern: FunctionPattern) -> Bool {
-        guard let module = pattern.module, !functions.hasModule(module), functions.libraryNotification != nil else {
-            return false
+    /// The module that a pattern names, if it is not loaded but may be later. A pattern without one is a pattern for all
+    /// that come later, too, but nobody can tell whether anything of it ever will.
+    private func awaitedModule(_ pattern: FunctionPattern) -> Glob? {
+        guard let module = pattern.module, module.text != "exe", !functions.hasModule(module), functions.libraryNotification != nil
+        else { return nil }
+        return module
+    }
+
+    /// A module that was waited for has come: what is not found in it must not be missing in silence.
+    private func noteArrival(_ pattern: FunctionPattern, of modules: Set<String>?, isFound: Bool) {
+        guard let modules, awaited.contains(pattern), let module = pattern.module, functions.hasModule(module, among: modules)
+        else { return }
+        awaited.remove(pattern)
+        if !isFound { queue.append([.warning(functions.nothingMatches(pattern).description)]) }
+    }
+
+    /// At the end: modules that were waited for in vain.
+    func tellAwaited() {
+        for module in Set(awaited.compactMap(\.module?.text)).sorted() {
+            queue.append([.warning("\(module) was never loaded; nothing of it was traced")])
         }
-        return InstalledLibraries.contains(module)
+        awaited = []
     }
 
     /// The most frequent reasons, with their counts.
@@ -181,7 +204,7 @@ extension ProcessEngine {
         nextLink += 1
         let linked = registry.append {
             LinkedFunction(
-                id: $0, link: nextLink, function: function, program: program.name, argumentCount: argumentCount,
+                id: $0, link: nextLink, function: function, program: program.name, programID: program.id, argumentCount: argumentCount,
                 context: convention.context)
         }
         let cookie =

@@ -70,8 +70,7 @@ extension ProcessEngine {
 
     /// All maps of an object in one shared region.
     func makeMaps(_ definitions: [MapDefinition]) throws(EngineError) -> [LoadedMap] {
-        guard !definitions.isEmpty, let shared else { return [] }
-        _ = shared
+        guard !definitions.isEmpty, shared != nil else { return [] }
         var layout = SharedLayout()
         var sizes: [Int] = []
         for definition in definitions { sizes.append(try definition.memorySize()) }

@@ -25,6 +25,7 @@ package actor ProcessEngine {
     package nonisolated let processID: Int32
     package nonisolated let queue: EventQueue
     package nonisolated let registry = LinkRegistry()
+    package nonisolated let attachProgress = AttachProgress()
     /// Whether the process is a child that we started.
     nonisolated let isChild: Bool
 
@@ -59,6 +60,8 @@ package actor ProcessEngine {
     var nextLink = 0
     /// What was asked for by pattern, for libraries that come later.
     var standing: [StandingRequest] = []
+    /// Those of them whose module has not come yet.
+    var awaited: Set<FunctionPattern> = []
     var tracePrograms: TracePrograms?
     var libraryWatch: LibraryWatch?
     /// Functions of C libraries that have a link of our own, or could not get it.
@@ -101,6 +104,7 @@ package actor ProcessEngine {
         let engine = try make(thread: thread, pid: pid, isChild: true)
         await engine.take(launched)
         try await engine.open()
+        if let loss = LostPrivileges.text(of: pid) { engine.queue.append([.warning(loss)]) }
         return engine
     }
 
@@ -242,6 +246,7 @@ package actor ProcessEngine {
         }
         await reader.stop()
         if finished == nil { finished = summaryNow() }
+        tellAwaited()
         queue.append([.exited(exit)])
         queue.finish()
     }

@@ -197,14 +197,14 @@ package struct VerifierFailure: Error, Hashable, Sendable, CustomStringConvertib
     /// As the log ends with it.
     var logged: String {
         var text = message
-        if let source { text += "\nat \(source.file):\(source.line): \(source.text.drop { $0 == " " || $0 == "\t" })" }
+        if let source { text += "\nat \(source.place): \(source.code)" }
         if let hint { text += "\nhint: \(hint)" }
         return text
     }
 
     package var description: String {
         var text = "instruction \(slot)"
-        if let source { text += " (\(source.file):\(source.line))" }
+        if let source { text += " (\(source.place))" }
         text += ": \(message.split(separator: "\n").joined(separator: "; "))"
         if let hint { text += "; \(hint)" }
         return text

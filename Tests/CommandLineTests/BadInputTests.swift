@@ -35,6 +35,16 @@ import Testing
         (["list", "write", "/bin/ls", "-p", "1"], "FILE"),
         (["dump"], "prog.bpf.o"),
         (["nosuch"], "nosuch"),
+        (["trace", "libc:write", "-p", "1", "-p", "2"], "one fsession traces one process"),
+        (["trace", "libc:write", "--pid", "1", "-qp=2"], "one fsession traces one process"),
+        (["list", "write", "--pid=1", "-p", "1"], "'-p' is given 2 times"),
+        (["dump", "-p", "1", "--pid", "2", "write"], "'-p' is given 2 times"),
+        (["trace", "libc:write", "-o", "a", "--output", "b", "--", "true"], "'-o'"),
+        (["trace", "libc:write", "--limit", "1", "--limit=2", "--", "true"], "'--limit'"),
+        (["run", "prog.bpf.o", "--at", "f", "--at", "g", "--", "true"], "'--at'"),
+        (["run", "prog.bpf.o", "--program", "f", "--program", "g", "--", "true"], "'--program'"),
+        (["run", "--no-verify", "prog.bpf.o"], "--no-verify is for programs in a process"),
+        (["run", "--allow-write", "prog.bpf.o"], "--allow-write is for programs in a process"),
     ] as [([String], String)])
     func usage(arguments: [String], word: String) async throws {
         try await fails(arguments, status: 2, word, "--help'")
@@ -59,7 +69,7 @@ import Testing
     @Test("no function matches: the nearest are named, and the command does not run")
     func noFunction() async throws {
         try await fails(["trace", "libc:wriite", "--", "echo", "hi"], "'libc:wriite'", "did you mean", "'write'")
-        try await fails(["trace", "libq:write", "--", "echo", "hi"], "'libq'", "did you mean 'libc'?")
+        try await fails(["list", "libq:write", "--", "echo", "hi"], "'libq'", "did you mean 'libc'?")
         try await fails(["trace", "libc:*xyzzy*", "--", "echo", "hi"], "fsession list")
         try await fails(["trace", ":", "--", "echo", "hi"], "MODULE:FUNCTION")
         try await fails(["list", "libc:wriite", "--", "echo", "hi"], "did you mean")

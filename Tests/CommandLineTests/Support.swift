@@ -218,7 +218,7 @@ enum Compiler {
     }
 
     /// clang: beside the Swift compiler, or anywhere in PATH.
-    private static func clang() throws -> String {
+    static func clang() throws -> String {
         if let swift = first(["swift"]) {
             let beside = URL(fileURLWithPath: swift).resolvingSymlinksInPath().deletingLastPathComponent().path + "/clang"
             if FileManager.default.isExecutableFile(atPath: beside) { return beside }
@@ -250,6 +250,16 @@ enum Compiler {
         let output = "\(folder.path)/\(name)"
         guard let compiler = first(["cc", "gcc"]) ?? (try? clang()) else { throw Trouble("there is no C compiler") }
         let result = try await run([compiler, "-O1", "-g"] + flags + ["-o", output, input])
+        guard result.status == 0 else { throw Trouble("\(compiler): \(result.errors)") }
+        return output
+    }
+
+    /// Makes an executable of C++.
+    static func cxx(_ source: String, in folder: Folder, name: String = "program", _ flags: [String] = []) async throws -> String {
+        let input = try folder.file("\(name).cpp", source)
+        let output = "\(folder.path)/\(name)"
+        guard let compiler = first(["c++", "g++", "clang++"]) else { throw Trouble("there is no C++ compiler") }
+        let result = try await run([compiler, "-O1"] + flags + ["-o", output, input])
         guard result.status == 0 else { throw Trouble("\(compiler): \(result.errors)") }
         return output
     }

@@ -68,8 +68,8 @@ extension Check {
             let before = try KernelObjects()
             let engine = try KernelEngine(KernelOptions(usesMulti: false))
             let watch = Task.detached {
-                while (engine.attachProgress?.counts.done ?? 0) < 20 { usleep(10_000) }
-                engine.attachProgress?.cancel()
+                while engine.attachProgress.counts.done < 20 { usleep(10_000) }
+                engine.attachProgress.cancel()
             }
             do throws(EngineError) {
                 _ = try await engine.traceCalls(of: [try FunctionPattern("kernel:tcp_*")])

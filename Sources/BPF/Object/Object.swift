@@ -1,5 +1,6 @@
 import BTF
 import ELF
+import PlainText
 
 /// A BPF object as clang makes it, linked: each program with the subprograms that it uses, and all references
 /// to maps, variables and functions replaced by indices into the lists here.
@@ -48,6 +49,15 @@ package struct Object: Sendable {
         license = input.license
         btf = input.btf
         self.maps = maps.definitions
+        try checkNames()
+    }
+
+    /// Names stand in logs and listings, whose lines they must not break. The kernel takes none such either.
+    private func checkNames() throws(ObjectError) {
+        let names = programs.flatMap { [$0.name, $0.section.name] + $0.subprograms.map(\.name) } + maps.map(\.name) + externs.map(\.name)
+        if let odd = names.first(where: { $0.unicodeScalars.contains(where: \.isObeyed) }) {
+            throw .malformed(name: name, what: "the name '\(odd)' holds a control character")
+        }
     }
 }
 

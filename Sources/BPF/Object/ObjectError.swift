@@ -1,5 +1,6 @@
 import BTF
 import ELF
+import PlainText
 
 /// Why an object cannot be used; the description is one line for the user.
 package enum ObjectError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -12,7 +13,7 @@ package enum ObjectError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The parts of the file contradict each other.
     case malformed(name: String, what: String)
 
-    package var description: String { printable(text) }
+    package var description: String { text.escapingControls() }
 
     private var text: String {
         switch self {

@@ -22,6 +22,8 @@ const char *clinux_error_text(int error);
 int clinux_open(const char *path, int flags);
 /// A whole file, read until its end into malloc'ed memory (for /proc, whose files have no size).
 ssize_t clinux_read_file(const char *path, uint8_t **bytes);
+/// getxattr(2).
+ssize_t clinux_get_attribute(const char *path, const char *name, void *value, size_t size);
 /// The device numbers of a st_dev.
 uint32_t clinux_major(uint64_t device);
 uint32_t clinux_minor(uint64_t device);

@@ -5,6 +5,9 @@
 // Catches a signal; exec resets it to its default. A signal that is ignored stays ignored.
 void fs_signal_catch(int signal);
 
+// Catches a signal and does nothing more; exec resets it to its default. A signal that is ignored stays ignored.
+void fs_signal_discard(int signal);
+
 // Waits for the next signal that was caught.
 int fs_signal_next(void);
 

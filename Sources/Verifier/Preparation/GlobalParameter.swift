@@ -1,5 +1,6 @@
 import BPF
 import BTF
+import PlainText
 
 /// What a global function is handed: it is verified by itself for every such argument, and calls of it are checked
 /// against this and not walked into.
@@ -34,7 +35,7 @@ enum GlobalParameter: Hashable, Sendable {
             switch btf[id].name.dropFirst(4) {
             case "ctx": tags[place, default: Tags()].isContext = true
             case "nonnull": tags[place, default: Tags()].isNotNull = true
-            default: tags[place, default: Tags()].unknown = "\(btf[id].name)"
+            default: tags[place, default: Tags()].unknown = btf[id].name.escapingControls()
             }
         }
         return tags

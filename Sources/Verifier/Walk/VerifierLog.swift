@@ -1,4 +1,5 @@
 import BPF
+import PlainText
 
 /// The log, in the kernel's format.
 struct VerifierLog: Sendable {
@@ -58,7 +59,7 @@ struct VerifierLog: Sendable {
     mutating func instruction(_ slot: Int, _ operation: Operation) {
         if let source = input.line(at: slot), source.line != lastLine?.line || source.file != lastLine?.file {
             lastLine = source
-            add("; \(source.text.drop { $0 == " " || $0 == "\t" }) @ \(source.file):\(source.line)")
+            add("; \(source.code) @ \(source.place)")
         }
         let opcode = input.instructions[slot].opcode.rawValue
         let digits = String(opcode, radix: 16)
@@ -202,4 +203,11 @@ struct VerifierLog: Sendable {
         }
         return text
     }
+}
+
+extension SourceLine {
+    /// The text without its indentation. What an object says of its source may hold anything; in the log it is one line.
+    var code: String { String(text.drop { $0 == " " || $0 == "\t" }).escapingControls() }
+
+    var place: String { "\(file.escapingControls()):\(line)" }
 }

@@ -1,0 +1,28 @@
+import Engine
+
+/// Which of a session's programs are attached, and by which links: a second `attach()` takes what was loaded since.
+struct AttachedPrograms: Sendable {
+    private var programs: Set<Int> = []
+    private var programOfLink: [Int: Int] = [:]
+
+    /// Those that are not attached yet, and are from now on.
+    mutating func claim(_ ids: [Int]) -> Set<Int> {
+        let new = Set(ids).subtracting(programs)
+        programs.formUnion(new)
+        return new
+    }
+
+    /// Attaching them has failed.
+    mutating func giveUp(_ ids: [Int]) { programs.subtract(ids) }
+
+    mutating func add(_ ids: [Int], _ report: LinkReport) {
+        programs.formUnion(ids)
+        for linked in report.linked { programOfLink[linked.link] = linked.programID }
+    }
+
+    /// A program whose last link is gone is not attached any more.
+    mutating func remove(_ link: Int) {
+        guard let program = programOfLink.removeValue(forKey: link) else { return }
+        if !programOfLink.values.contains(program) { programs.remove(program) }
+    }
+}
