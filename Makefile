@@ -5,10 +5,10 @@ FSESSION = $(BUILD)/fsession
 
 # What the build needs, and the programs that the demo and the tests trace.
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
-TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux musl-tools
-# What boots real kernels.
+TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev libc6-dbg zlib1g-dev strace ltrace binutils postgresql gdb util-linux musl-tools
 # What only `make torture` runs.
 TORTURE_PACKAGES = default-jdk-headless python3-numpy python3-scipy libc++-dev libc++abi-dev redis-server redis-tools nginx-light wrk curl iproute2
+# What boots real kernels.
 VM_PACKAGES = qemu-system-x86 busybox-static cpio bpftool xz-utils
 
 # Tests that stop and trace processes have the machine for themselves, one after the other; the others keep its
