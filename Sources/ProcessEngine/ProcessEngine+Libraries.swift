@@ -75,7 +75,7 @@ extension ProcessEngine {
     /// Attaches what was asked for by pattern to the libraries that have come.
     private func librariesChanged(_ generation: UInt32) {
         defer { libraryWatch?.acknowledge(generation) }
-        guard finished == nil, isOurs else { return }
+        guard ending == nil, isOurs else { return }
         let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         guard !new.isEmpty else { return }
