@@ -147,6 +147,26 @@ uint64_t clinux_ptrace_rseq_address(pid_t thread) {
     return configuration.address;
 }
 
+#define PTRACE_SET_DISPATCH 0x4210
+#define PTRACE_GET_DISPATCH 0x4211
+
+int clinux_ptrace_get_dispatch(pid_t thread, struct clinux_dispatch *dispatch) {
+    return (int)result(ptrace(PTRACE_GET_DISPATCH, thread, (void *)sizeof *dispatch, dispatch));
+}
+
+int clinux_ptrace_set_dispatch(pid_t thread, const struct clinux_dispatch *dispatch) {
+    struct clinux_dispatch new = {0};
+    if (dispatch) new = *dispatch;
+    int error = (int)result(ptrace(PTRACE_SET_DISPATCH, thread, (void *)sizeof new, &new));
+    if (error != -EINVAL || new.mode == 0) return error;
+    // Since Linux 6.17 the range may also be the one that is dispatched; it is kept, and told, as all that lies outside,
+    // which is only taken the other way round.
+    new.mode = 2;
+    new.offset += new.length;
+    new.length = -new.length;
+    return (int)result(ptrace(PTRACE_SET_DISPATCH, thread, (void *)sizeof new, &new));
+}
+
 int clinux_wait_stop(pid_t thread, int *status) {
     siginfo_t info;
     memset(&info, 0, sizeof info);
@@ -176,6 +196,15 @@ int clinux_wait_exit(pid_t process, int block, int *value) {
     if (info.si_pid == 0) return 0;
     *value = info.si_status;
     return info.si_code == CLD_EXITED ? 1 : 2;
+}
+
+void clinux_take_end(pid_t thread) {
+    siginfo_t info;
+    info.si_pid = 0;
+    // System calls alone: this is also called by a signal handler.
+    if (syscall(SYS_waitid, P_PID, thread, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) < 0 || info.si_pid == 0) return;
+    if (info.si_code != CLD_EXITED && info.si_code != CLD_KILLED && info.si_code != CLD_DUMPED) return;
+    syscall(SYS_waitid, P_PID, thread, &info, WEXITED | WNOHANG | __WALL, NULL);
 }
 
 // MARK: launching

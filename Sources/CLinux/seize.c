@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "CLinuxSeize.h"
+#include "CLinux.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -34,10 +33,8 @@ static _Thread_local volatile uint32_t ticks;
 
 // Of a thread that leads its process others want the end.
 static void take_ended(const pid_t *threads, size_t count, pid_t process) {
-    for (size_t i = 0; i < count; i++) {
-        siginfo_t info;
-        if (threads[i] != process) syscall(SYS_waitid, P_PID, threads[i], &info, WEXITED | WNOHANG | __WALL, NULL);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (threads[i] != process) clinux_take_end(threads[i]);
 }
 
 static void tick(int signal, siginfo_t *information, void *context) {

@@ -151,7 +151,13 @@ struct SessionRunner {
         if summary.abandoned > 0 {
             output.remark("\(summary.abandoned) records were lost with threads that were killed while writing them")
         }
-        if summary.keptCode {
+        if !summary.overpatched.isEmpty {
+            let names = summary.overpatched.prefix(3).map(\.displayName).joined(separator: ", ")
+            let more = summary.overpatched.count > 3 ? " and \(summary.overpatched.count - 3) more" : ""
+            output.remark(
+                "something else has patched \(names)\(more) over fsession, and may still lead there: "
+                    + "fsession's code stays in the process until it ends")
+        } else if summary.keptCode {
             output.remark("a thread is still inside traced functions: their code stays in the process until it ends")
         }
         let byCategory = Dictionary(grouping: attachment.refused + later.refused, by: \.category)

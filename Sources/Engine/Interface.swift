@@ -92,6 +92,8 @@ package struct EngineSummary: Sendable {
     package var abandoned: UInt64 = 0
     /// Whether our code had to stay mapped because a thread was still inside.
     package var keptCode = false
+    /// Functions at which somebody else's patch lies on ours, which may still lead into our code: it stayed mapped.
+    package var overpatched: [FunctionInfo] = []
     package init() {}
 }
 

@@ -238,8 +238,11 @@ public struct Summary: Sendable {
     public let missed: UInt64
     /// Records that a thread was writing when it was killed.
     public let abandoned: UInt64
-    /// Whether some of our code had to stay mapped, because a thread was still inside it.
+    /// Whether some of our code had to stay mapped, because a thread was still inside it, or somebody else's patch may
+    /// lead there.
     public let keptCode: Bool
+    /// Functions at which something else than fsession had put a patch on fsession's. Its bytes are left as they are.
+    public let overpatched: [Function]
 
     /// Calls of all functions.
     public var calls: UInt64 { counts.reduce(0) { $0 &+ $1.entered } }
@@ -252,5 +255,6 @@ public struct Summary: Sendable {
         missed = summary.missed
         abandoned = summary.abandoned
         keptCode = summary.keptCode
+        overpatched = summary.overpatched.map(Function.init)
     }
 }

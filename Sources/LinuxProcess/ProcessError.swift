@@ -32,6 +32,8 @@ package enum ProcessError: Error, Equatable, Sendable {
     // Working with a stopped process
     case trace(operation: String, thread: pid_t, error: Int32)
     case seccomp(pid: pid_t, mode: Int)
+    /// PR_SET_SYSCALL_USER_DISPATCH.
+    case dispatches(pid: pid_t, thread: pid_t)
     case noSystemCallInstruction(pid: pid_t)
     case systemCallDoesNotReturn(pid: pid_t, number: Int)
     /// pidfd_getfd(2).
@@ -86,6 +88,9 @@ extension ProcessError: CustomStringConvertible {
         case .seccomp(let pid, let mode):
             "process \(pid) restricts its system calls by seccomp (\(mode == 1 ? "strict" : "a filter")), "
                 + "so that no memory can be made in it; trace it without its sandbox"
+        case .dispatches(let pid, let thread):
+            "thread \(thread) of process \(pid) may dispatch its system calls to itself (PR_SET_SYSCALL_USER_DISPATCH, as Wine "
+                + "does), and this kernel cannot turn that off for a moment; it takes Linux 6.4 or later"
         case .noSystemCallInstruction(let pid):
             "process \(pid) has no system call instruction in its code"
         case .systemCallDoesNotReturn(let pid, let number):

@@ -9,20 +9,35 @@ extension ProcessEngine {
     /// it runs on, and finds its own bytes at every function's entry.
     package func detach() async throws(EngineError) -> EngineSummary {
         if let finished { return finished }
+        let result = await beginEnd().value
+        queue.finish()
+        return try result.get()
+    }
+
+    /// Begins the end of the session, once. From here on every entry of the engine refuses to attach: what was asked for
+    /// before, a library's coming for instance, may run while the end waits for the reader.
+    func beginEnd() -> Task<Result<EngineSummary, EngineError>, Never> {
+        if let ending { return ending }
         libraryWatch?.stop()
-        if isHeld, isChild, traced.isEmpty { killHeld() }
+        let task = Task { await self.takeOut() }
+        ending = task
+        return task
+    }
+
+    private func takeOut() async -> Result<EngineSummary, EngineError> {
+        killUntouched()
         leaveFindersAlone()
-        let (kept, failure) = removeEverywhere()
+        let removal = removeEverywhere()
         await reader.stop()
-        if let finished { return finished }
         var summary = summaryNow()
-        summary.keptCode = kept
+        summary.keptCode = removal.kept
+        summary.overpatched = removal.overpatched
         finished = summary
         traced = [:]
         tellAwaited()
-        queue.finish()
-        if let failure { throw failure }
-        return summary
+        shared?.region.claim.giveUp()
+        if let failure = removal.failure { return .failure(failure) }
+        return .success(summary)
     }
 
     /// Takes the programs off the functions that unwinders find our frames by: these may have to stay patched.
@@ -39,31 +54,52 @@ extension ProcessEngine {
         }
     }
 
-    /// Takes everything out of all processes that hold our memory: the target, and what it forked. The code had
-    /// to be kept in one of them, or one of them could not be cleaned: then both are told.
-    func removeEverywhere() -> (kept: Bool, failure: EngineError?) {
-        guard let identity = shared?.region.identity else { return (false, nil) }
+    /// What taking everything out came to.
+    struct Removal {
+        /// The code had to be kept in one of the processes.
         var kept = false
+        var overpatched: [FunctionInfo] = []
+        /// One of them could not be cleaned.
         var failure: EngineError?
+    }
+
+    /// Takes everything out of all processes that hold our memory: the target, and what it forked.
+    private func removeEverywhere() -> Removal {
+        var removal = Removal()
+        guard let identity = shared?.region.identity else { return removal }
         var done: Set<Int32> = []
         // Children may be forked while we are at it: until no new one is found.
         for _ in 0..<8 {
-            let processes = MappedProcesses.all(identity).filter { $0 != getpid() && !done.contains($0) }
+            var processes = MappedProcesses.all(identity).filter { $0 != getpid() && !done.contains($0) }
+            // A target that has unmapped our memory has our jumps all the same.
+            if !done.contains(processID), life.isRunning, !processes.contains(processID) { processes.append(processID) }
             if processes.isEmpty { break }
             for pid in processes {
                 done.insert(pid)
                 do throws(EngineError) {
-                    if try remove(from: pid) == false { kept = true }
-                } catch {
-                    // A process that ends while we are at it needs nothing undone.
-                    if let status = try? ProcessStatus(pid), status.state != .zombie, status.state != .dead {
-                        failure = error
+                    switch try remove(from: pid) {
+                    case .over: break
+                    case .overpatched(let functions):
+                        removal.kept = true
+                        for function in functions where !removal.overpatched.contains(where: { $0.address == function.address }) {
+                            removal.overpatched.append(function)
+                        }
+                    case .leaving, .waiting: removal.kept = true
                     }
+                } catch {
+                    // A process that ends while we are at it needs nothing undone, nor does one that has executed a
+                    // program that is not ours to stop.
+                    if let status = try? ProcessStatus(pid), status.state != .zombie, status.state != .dead,
+                        pid != processID || life.isRunning && hasOurProgram
+                    { removal.failure = error }
                 }
             }
         }
-        return (kept, failure)
+        return removal
     }
+
+    /// Whether the memory that was opened is still some process's: an exec gives it up.
+    private var hasOurProgram: Bool { (try? memory.read(at: functions.executableRange.lowerBound, count: 1)) != nil }
 
     package func summary() -> EngineSummary { finished ?? summaryNow() }
 
@@ -86,17 +122,18 @@ extension ProcessEngine {
         return summary
     }
 
-    /// Takes everything out of one process; false if its code had to stay mapped.
-    private func remove(from pid: Int32) throws(EngineError) -> Bool {
+    /// Takes everything out of one process.
+    private func remove(from pid: Int32) throws(EngineError) -> CodeUse {
         let finders = Set((self.functions.unwinderFinders() ?? []).map(\.address))
         var functions = RestoredFunctions()
         for function in retiredFunctions + traced.values {
-            functions.add(function.displaced, function.jump ?? [], isFinder: finders.contains(function.info.address))
+            functions.add(function, isFinder: finders.contains(function.info.address))
         }
         // Threads inside our code leave it sooner or later; they are waited for a little, and longer while they
         // only wait for a processor.
+        var use = CodeUse.leaving
         for attempt in 0..<24 {
-            let use =
+            use =
                 if pid == processID, life.isAlive {
                     try withStopped { engine, process throws(EngineError) in
                         try engine.remove(functions, from: &process)
@@ -104,12 +141,18 @@ extension ProcessEngine {
                 } else {
                     try removeFromChild(pid, functions)
                 }
-            if use == .over { return true }
-            if use == .waiting, attempt >= 5 { break }
-            usleep(10_000 << UInt32(min(attempt, 4)))
+            switch use {
+            case .over: return use
+            case .overpatched: break
+            case .waiting where attempt >= 5: break
+            case .waiting, .leaving:
+                usleep(10_000 << UInt32(min(attempt, 4)))
+                continue
+            }
+            break
         }
         disown(in: pid)
-        return false
+        return use
     }
 
     /// Code that has to stay is nobody's from now on: nothing jumps to it, and a later session need not mind it.
@@ -134,31 +177,23 @@ extension ProcessEngine {
 
     /// Functions that get their own bytes again.
     private struct RestoredFunctions: Sendable {
-        struct List: Sendable {
-            var displaced: [DisplacedEntry] = []
-            var jumps: [ShortBytes] = []
-        }
-
-        var traced = List()
+        var traced: [TracedFunction] = []
         /// Those by which unwinders find our frames: they come last, when no call is inside any more. Where our code has to
         /// stay, because one is, they stay patched.
-        var finders = List()
+        var finders: [TracedFunction] = []
 
-        mutating func add(_ displaced: DisplacedEntry, _ jump: ShortBytes, isFinder: Bool) {
-            let list = isFinder ? \RestoredFunctions.finders : \.traced
-            self[keyPath: list].displaced.append(displaced)
-            self[keyPath: list].jumps.append(jump)
+        mutating func add(_ function: TracedFunction, isFinder: Bool) {
+            if isFinder { finders.append(function) } else { traced.append(function) }
         }
     }
 
     private func remove(
         _ functions: RestoredFunctions, from process: inout StoppedProcess
     ) throws(EngineError) -> CodeUse {
-        guard let identity = shared?.region.identity, MappedProcesses.holds(process.pid, identity) else { return .over }
-        try restore(functions.traced.displaced, jumps: functions.traced.jumps, in: &process)
-        let use = codeUse(by: &process)
-        if use != .over { return use }
-        try restore(functions.finders.displaced, jumps: functions.finders.jumps, in: &process)
+        guard let identity = shared?.region.identity else { return .over }
+        let isTarget = process.pid == processID
+        guard isTarget || MappedProcesses.holds(process.pid, identity) else { return .over }
+        let traced = try restore(functions.traced, in: &process)
         let map: MemoryMap
         do throws(ProcessError) {
             map = try MemoryMap(pid: process.pid)
@@ -166,13 +201,26 @@ extension ProcessEngine {
             throw .target(pid: process.pid, doing: "give its memory back", because: "\(error)")
         }
         // A child that was forked before a region was made has something else at its place, or nothing.
-        for region in codeRegions where isOurs(region, in: process.memory) {
-            _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size))
-        }
+        let code = codeRegions.filter { isOurs($0, in: process.memory) }
         let shared = sharedRegions.filter { region in
             map.region(at: region.targetAddress).map { region.identity.isFile(of: $0) } ?? false
         }
-        if process.pid == processID || shared.contains(where: { $0 === self.shared?.region }) {
+        let isWhole = code.count == codeRegions.count && shared.count == sharedRegions.count
+        if isTarget, !isWhole {
+            // Nothing of ours is there, no jump either: it executes another program.
+            if code.isEmpty, shared.isEmpty, traced.restored == 0 { return .over }
+            sayUnmapped()
+        }
+        // Their code leads into ours, or will again when it takes its patch back.
+        if !traced.overpatched.isEmpty { return .overpatched(traced.overpatched) }
+        let use = code.isEmpty && !codeRegions.isEmpty ? .over : codeUse(by: &process)
+        if case .over = use {} else if isWhole || !isTarget { return use }
+        let finders = try restore(functions.finders, in: &process)
+        if !finders.overpatched.isEmpty { return .overpatched(finders.overpatched) }
+        // A call is inside what is left of our code, if there is any.
+        if case .over = use {} else { return use }
+        for region in code { _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size)) }
+        if shared.contains(where: { $0 === self.shared?.region }) {
             _ = try? process.systemCall(SystemCall.munmap, scratchPage, ProcessEngine.privateSize)
         }
         // The first region last: it is what tells that the process still holds our memory.
@@ -180,6 +228,17 @@ extension ProcessEngine {
             _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
         }
         return .over
+    }
+
+    /// Says, once, that the target has taken our memory away under our feet.
+    private func sayUnmapped() {
+        guard !saidUnmapped else { return }
+        saidUnmapped = true
+        queue.append([
+            .warning(
+                "the process has unmapped memory of fsession's: its functions got their bytes back, "
+                    + "but a call that was inside cannot return")
+        ])
     }
 
     private func isOurs(_ region: CodeRegion, in memory: borrowing ProcessMemory) -> Bool {
@@ -192,7 +251,10 @@ extension ProcessEngine {
     /// call has not returned, on one that no thread runs on now (a coroutine's, one left by a signal handler).
     private func codeUse(by process: inout StoppedProcess) -> CodeUse {
         var inside: Set<Int> = []
-        StackScan.words(of: &process) { thread, _, word in if isOurCode(word) { inside.insert(thread) } }
+        // Stacks that are too large to be looked through may hold anything.
+        guard StackScan.words(of: &process, { thread, _, word in if isOurCode(word) { inside.insert(thread) } }) else {
+            return .waiting
+        }
         let isLeaving = inside.contains { index in
             (try? process.threads[index].registers()).map { !$0.isInterruptedSystemCall } ?? false
         }
@@ -214,6 +276,8 @@ extension ProcessEngine {
         case leaving
         /// A thread that waits in a system call, or a call that no thread is in now.
         case waiting
+        /// Whoever calls these functions: their entries hold neither our jump nor their own bytes.
+        case overpatched([FunctionInfo])
     }
 
     /// Whether bytes are a jump of ours, though to another image: a child that was forked before a program came or went has
@@ -226,30 +290,45 @@ extension ProcessEngine {
         return isOurCode(target)
     }
 
+    /// What giving functions their bytes back came to.
+    struct Restored {
+        /// How many had a jump of ours.
+        var restored = 0
+        /// Those at which something else stands, which may have taken our jump along.
+        var overpatched: [FunctionInfo] = []
+    }
+
     /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
     /// copies of their first instructions.
-    /// - Parameter jumps: of each function; empty where there is none.
-    func restore(
-        _ functions: [DisplacedEntry], jumps: [ShortBytes], in process: inout StoppedProcess
-    ) throws(EngineError) {
+    @discardableResult
+    func restore(_ functions: [TracedFunction], in process: inout StoppedProcess) throws(EngineError) -> Restored {
+        var result = Restored()
         do throws(ProcessError) {
             // A thread between the two jumps of an entry stands in what is padding again.
             var padded: [UInt64: UInt64] = [:]
-            for (displaced, jump) in zip(functions, jumps) where displaced.patchAddress < displaced.address && !jump.isEmpty {
-                padded[displaced.patchAddress] = displaced.address
+            for function in functions where function.jump != nil && function.patchAddress < function.displaced.address {
+                padded[function.patchAddress] = function.displaced.address
             }
             try StackScan.redirect(padded, in: &process)
-            // Where something else stands: a library that this process has unloaded, or a child never loaded.
-            _ = try CodePatches(
-                zip(functions, jumps).compactMap { displaced, jump in
-                    jump.isEmpty
-                        ? nil : .init(address: displaced.patchAddress, expected: jump, new: displaced.originalBytes)
-                }
-            ).apply(to: process.memory, accepts: isJumpToOurs)
+            let patches = CodePatches(
+                functions.indices.compactMap { index in
+                    functions[index].jump.map { jump in
+                        .init(
+                            address: functions[index].patchAddress, owner: index, expected: jump,
+                            new: functions[index].displaced.originalBytes)
+                    }
+                })
+            let others = try patches.apply(to: process.memory, accepts: isJumpToOurs)
+            result.restored = patches.patches.count - others.count
+            if !others.isEmpty {
+                let map = try MemoryMap(pid: process.pid)
+                result.overpatched = others.filter { isPatched($0, functions[$0.owner].info, map, process.memory) }
+                    .map { functions[$0.owner].info }
+            }
             for thread in process.threads {
                 guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
-                for displaced in functions {
-                    if let original = displaced.original(of: registers.instructionPointer) {
+                for function in functions {
+                    if let original = function.displaced.original(of: registers.instructionPointer) {
                         registers.instructionPointer = original
                         try thread.setRegisters(registers)
                         break
@@ -259,5 +338,18 @@ extension ProcessEngine {
         } catch {
             throw .target(pid: process.pid, doing: "give its functions their bytes back", because: "\(error)")
         }
+        return result
+    }
+
+    /// Whether a function that holds no jump of ours holds somebody else's: not its own bytes, and it is no library that
+    /// this process has unloaded, or a child never loaded.
+    private func isPatched(
+        _ patch: CodePatches.Patch, _ info: FunctionInfo, _ map: MemoryMap, _ memory: borrowing ProcessMemory
+    ) -> Bool {
+        guard let region = map.region(at: patch.address), region.permissions.contains(.execute),
+            region.inode == 0 || region.path == info.modulePath,
+            let now = try? memory.read(at: patch.address, count: patch.new.count)
+        else { return false }
+        return now != Array(patch.new)
     }
 }

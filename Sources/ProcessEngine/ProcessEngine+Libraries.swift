@@ -47,7 +47,7 @@ extension ProcessEngine {
     /// Gives the paths of the libraries that have come.
     private func attachToNewLibraries() -> [String] {
         // Where a library is on its way, those that it needs are not there yet; the dynamic linker says when they are.
-        guard finished == nil, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
+        guard ending == nil, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
         let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         if !new.isEmpty {

@@ -100,10 +100,10 @@ extension ProcessEngine {
         let name = Array("fsession\0".utf8)
         let region = try withStopped { engine, process throws(EngineError) in
             // Every thread is stopped: the page that caches the process's id can lend its bytes for a name.
+            let cached = try engine.read(16, at: engine.scratchPage)
             try engine.write(name, at: engine.scratchPage)
-            let region = try SharedRegion.make(in: &process, layout: layout, scratch: engine.scratchPage)
-            try engine.write(Array(repeating: 0, count: 16), at: engine.scratchPage)
-            return region
+            defer { try? engine.write(cached, at: engine.scratchPage) }
+            return try SharedRegion.make(in: &process, layout: layout, scratch: engine.scratchPage)
         }
         sharedRegions.append(region)
         return region
@@ -192,7 +192,7 @@ extension ProcessEngine {
     }
 
     func requireRunning() throws(EngineError) {
-        guard finished == nil, life.isRunning else {
+        guard ending == nil, life.isRunning else {
             throw .request("process \(processID) has ended, or the session is detached")
         }
     }

@@ -38,6 +38,7 @@ extension ProcessEngine {
         if threadBlocksNameThemselves(in: &process) {
             memory.state.pointee.lane_owners_address = laneOwners
         }
+        if process.threads.contains(where: \.dispatchesSystemCalls) { try makeNoCalls(in: &process) }
         shared = memory
         sharedRegions.append(memory.region)
         reader.add(EventReader.Source(map: memory.printRing, content: .prints))
@@ -54,6 +55,16 @@ extension ProcessEngine {
         safeCopyAddress = try install(
             CodeRecord(kind: .runtime, name: "safe_copy", code: thunk), near: functions.executableRange.lowerBound
         ).codeAddress
+    }
+
+    /// The runtime makes no system calls in a process that has them dispatched to itself, from the beginning on.
+    private func makeNoCalls(in process: inout StoppedProcess) throws(EngineError) {
+        let own = try InjectedCalls(pid: processID).check("ask for its id") { () throws(ProcessError) in
+            try process.systemCall(SystemCall.getpid)
+        }
+        try write(withUnsafeBytes(of: UInt32(truncatingIfNeeded: own).littleEndian, Array.init), at: scratchPage)
+        try write([1, 0, 0, 0], at: scratchPage + 4096)
+        queue.append([.warning(FilterNotice.dispatchText)])
     }
 
     /// What was made before something failed: nobody uses it yet.

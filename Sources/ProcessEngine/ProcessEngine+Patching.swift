@@ -30,7 +30,10 @@ extension ProcessEngine {
         let busy = try withStopped { engine, process throws(EngineError) -> [Int: String] in
             guard engine.isOurs else {
                 throw .target(
-                    pid: engine.processID, doing: "patch its functions", because: "it executes another program now")
+                    pid: engine.processID, doing: "patch its functions",
+                    because: engine.life.isRunning
+                        ? "it has unmapped fsession's memory, or executes another program now"
+                        : "it executes another program now")
             }
             return try engine.patch(prepared, in: &process)
         }
@@ -73,7 +76,7 @@ extension ProcessEngine {
     ) throws(EngineError) -> [Int: String] {
         var busy: [Int: String] = [:]
         var moves: [(thread: Int, to: UInt64)] = []
-        StackScan.words(of: &process) { thread, isInstructionPointer, word in
+        let isComplete = StackScan.words(of: &process) { thread, isInstructionPointer, word in
             guard let index = prepared.interiors.index(of: word) else { return }
             let new = prepared.new[index]
             if isInstructionPointer, let moved = new.function.displaced.moved(word) {
@@ -81,6 +84,11 @@ extension ProcessEngine {
             } else {
                 busy[new.index] = "a thread was interrupted in its first instructions; try again"
             }
+        }
+        guard isComplete || prepared.new.isEmpty else {
+            throw .target(
+                pid: processID, doing: "patch its functions",
+                because: "its threads' stacks are too large to be looked through while they are stopped")
         }
         var patches = prepared.patches
         if !busy.isEmpty { patches = CodePatches(patches.patches.filter { busy[$0.owner] == nil }) }
@@ -111,14 +119,12 @@ extension ProcessEngine {
         else {
             throw .request("link \(id) is not attached")
         }
-        let before = function.jump
         var lists = function.lists
         lists.unlink(id: id)
         if lists.isEmpty {
-            let displaced = function.displaced
-            if let unwind = displaced.unwind { retiredUnwinding.append(unwind) }
+            if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
             try withStopped { engine, process throws(EngineError) in
-                try engine.restore([displaced], jumps: [before ?? []], in: &process)
+                _ = try engine.restore([function], in: &process)
             }
             retire(function)
             traced[address] = nil
@@ -132,7 +138,7 @@ extension ProcessEngine {
         if !isFinder { try updateUnwinding(with: [changed]) }
         let jump = changed.jump ?? []
         try withStopped { engine, _ throws(EngineError) in
-            if let before, try engine.read(jump.count, at: function.patchAddress) == Array(before) {
+            if let before = function.jump, try engine.read(jump.count, at: function.patchAddress) == Array(before) {
                 try engine.write(Array(jump), at: function.patchAddress)
             }
         }

@@ -77,7 +77,11 @@ package actor ProcessEngine {
     /// Their counts, and whether calls may still be inside.
     var retiredCounts: [CallCount] = []
     var retiredCounters: [(CallCounts?, Bool)] = []
+    var saidUnmapped = false
     var finished: EngineSummary?
+    /// The session's end, from its first moment on: whoever asks for it again waits for the same one, and nothing is
+    /// attached any more.
+    var ending: Task<Result<EngineSummary, EngineError>, Never>?
 
     private init(
         thread: TracerThread, processID: Int32, isChild: Bool, memory: consuming ProcessMemory
@@ -225,28 +229,25 @@ package actor ProcessEngine {
     }
 
     /// Ends a launched command that never ran.
-    func killHeld() {
+    private func killHeld() {
         guard let process = held.take() else { return }
         process.kill()
     }
 
-    var isHeld: Bool {
-        if held != nil { return true }
-        return false
+    /// Ends a launched command that never ran, and in which nothing was attached.
+    func killUntouched() {
+        if isChild, traced.isEmpty { killHeld() }
     }
 
     /// Waits until a launched command has ended.
     package nonisolated func exitStatus() async -> EngineExit { await life.end() }
 
     private func processEnded(_ exit: EngineExit) async {
-        libraryWatch?.stop()
         // Its children run on, and are not to be left with our code in them.
-        if finished == nil, case (_, let failure?) = removeEverywhere() {
+        let isDetached = ending != nil
+        if case .failure(let failure) = await beginEnd().value, !isDetached {
             queue.append([.warning("a child of the process keeps fsession's code: \(failure)")])
         }
-        await reader.stop()
-        if finished == nil { finished = summaryNow() }
-        tellAwaited()
         queue.append([.exited(exit)])
         queue.finish()
     }

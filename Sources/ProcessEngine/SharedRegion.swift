@@ -226,6 +226,7 @@ extension Int {
 /// System calls that the engine has the target make; the numbers of x86-64 (arm64 has its own table).
 enum SystemCall {
     #if arch(x86_64)
+    static let getpid = 39
     static let mmap = 9
     static let mprotect = 10
     static let munmap = 11
@@ -233,6 +234,7 @@ enum SystemCall {
     static let madvise = 28
     static let memfdCreate = 319
     #elseif arch(arm64)
+    static let getpid = 172
     static let mmap = 222
     static let mprotect = 226
     static let munmap = 215

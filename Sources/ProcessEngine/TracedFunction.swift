@@ -62,56 +62,6 @@ struct InstalledImage: Sendable {
     var unwind: UnwindEntry { UnwindEntry(start: address, size: size, description) }
 }
 
-/// Finds threads that are, or will return, to where they must not be when code changes.
-struct StackScan {
-    /// Bytes of each stack that are looked at, from the stack pointer up.
-    private static let limit = 64 << 20
-
-    /// Calls `visit` for the instruction pointer of each thread and every word on its stack: return addresses,
-    /// and instruction pointers that signal frames keep. More than there are: any word may look like one.
-    static func words(
-        of process: inout StoppedProcess, _ visit: (_ thread: Int, _ isInstructionPointer: Bool, UInt64) -> Void
-    ) {
-        let map = try? MemoryMap(pid: process.pid)
-        for (index, thread) in process.threads.enumerated() {
-            guard let registers = try? thread.registers() else { continue }
-            visit(index, true, registers.instructionPointer)
-            let pointer = registers.stackPointer
-            guard let region = map?.region(at: pointer) else { continue }
-            let count = min(Int(region.range.upperBound - pointer), limit) & ~7
-            guard count > 0 else { continue }
-            var stack = [UInt64](repeating: 0, count: count / 8)
-            let got = stack.withUnsafeMutableBytes { process.memory.readAvailable(at: pointer & ~7, into: $0) }
-            for word in stack.prefix(got / 8) where word > 0xffff { visit(index, false, word) }
-        }
-    }
-}
-
-extension StackScan {
-    /// Gives threads that stand at one of these addresses, or will return there from a signal, another one to go on at.
-    static func redirect(_ places: [UInt64: UInt64], in process: inout StoppedProcess) throws(ProcessError) {
-        guard !places.isEmpty else { return }
-        let map = try MemoryMap(pid: process.pid)
-        for thread in process.threads {
-            guard var registers = try? thread.registers() else { continue }
-            if let place = places[registers.instructionPointer] {
-                registers.instructionPointer = place
-                try thread.setRegisters(registers)
-            }
-            let pointer = registers.stackPointer & ~7
-            guard let region = map.region(at: pointer) else { continue }
-            let count = min(Int(region.range.upperBound - pointer), limit) & ~7
-            guard count > 0 else { continue }
-            var stack = [UInt64](repeating: 0, count: count / 8)
-            let got = stack.withUnsafeMutableBytes { process.memory.readAvailable(at: pointer, into: $0) }
-            for (index, word) in stack.prefix(got / 8).enumerated() {
-                guard let place = places[word] else { continue }
-                try process.memory.write(withUnsafeBytes(of: place, Array.init), at: pointer + UInt64(index) * 8)
-            }
-        }
-    }
-}
-
 /// Address ranges, sorted, for looking up many addresses.
 struct RangeIndex: Sendable {
     private let ranges: [(range: Range<UInt64>, index: Int)]

@@ -6,6 +6,7 @@
 
 
 enum {
+    SYSTEM_CALL_CLONE = 220, SYSTEM_CALL_CLONE3 = 435,
     SYSTEM_CALL_FUTEX = 98, SYSTEM_CALL_CLOCK_GETTIME = 113, SYSTEM_CALL_TKILL = 130, SYSTEM_CALL_PRCTL = 167,
     SYSTEM_CALL_GETCPU = 168, SYSTEM_CALL_GETPID = 172, SYSTEM_CALL_GETUID = 174, SYSTEM_CALL_GETGID = 176,
     SYSTEM_CALL_GETTID = 178, SYSTEM_CALL_PROCESS_VM_READV = 270, SYSTEM_CALL_PROCESS_VM_WRITEV = 271, SYSTEM_CALL_SECCOMP = 277,
@@ -33,6 +34,12 @@ FS_INLINE u64 arch_thread_pointer(void) {
     u64 base;
     __asm__ volatile("mrs %0, tpidr_el0" : "=r"(base));
     return base;
+}
+
+FS_INLINE u64 arch_stack_pointer(void) {
+    u64 pointer;
+    __asm__ volatile("mov %0, sp" : "=r"(pointer));
+    return pointer;
 }
 
 // There is no trampoline that counts in lanes.

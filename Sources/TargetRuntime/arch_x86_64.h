@@ -5,6 +5,7 @@
 
 
 enum {
+    SYSTEM_CALL_CLONE = 56, SYSTEM_CALL_CLONE3 = 435,
     SYSTEM_CALL_GETPID = 39, SYSTEM_CALL_GETUID = 102, SYSTEM_CALL_GETGID = 104, SYSTEM_CALL_PRCTL = 157,
     SYSTEM_CALL_GETTID = 186, SYSTEM_CALL_TKILL = 200, SYSTEM_CALL_FUTEX = 202, SYSTEM_CALL_CLOCK_GETTIME = 228,
     SYSTEM_CALL_GETCPU = 309, SYSTEM_CALL_PROCESS_VM_READV = 310, SYSTEM_CALL_PROCESS_VM_WRITEV = 311, SYSTEM_CALL_SECCOMP = 317,
@@ -33,6 +34,12 @@ FS_INLINE u64 arch_thread_pointer(void) {
     u64 base;
     __asm__ volatile("movq %%fs:0, %0" : "=r"(base));
     return base;
+}
+
+FS_INLINE u64 arch_stack_pointer(void) {
+    u64 pointer;
+    __asm__ volatile("movq %%rsp, %0" : "=r"(pointer));
+    return pointer;
 }
 
 // One instruction: a signal handler comes before or after it.

@@ -190,9 +190,10 @@ static i64 print_record(struct fs_state *state, const char *format, u64 size, co
     i64 error = format_text(state, &text, format, size, arguments, count);
     if (error) return error;
     u64 length = text.length < text.capacity ? text.length : text.capacity;
-    u32 thread = current_thread(state);
+    struct identity identity = current_identity(state);
+    u32 thread = identity.thread;
     record->time_ns = monotonic_time(state);
-    record->process_id = current_process(state);
+    record->process_id = identity.process;
     record->thread_id = thread;
     if (!ring_output(state, ring, record, sizeof *record + length, 0, thread & FS_RING_OWNER_MASK)) return -EAGAIN;
     return (i64)length;
@@ -244,7 +245,10 @@ HELPER(jiffies64) {
     return state->jiffies_at_boot + (unit ? boot_time(state) / unit : 0);
 }
 
-HELPER(get_current_pid_tgid) { return (u64)current_process(state) << 32 | current_thread(state); }
+HELPER(get_current_pid_tgid) {
+    struct identity identity = current_identity(state);
+    return (u64)identity.process << 32 | identity.thread;
+}
 
 HELPER(get_current_uid_gid) {
     u64 user = (u32)target_call(state, SYSTEM_CALL_GETUID, 0, 0, 0, 0, 0, 0);

@@ -61,7 +61,7 @@ FS_INLINE void no_more_calls(struct fs_state *state) {
     add32(&state->filters, 1);
 }
 
-enum { PRCTL_SET_SECCOMP = 22, SECCOMP_STRICT = 1, PRCTL_SET_TSC = 26, TSC_FAULTS = 2 };
+enum { PRCTL_SET_DISPATCH = 59, PRCTL_SET_SECCOMP = 22, SECCOMP_STRICT = 1, PRCTL_SET_TSC = 26, TSC_FAULTS = 2 };
 
 // Strict seccomp takes the time stamp counter away, too, and so does PR_SET_TSC. `first`: among the words of the
 // context; where the prototype is known the variable arguments are not there.
@@ -71,7 +71,24 @@ FS_INLINE void prctl_event(struct fs_state *state, u64 *ctx, u64 first) {
     if ((option == PRCTL_SET_SECCOMP && (!is_known || value == SECCOMP_STRICT))
         || (option == PRCTL_SET_TSC && (!is_known || value == TSC_FAULTS)))
         exchange32(&state->clock_is_tsc, 0);
-    if (option == PRCTL_SET_SECCOMP) no_more_calls(state);
+    // To dispatch a thread's system calls to itself ends for that thread; there may be others.
+    if (option == PRCTL_SET_SECCOMP || (option == PRCTL_SET_DISPATCH && (!is_known || value != 0))) no_more_calls(state);
+}
+
+enum {
+    CLONE_SHARES_MEMORY = 0x100, CLONE_HAS_THREAD_BLOCK = 0x80000, CLONE_BORROWS = 0x4000,
+};
+
+// A thread, or a process in the same memory, without a thread block of its own: from now on ids are asked for. The child
+// of a vfork has its parent wait.
+FS_INLINE void clone_event(struct fs_state *state, u64 flags) {
+    if ((flags & (CLONE_SHARES_MEMORY | CLONE_HAS_THREAD_BLOCK | CLONE_BORROWS)) == CLONE_SHARES_MEMORY)
+        exchange32(&state->shares_thread_blocks, 1);
+}
+
+static u64 native_clone_event(u64 *ctx) {
+    if ((ctx[FS_CTX_METADATA] & 0xff) > 2) clone_event((struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE], ctx[2]);
+    return 0;
 }
 
 static u64 native_prctl_event(u64 *ctx) {
@@ -81,7 +98,12 @@ static u64 native_prctl_event(u64 *ctx) {
 
 static u64 native_syscall_event(u64 *ctx) {
     struct fs_state *state = (struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE];
+    u32 count = ctx[FS_CTX_METADATA] & 0xff;
     if (ctx[0] == SYSTEM_CALL_SECCOMP) no_more_calls(state);
+    if (ctx[0] == SYSTEM_CALL_CLONE && count > 1) clone_event(state, ctx[1]);
+    u64 flags = 0;
+    if (ctx[0] == SYSTEM_CALL_CLONE3 && count > 1 && read_memory(state, &flags, ctx[1], sizeof flags) == 0)
+        clone_event(state, flags);
     if (ctx[0] == SYSTEM_CALL_PRCTL && (ctx[FS_CTX_METADATA] & 0xff) > 1) prctl_event(state, ctx, 1);
     return 0;
 }

@@ -12,10 +12,43 @@ FS_INLINE i64 target_call(struct fs_state *state, i64 number, u64 a, u64 b, u64 
     return FS_LIKELY(may_call(state)) ? system_call(number, a, b, c, d, e, f) : -EPERM;
 }
 
+FS_INLINE u32 kernel_thread(void) { return (u32)system_call(SYSTEM_CALL_GETTID, 0, 0, 0, 0, 0, 0); }
+
+struct identity { u32 process, thread; };
+
+// A thread without a thread block of its own (`clone` without CLONE_SETTLS) would find another one's id in it, but it has
+// another stack: the kernel is asked once for each thread block, id in it and 64 KiB of stack, and what belongs together is
+// remembered, in private memory that is wiped on fork. What does not is asked for each time. Once somebody is seen to make
+// such a thread all ids are asked for: its stack may lie within its parent's, or be the next one's.
+FS_INLINE u64 *known_thread(struct fs_lane_owners *owners, u32 thread, u64 *entry) {
+    u64 hash = arch_thread_pointer() * 0x9e3779b97f4a7c15ull + thread * 0xd6e8feb86659fd93ull
+        + (arch_stack_pointer() >> 16) * 0xc2b2ae3d27d4eb4full;
+    hash ^= hash >> 32;
+    hash *= 0xd6e8feb86659fd93ull;
+    *entry = hash | 1;
+    return &owners->threads[hash >> 56];
+}
+
+static __attribute__((noinline)) u32 ask_thread(struct fs_state *state, u32 thread) {
+    struct fs_lane_owners *owners = (struct fs_lane_owners *)state->lane_owners_address;
+    if (!may_call(state)) return thread;
+    u32 real = kernel_thread();
+    u64 entry, *place = known_thread(owners, thread, &entry);
+    if (real == thread) __atomic_store_n(place, entry, __ATOMIC_RELAXED);
+    return real;
+}
+
 FS_INLINE u32 current_thread(struct fs_state *state) {
     i32 offset = state->thread_id_offset;
-    if (FS_LIKELY(offset != 0)) return arch_thread_word(offset);
-    return may_call(state) ? (u32)system_call(SYSTEM_CALL_GETTID, 0, 0, 0, 0, 0, 0) : 0;
+    if (FS_UNLIKELY(offset == 0)) return may_call(state) ? kernel_thread() : 0;
+    u32 thread = arch_thread_word(offset);
+    struct fs_lane_owners *owners = (struct fs_lane_owners *)state->lane_owners_address;
+    if (FS_UNLIKELY(!owners)) return thread;
+    u64 entry, *place = known_thread(owners, thread, &entry);
+    if (FS_LIKELY(__atomic_load_n(place, __ATOMIC_RELAXED) == entry)
+        && FS_LIKELY(__atomic_load_n(&state->shares_thread_blocks, __ATOMIC_RELAXED) == 0))
+        return thread;
+    return ask_thread(state, thread);
 }
 
 FS_INLINE u32 current_process(struct fs_state *state) {
@@ -27,10 +60,22 @@ FS_INLINE u32 current_process(struct fs_state *state) {
     process = (u32)system_call(SYSTEM_CALL_GETPID, 0, 0, 0, 0, 0, 0);
     // The child of a vfork runs in its parent's memory, with its parent's thread block: what it is must not be
     // remembered for the parent. It is told by its thread id, which is not the one in the block.
-    if (cache && state->thread_id_offset != 0
-        && (u32)system_call(SYSTEM_CALL_GETTID, 0, 0, 0, 0, 0, 0) == current_thread(state))
+    i32 offset = state->thread_id_offset;
+    if (cache && offset != 0 && kernel_thread() == arch_thread_word(offset))
         __atomic_store_n(cache, process, __ATOMIC_RELAXED);
     return process;
+}
+
+// Whoever has another's thread block may also be another process in the same memory, whose id is not the one remembered.
+FS_INLINE struct identity current_identity(struct fs_state *state) {
+    struct identity identity;
+    i32 offset = state->thread_id_offset;
+    identity.thread = current_thread(state);
+    if (offset == 0 || FS_LIKELY(identity.thread == arch_thread_word(offset)))
+        identity.process = current_process(state);
+    else
+        identity.process = (u32)system_call(SYSTEM_CALL_GETPID, 0, 0, 0, 0, 0, 0);
+    return identity;
 }
 
 // All slots have an owner and none of them is this thread. A thread that asks for the first time

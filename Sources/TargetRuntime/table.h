@@ -88,6 +88,7 @@ int64_t fs_runtime_function_offset(const char *name) {
     if (strcmp(name, "library_event") == 0) return (const char *)native_library_event - __start_fsession_runtime;
     if (strcmp(name, "safe_copy") == 0) return (const char *)native_safe_copy - __start_fsession_runtime;
     if (strcmp(name, "count") == 0) return (const char *)native_count - __start_fsession_runtime;
+    if (strcmp(name, "clone_event") == 0) return (const char *)native_clone_event - __start_fsession_runtime;
     if (strcmp(name, "prctl_event") == 0) return (const char *)native_prctl_event - __start_fsession_runtime;
     if (strcmp(name, "syscall_event") == 0) return (const char *)native_syscall_event - __start_fsession_runtime;
     if (strcmp(name, "find_fde") == 0) return (const char *)native_find_fde - __start_fsession_runtime;

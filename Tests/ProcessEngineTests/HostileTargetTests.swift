@@ -37,4 +37,26 @@ struct HostileTargetTests {
         let swaps = try #require(Int(try target.ask("")))
         #expect(swaps > 0, "the accomplice never came to it; attached \(attached) times")
     }
+
+    @Test(
+        "Memory that is made to keep fsession busy, or to blame somebody else, does neither", .timeLimit(.minutes(4)),
+        arguments: ["empty", "names", "huge", "vast", "nested", "stacks"])
+    func forged(how: String) throws {
+        // Somebody who has nothing to do with it.
+        let other = try HardProgram.Running("/bin/sleep", ["1000"])
+        defer { other.end() }
+        let target = try Self.asNobody(try Fixtures.target("forged"), [how] + (how == "names" ? ["\(other.pid)"] : []))
+        let log = Fixtures.temporary.appendingPathComponent("forged.trace").path
+        let run = try Fixtures.run(
+            "/usr/bin/env",
+            ["timeout", "-s", "KILL", "60", HardProgram.fsessionPath, "trace", "-q", "--limit", "3", "-o", log, "-p", "\(target.pid)", "exe:touch"])
+        // Stacks that take too long to look through are a reason to refuse, in time.
+        if how == "stacks" {
+            #expect(run.status == 0 || run.status == 1 && run.error.contains("too large"), "\(run)")
+        } else {
+            #expect(run.status == 0, "\(run)")
+            #expect(try String(contentsOfFile: log, encoding: .utf8).contains("touch("))
+        }
+        #expect(target.isRunning && other.isRunning)
+    }
 }

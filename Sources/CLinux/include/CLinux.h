@@ -62,6 +62,13 @@ int clinux_ptrace_get_signal_mask(pid_t thread, uint64_t *mask);
 int clinux_ptrace_set_signal_mask(pid_t thread, uint64_t mask);
 /// The address of the thread's struct rseq, 0 if it has none (PTRACE_GET_RSEQ_CONFIGURATION).
 uint64_t clinux_ptrace_rseq_address(pid_t thread);
+/// What PR_SET_SYSCALL_USER_DISPATCH has set for a thread: system calls from outside `length` bytes at `offset` are not
+/// made but told to the thread by SIGSYS, as the byte at `selector` says.
+struct clinux_dispatch { uint64_t mode, selector, offset, length; };
+/// 0, and mode 0 where nothing is set; -EIO: the kernel does not tell (before Linux 6.4).
+int clinux_ptrace_get_dispatch(pid_t thread, struct clinux_dispatch *dispatch);
+/// Sets what was got, or takes it away (NULL).
+int clinux_ptrace_set_dispatch(pid_t thread, const struct clinux_dispatch *dispatch);
 
 /// Looks, without blocking, whether a traced thread has stopped or ended.
 /// 0: neither. 1: stopped; *status is the signal, with the ptrace event in bits 8 and up.
@@ -70,6 +77,9 @@ int clinux_wait_stop(pid_t thread, int *status);
 /// Takes the exit status of a child or traced thread, without blocking unless `block`.
 /// 0: still runs. 1: exited, *value is its code. 2: killed, *value is the signal.
 int clinux_wait_exit(pid_t process, int block, int *value);
+/// Takes the end of a traced thread if it has ended, and never one of its stops: a wait for ends alone takes those of
+/// traced threads, too.
+void clinux_take_end(pid_t thread);
 
 // MARK: launching
 

@@ -23,7 +23,12 @@ package struct ProcessStatus: Sendable, Equatable {
     /// Seccomp: 0 none, 1 strict, 2 filter.
     package var seccomp: Int
     package var threadCount: Int
+    /// SigCgt: the signals that have a handler, the first one in bit 0.
+    package var caughtSignals: UInt64
     package var isKernelThread: Bool
+
+    /// Whether a signal has a handler.
+    package func catches(_ signal: Int32) -> Bool { caughtSignals >> UInt64(signal - 1) & 1 != 0 }
 
     /// The status of a process (or of any thread by its id).
     package init(_ pid: pid_t) throws(ProcessError) {
@@ -70,6 +75,7 @@ package struct ProcessStatus: Sendable, Equatable {
         effectiveUser = uid_t(truncatingIfNeeded: number("Uid", 1))
         seccomp = number("Seccomp")
         threadCount = number("Threads")
+        caughtSignals = fields["SigCgt"].flatMap { UInt64($0, radix: 16) } ?? 0
         // "Kthread:" since Linux 6.10; before that, kernel threads are those without memory.
         isKernelThread = fields["Kthread"].map { $0.hasPrefix("1") }
             ?? (fields["VmSize"] == nil && state != .zombie && state != .dead)

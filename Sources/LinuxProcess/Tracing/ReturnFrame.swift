@@ -21,8 +21,9 @@ struct ReturnFrame {
     private static let room: UInt64 = 0x4000
     /// The main thread must be so far from the end of its stack: it may go on first.
     private static let distance: UInt64 = 0x1_0000
-    /// Larger code is not searched.
+    /// Larger code is not searched, nor more than so many files of that name.
     private static let largestModule: UInt64 = 1 << 23
+    private static let mostLibraries = 8
 
     /// Nil where something that it takes is not there: the main thread has ended, runs on another stack or has
     /// little left of its own, or no C library is known.
@@ -37,7 +38,7 @@ struct ReturnFrame {
                 && $0.range.upperBound - $0.range.lowerBound <= Self.largestModule
         }
         // The program itself comes first in the map: it may have the library inside.
-        for region in code.filter({ Self.isCLibrary($0.path) }) + code.prefix(1) {
+        for region in code.filter({ Self.isCLibrary($0.path) }).prefix(Self.mostLibraries) + code.prefix(1) {
             let start = region.range.lowerBound
             guard let bytes = try? process.memory.read(at: start, count: region.range.count) else { continue }
             let call = clinux_find(bytes, bytes.count, patterns.callAndReturn, patterns.callAndReturn.count)

@@ -98,7 +98,7 @@ extension StoppedProcess {
                     let held = (stopped + started).filter { $0.id != pid }
                     do throws(ProcessError) {
                         // A thread that executes a program waits until we have taken the end of each other one.
-                        try tracee.waitUntilInterrupted(milliseconds: patience) { for other in held { other.reap() } }
+                        try tracee.waitUntilInterrupted(milliseconds: patience) { for other in held { clinux_take_end(other.id) } }
                         try tracee.continueSystemCall()
                         stopped.append(tracee)
                         known.insert(tracee.id)

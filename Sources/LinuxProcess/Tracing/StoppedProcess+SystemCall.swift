@@ -21,7 +21,11 @@ extension StoppedProcess {
                 restricted = max(restricted, status.seccomp)
                 continue
             }
-            do { return try Self.call(tracee, number, arguments, at: address, frame, memory: memory) } catch {
+            do throws(ProcessError) {
+                return try tracee.withoutDispatch { () throws(ProcessError) in
+                    try Self.call(tracee, number, arguments, at: address, frame, memory: memory)
+                }
+            } catch {
                 // This thread has been killed; another one may still live.
                 guard case .ended = error else { throw error }
                 failure = error
@@ -56,6 +60,9 @@ extension StoppedProcess {
         return prefersMainThread ? all.filter { $0.id == pid } + all.filter { $0.id != pid } : all
     }
 
+    /// Bytes of code that are searched.
+    private static let searchLimit = 256 << 20
+
     /// A system call instruction in the vdso, or in any other code.
     private mutating func systemCallInstruction() throws(ProcessError) -> UInt64 {
         let wanted = Registers.systemCallInstruction
@@ -65,9 +72,13 @@ extension StoppedProcess {
         }
         let map = try MemoryMap(pid: pid)
         let code = map.regions.filter { $0.permissions.contains(.execute) && $0.path != "[vsyscall]" }
+        var searched = 0
         for region in code.filter({ $0.path == "[vdso]" }) + code.filter({ $0.path != "[vdso]" }) {
             var position = region.range.lowerBound
             while position < region.range.upperBound {
+                // All of it may be a terabyte of nothing.
+                searched += 1 << 16
+                guard searched <= Self.searchLimit else { throw .noSystemCallInstruction(pid: pid) }
                 // Chunks overlap, for an instruction across their border.
                 let size = min(region.range.upperBound - position, 1 << 16)
                 let bytes = (try? memory.read(at: position, count: Int(size))) ?? []

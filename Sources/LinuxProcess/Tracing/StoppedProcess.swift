@@ -29,6 +29,9 @@ package struct StoppedProcess: ~Copyable {
         /// again at the instruction before `instructionPointer`: whoever moves it must move that too.
         package func setRegisters(_ registers: Registers) throws(ProcessError) { try tracee.setRegisters(registers) }
 
+        /// Whether its system calls are dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH).
+        package var dispatchesSystemCalls: Bool { ((try? tracee.dispatch()) ?? nil) != nil }
+
         /// False once the thread has been killed.
         package var isAlive: Bool { !tracee.hasEnded }
     }

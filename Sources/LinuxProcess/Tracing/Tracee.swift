@@ -158,6 +158,33 @@ struct Tracee {
         try setRegisters(registers)
     }
 
+    /// How a thread wants its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH): Wine does. A call of ours
+    /// would end in its handler, or end the process. Nil: not at all.
+    func dispatch() throws(ProcessError) -> clinux_dispatch? {
+        var dispatch = clinux_dispatch()
+        let error = -clinux_ptrace_get_dispatch(id, &dispatch)
+        if error == EIO {
+            // Linux 5.11 to 6.3 have it and do not tell. It is of no use without a handler for SIGSYS.
+            if let status = try? ProcessStatus(thread: id, of: process), status.seccomp == 0, status.catches(SIGSYS) {
+                throw .dispatches(pid: process, thread: id)
+            }
+            return nil
+        }
+        try check(-error, "GET_SYSCALL_USER_DISPATCH_CONFIG")
+        return dispatch.mode == 0 ? nil : dispatch
+    }
+
+    /// Runs `body` while the thread's system calls are not dispatched to itself.
+    func withoutDispatch<Value>(_ body: () throws(ProcessError) -> Value) throws(ProcessError) -> Value {
+        guard var dispatch = try dispatch() else { return try body() }
+        // What is there can be set: then it can be given back.
+        guard clinux_ptrace_set_dispatch(id, &dispatch) >= 0, clinux_ptrace_set_dispatch(id, nil) >= 0 else {
+            throw .dispatches(pid: process, thread: id)
+        }
+        defer { _ = clinux_ptrace_set_dispatch(id, &dispatch) }
+        return try body()
+    }
+
     func signalMask() throws(ProcessError) -> UInt64 {
         var mask: UInt64 = 0
         try check(clinux_ptrace_get_signal_mask(id, &mask), "GETSIGMASK")
@@ -197,7 +224,7 @@ struct Tracee {
                 guard clinux_monotonic() > deadline else { continue }
                 extensions -= 1
                 deadline = clinux_monotonic() + milliseconds * 1_000_000
-                if extensions > 0, isRunnable { continue }
+                if extensions > 0, isRunnable || hold == .stopped { continue }
                 throw .threadDoesNotStop(pid: process, thread: id, detail: waitDetail)
             }
         }

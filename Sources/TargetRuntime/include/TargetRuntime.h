@@ -32,6 +32,7 @@
 #define FS_LANES 128u
 #define FS_LANE_BYTES 32768u
 #define FS_LANE_OWNER_BITS 8u
+#define FS_THREADS_KNOWN 256u
 #define FS_LANE_OWNERS (1u << FS_LANE_OWNER_BITS)
 // Rings whose reserved records wake the reader (more of them work, but their reader must poll).
 #define FS_STATE_RINGS 64u
@@ -107,6 +108,8 @@ struct fs_lane_owner {
 struct fs_lane_owners {
     struct fs_lane_owner places[FS_LANE_OWNERS];
     uint64_t misses;
+    // Thread blocks, the ids in them and stacks that belong together: see known_thread in state.h.
+    uint64_t threads[FS_THREADS_KNOWN];
 };
 
 // One per session, in shared memory. `struct fs_state *` is the sixth argument of every helper.
@@ -134,6 +137,7 @@ struct fs_state {
     // more, because the process would be killed for it; 0: none.
     uint64_t filtered_address;
     uint32_t filters;                        // how often a process has set a filter
+    uint32_t shares_thread_blocks;           // threads were made without a thread block of their own: ask for ids
 };
 
 // A record in the ring of bpf_trace_printk: this head, then the text.
@@ -152,8 +156,8 @@ size_t fs_runtime_size(void);
 int64_t fs_runtime_helper_offset(uint32_t helper);  // BPF_FUNC_*; -1: not supported
 const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else NULL
 
-// Native "programs" for the engine's own links, by name: "library_event", "find_fde", "prctl_event" and
-// "syscall_event"; and for trampolines "safe_copy", `void f(void *to, const void *from, size_t n, struct fs_state *)`,
+// Native "programs" for the engine's own links, by name: "library_event", "find_fde", "prctl_event",
+// "clone_event" and "syscall_event"; and for trampolines "safe_copy", `void f(void *to, const void *from, size_t n, struct fs_state *)`,
 // and "count" (frame in rbp, address of the counter in lane 0 in r10, state in r11; keeps all registers but rax, r10
 // and r11). -1: unknown.
 int64_t fs_runtime_function_offset(const char *name);
@@ -178,6 +182,7 @@ void fs_library_beat(struct fs_library_watch *watch);
 void fs_library_acknowledge(struct fs_library_watch *watch, uint32_t generation);
 void fs_library_leave(struct fs_library_watch *watch);
 
+// "clone_event", and "syscall_event" too, notice threads that are made without a thread block of their own.
 // "prctl_event" and "syscall_event" look at the arguments of the C library's `prctl` and `syscall`: a process
 // that is about to set a system-call filter (seccomp(2)) gets no more calls of ours. The attach cookie is the
 // address of its struct fs_state.
