@@ -13,12 +13,15 @@ struct FunctionTable {
         /// What an analysis of its code found, and which functions it looked at.
         var branches: (layout: ModuleAnalysis.Layout, found: EntryBranches)?
         var staticUnwinder: StaticUnwinder.Answer?
+        var jumps: JumpGraph?
     }
 
     private let processID: Int32
     private var list: ModuleList?
     private var entries: [String: Entry] = [:]
     private var order: [String] = []
+    /// What holds for the functions of modules, by path, as far as it was asked for.
+    private var policies: [String: [UInt64: FunctionPolicy]] = [:]
     private(set) var problem: String?
 
     init(processID: Int32) {
@@ -36,6 +39,7 @@ struct FunctionTable {
         let before = entries
         entries = [:]
         order = []
+        policies = [:]
         for module in modules where entries[module.path] == nil {
             order.append(module.path)
             entries[module.path] =
@@ -89,13 +93,18 @@ struct FunctionTable {
     /// The functions that a pattern matches, by module and address.
     mutating func matching(_ pattern: FunctionPattern, onlyIn only: Set<String>? = nil) -> [FunctionInfo] {
         var found: [FunctionInfo] = []
-        for path in order {
-            guard let module = entries[path]?.module, only?.contains(path) ?? true,
-                pattern.module.map({ matches(module, $0) }) ?? true,
-                let symbols = symbols(of: path)
-            else { continue }
+        let paths = order.filter { path in
+            guard let module = entries[path]?.module, only?.contains(path) ?? true else { return false }
+            return pattern.module.map { matches(module, $0) } ?? true
+        }
+        findPolicies(of: paths)
+        for path in paths {
+            guard let module = entries[path]?.module, let symbols = symbols(of: path) else { continue }
+            let policies = policies[path] ?? [:]
             let infos = Parallel.map(symbols.functions.indices) {
-                FunctionInfo(symbols.functions[$0], in: module, loadBias: module.loadBias, if: pattern.function)
+                FunctionInfo(
+                    symbols.functions[$0], moduleName: module.name, modulePath: path, loadBias: module.loadBias,
+                    if: pattern.function, policies)
             }
             var addresses: Set<UInt64> = []
             if infos.count > 1 { addresses.reserveCapacity(infos.count) }
@@ -107,13 +116,37 @@ struct FunctionTable {
         return found
     }
 
+    /// What holds for the functions of these modules by their names, and by those of functions that they leave to by a jump,
+    /// in whatever module these are.
+    private mutating func findPolicies(of paths: [String]) {
+        guard paths.contains(where: { policies[$0] == nil }) else { return }
+        var graphs: [String: JumpGraph] = [:]
+        var wanted: Set<String> = []
+        var next = Set(paths).union(policies.keys)
+        while !next.isEmpty {
+            for path in next {
+                guard let module = entries[path]?.module, let symbols = symbols(of: path) else { continue }
+                let graph = entries[path]?.jumps ?? JumpGraph(module.file, symbols)
+                module.file.dropPages()
+                entries[path]?.jumps = graph
+                graphs[path] = graph
+                wanted.formUnion(graph.importedNames)
+            }
+            next = Set(order.filter { path in
+                graphs[path] == nil && symbols(of: path).map { JumpGraph.has($0.functions, wanted) } ?? false
+            })
+        }
+        policies = JumpPolicies.solve(graphs)
+        for path in paths where policies[path] == nil { policies[path] = [:] }
+    }
+
     /// The functions with exactly that symbol's name in any module.
     mutating func named(_ name: String) -> [FunctionInfo] {
         let glob = Glob(name)
         return order.flatMap { path -> [FunctionInfo] in
             guard let module = entries[path]?.module, let symbols = symbols(of: path) else { return [] }
             return symbols.functions(named: name).compactMap {
-                FunctionInfo($0, in: module, loadBias: module.loadBias, if: glob)
+                FunctionInfo($0, moduleName: module.name, modulePath: path, loadBias: module.loadBias, if: glob)
             }
         }
     }
