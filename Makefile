@@ -5,7 +5,8 @@ FSESSION = $(BUILD)/fsession
 
 # What the build needs, and the programs that the demo and the tests trace.
 BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
-TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux
+TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux \
+    libc++-dev libc++abi-dev libunwind8 libasound2
 # What boots real kernels.
 VM_PACKAGES = qemu-system-x86 busybox-static cpio bpftool xz-utils
 

@@ -12,14 +12,14 @@ struct FunctionTable {
         var prototypes: Prototypes?
         /// What an analysis of its code found, and which functions it looked at.
         var branches: (layout: ModuleAnalysis.Layout, found: EntryBranches)?
-        var staticUnwinder: StaticUnwinder.Answer?
+        var unwinder: ModuleUnwinder?
         var jumps: JumpGraph?
     }
 
     private let processID: Int32
     private var list: ModuleList?
     private var entries: [String: Entry] = [:]
-    private var order: [String] = []
+    private(set) var order: [String] = []
     /// What holds for the functions of modules, by path, as far as it was asked for.
     private var policies: [String: [UInt64: FunctionPolicy]] = [:]
     private(set) var problem: String?
@@ -151,25 +151,15 @@ struct FunctionTable {
         }
     }
 
-    /// Every `_Unwind_Find_FDE`: libgcc's own, and those of modules that are linked to it statically, with symbols or
-    /// without. Nil: a module has one that cannot be found.
-    mutating func unwinderFinders() -> [FunctionInfo]? {
-        var finders = named("_Unwind_Find_FDE")
-        for path in order where !finders.contains(where: { $0.modulePath == path }) {
-            guard let entry = entries[path] else { continue }
-            let answer = entry.staticUnwinder ?? StaticUnwinder.find(in: entry.module.file)
-            entries[path]?.staticUnwinder = answer
-            switch answer {
-            case .none: break
-            case .unknown: return nil
-            case .found(let range):
-                finders.append(
-                    FunctionInfo(
-                        name: "_Unwind_Find_FDE", module: entry.module.name, modulePath: path,
-                        address: range.lowerBound &+ entry.module.loadBias, size: UInt64(range.count)))
-            }
-        }
-        return finders
+    func module(at path: String) -> Module? { entries[path]?.module }
+
+    /// What a module has of an unwinder.
+    mutating func unwinder(of path: String) -> ModuleUnwinder? {
+        if let known = entries[path]?.unwinder { return known }
+        guard let file = entries[path]?.module.file, let symbols = symbols(of: path) else { return nil }
+        let unwinder = ModuleUnwinder(file, symbols)
+        entries[path]?.unwinder = unwinder
+        return unwinder
     }
 
     /// What the dynamic linker calls when its list of libraries has changed.

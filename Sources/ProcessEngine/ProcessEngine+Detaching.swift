@@ -27,7 +27,7 @@ extension ProcessEngine {
     /// Takes the programs off the functions that unwinders find our frames by: these may have to stay patched.
     private func leaveFindersAlone() {
         guard isOurs else { return }
-        for finder in functions.unwinderFinders() ?? [] {
+        for finder in functions.unwinders().hooks {
             for link in traced[finder.address]?.lists.links ?? [] where link.id != OwnLink.unwinding {
                 do throws(EngineError) {
                     try unlink(link.id)
@@ -87,7 +87,7 @@ extension ProcessEngine {
 
     /// Takes everything out of one process; false if its code had to stay mapped.
     private func remove(from pid: Int32) throws(EngineError) -> Bool {
-        let finders = Set((self.functions.unwinderFinders() ?? []).map(\.address))
+        let finders = Set(self.functions.unwinders().hooks.map(\.address))
         var functions = RestoredFunctions()
         for function in retiredFunctions + traced.values {
             functions.add(function.displaced, function.jump ?? [], isFinder: finders.contains(function.info.address))

@@ -122,10 +122,11 @@ extension ProcessEngine {
 
     /// Links a routine of the runtime, as if it were a program.
     func linkOwn(
-        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int
+        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int,
+        needsAlignedStack: Bool = false
     ) throws(EngineError) {
         let link = TrampolineLink(
-            id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: false)
+            id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: needsAlignedStack)
         var reason = ""
         // A thread may be in the function's first instructions: not for long.
         for _ in 0..<20 {

@@ -47,7 +47,7 @@ extension ProcessEngine {
         try requireRunning()
         var batch = LinkBatch()
         batch.noExits = try reasonAgainstExits()
-        let finders = Set((functions.unwinderFinders() ?? []).map(\.address))
+        let finders = Set(functions.unwinders().hooks.map(\.address))
         var late: [Choice] = []
         for request in requests {
             let matches = functions.matching(request.pattern, onlyIn: modules)
