@@ -25,25 +25,29 @@ extension ELFFile {
 
     /// The relocations that a `SHT_REL` or `SHT_RELA` section holds.
     package func relocations(in section: Section) throws(ELFError) -> [Relocation] {
+        var relocations: [Relocation] = []
+        try forEachRelocation(in: section) { relocations.append($0) }
+        return relocations
+    }
+
+    /// The same without an array: there may be a million.
+    package func forEachRelocation(in section: Section, _ body: (Relocation) -> Void) throws(ELFError) {
         let hasAddend = section.type == .relocationsWithAddend
-        guard hasAddend || section.type == .relocations else { return [] }
+        guard hasAddend || section.type == .relocations else { return }
         let size: UInt64 = hasAddend ? 24 : 16
         guard section.entrySize == size else {
             throw .malformed(
                 name: name, what: "relocations of \(section.entrySize) bytes in \(section.name), not \(size)")
         }
         let table = try contents(of: section)
-        var relocations: [Relocation] = []
-        relocations.reserveCapacity(table.count / Int(size))
         for index in 0..<UInt64(table.count) / size {
             guard let offset: UInt64 = table.load(at: index * size),
                 let info: UInt64 = table.load(at: index * size + 8)
             else { break }
-            relocations.append(
+            body(
                 Relocation(
                     offset: offset, type: UInt32(truncatingIfNeeded: info), symbol: Int(info >> 32),
                     addend: hasAddend ? table.load(at: index * size + 16) : nil))
         }
-        return relocations
     }
 }

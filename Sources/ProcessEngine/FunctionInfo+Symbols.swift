@@ -26,11 +26,11 @@ enum ModuleName {
 
 extension FunctionInfo {
     /// The function of a symbol, if one of its names matches: as the file has it, or readable.
-    init?(_ symbol: FunctionSymbol, in module: Module, key: String, if glob: Glob) {
-        self.init(symbol, moduleName: module.name, modulePath: key, loadBias: module.loadBias, if: glob)
-    }
-
-    init?(_ symbol: FunctionSymbol, moduleName: String, modulePath: String, loadBias: UInt64, if glob: Glob) {
+    /// - Parameter policies: of the module's functions, where they are known already, by address of the file.
+    init?(
+        _ symbol: FunctionSymbol, moduleName: String, modulePath: String, loadBias: UInt64, if glob: Glob,
+        _ policies: [UInt64: FunctionPolicy]? = nil
+    ) {
         guard let match = Self.match(symbol, glob) else { return nil }
         self.init(
             name: match.name, aliases: match.name == symbol.name ? symbol.aliases : symbol.names.filter { $0 != match.name },
@@ -40,11 +40,17 @@ extension FunctionInfo {
         if symbol.kind == .indirect, symbol.resolvedAddress == nil {
             refusal = "an indirect function (IFUNC) whose implementation nothing in the process refers to yet"
         }
-        switch symbol.aliases.isEmpty ? FunctionPolicy.of(name: symbol.name) : FunctionPolicy.of(names: symbol.names) {
+        switch policies.map({ Self.policy(of: symbol, $0) }) ?? FunctionPolicy.of(names: symbol.names) {
         case .any: break
         case .entryOnly(let reason): entryOnly = reason
         case .never(let reason): refusal = reason
         }
+    }
+
+    private static func policy(of symbol: FunctionSymbol, _ policies: [UInt64: FunctionPolicy]) -> FunctionPolicy {
+        let own = policies[symbol.address] ?? .any
+        guard let resolved = symbol.resolvedAddress else { return own }
+        return own.stricter(policies[resolved] ?? .any)
     }
 
     /// The name of the symbol that matches: as it is, else in its readable form, which may leave out much (`ReadableName`).
@@ -137,9 +143,10 @@ package enum FileFunctions {
                 pattern: pattern.description, nearest: ["\(ModuleName.last(path)):\(pattern.function.text)"])
         }
         let symbols = ModuleSymbols(file: file, path: path, root: "")
-        let found = symbols.functions.compactMap {
+        let policies = JumpPolicies.solve([path: JumpGraph(file, symbols)])[path]
+        var found = symbols.functions.compactMap {
             FunctionInfo(
-                $0, moduleName: ModuleName.last(path), modulePath: path, loadBias: 0, if: pattern.function)
+                $0, moduleName: ModuleName.last(path), modulePath: path, loadBias: 0, if: pattern.function, policies)
         }
         if found.isEmpty {
             throw .noFunction(

@@ -14,14 +14,17 @@ struct FunctionTable {
         var prototypes: Prototypes?
         /// What an analysis of its code found, and which functions it looked at.
         var branches: (layout: ModuleAnalysis.Layout, found: EntryBranches)?
-        var staticUnwinder: StaticUnwinder.Answer?
         var linker: DynamicLinker?
+        var unwinder: ModuleUnwinder?
+        var jumps: JumpGraph?
     }
 
     private let processID: Int32
     private var list: ModuleList?
     private var entries: [String: Entry] = [:]
-    private var order: [String] = []
+    private(set) var order: [String] = []
+    /// What holds for the functions of modules, by path, as far as it was asked for.
+    private var policies: [String: [UInt64: FunctionPolicy]] = [:]
     private(set) var problem: String?
 
     init(processID: Int32) {
@@ -36,6 +39,7 @@ struct FunctionTable {
 
     private mutating func adopt() {
         let modules = list?.modules.filter { !$0.isVDSO } ?? []
+        policies = [:]
         let known = Dictionary(entries.values.map { ($0.module.id, $0) }) { first, _ in first }
         var new: [Entry] = modules.compactMap { module in
             known[module.id].map { entry in
@@ -114,13 +118,18 @@ struct FunctionTable {
     /// The functions that a pattern matches, by module and address.
     mutating func matching(_ pattern: FunctionPattern, onlyIn only: Set<String>? = nil) -> [FunctionInfo] {
         var found: [FunctionInfo] = []
-        for path in order {
-            guard let module = entries[path]?.module, only?.contains(path) ?? true,
-                pattern.module.map({ matches(module, $0) }) ?? true,
-                let symbols = symbols(of: path)
-            else { continue }
+        let paths = order.filter { path in
+            guard let module = entries[path]?.module, only?.contains(path) ?? true else { return false }
+            return pattern.module.map { matches(module, $0) } ?? true
+        }
+        findPolicies(of: paths)
+        for path in paths {
+            guard let module = entries[path]?.module, let symbols = symbols(of: path) else { continue }
+            let policies = policies[path] ?? [:]
             let infos = Parallel.map(symbols.functions.indices) {
-                FunctionInfo(symbols.functions[$0], in: module, key: path, if: pattern.function)
+                FunctionInfo(
+                    symbols.functions[$0], moduleName: module.name, modulePath: path, loadBias: module.loadBias,
+                    if: pattern.function, policies)
             }
             var addresses: Set<UInt64> = []
             if infos.count > 1 { addresses.reserveCapacity(infos.count) }
@@ -132,36 +141,50 @@ struct FunctionTable {
         return found
     }
 
+    /// What holds for the functions of these modules by their names, and by those of functions that they leave to by a jump,
+    /// in whatever module these are.
+    private mutating func findPolicies(of paths: [String]) {
+        guard paths.contains(where: { policies[$0] == nil }) else { return }
+        var graphs: [String: JumpGraph] = [:]
+        var wanted: Set<String> = []
+        var next = Set(paths).union(policies.keys)
+        while !next.isEmpty {
+            for path in next {
+                guard let module = entries[path]?.module, let symbols = symbols(of: path) else { continue }
+                let graph = entries[path]?.jumps ?? JumpGraph(module.file, symbols)
+                module.file.dropPages()
+                entries[path]?.jumps = graph
+                graphs[path] = graph
+                wanted.formUnion(graph.importedNames)
+            }
+            next = Set(order.filter { path in
+                graphs[path] == nil && symbols(of: path).map { JumpGraph.has($0.functions, wanted) } ?? false
+            })
+        }
+        policies = JumpPolicies.solve(graphs)
+        for path in paths where policies[path] == nil { policies[path] = [:] }
+    }
+
     /// The functions with exactly that symbol's name in any module.
     mutating func named(_ name: String) -> [FunctionInfo] {
         let glob = Glob(name)
         return order.flatMap { path -> [FunctionInfo] in
             guard let module = entries[path]?.module, let symbols = symbols(of: path) else { return [] }
             return symbols.functions(named: name).compactMap {
-                FunctionInfo($0, in: module, key: path, if: glob)
+                FunctionInfo($0, moduleName: module.name, modulePath: path, loadBias: module.loadBias, if: glob)
             }
         }
     }
 
-    /// Every `_Unwind_Find_FDE`: libgcc's own, and those of modules that are linked to it statically, with symbols or
-    /// without. Nil: a module has one that cannot be found.
-    mutating func unwinderFinders() -> [FunctionInfo]? {
-        var finders = named("_Unwind_Find_FDE")
-        for path in order where !finders.contains(where: { $0.modulePath == path }) {
-            guard let entry = entries[path] else { continue }
-            let answer = entry.staticUnwinder ?? StaticUnwinder.find(in: entry.module.file)
-            entries[path]?.staticUnwinder = answer
-            switch answer {
-            case .none: break
-            case .unknown: return nil
-            case .found(let range):
-                finders.append(
-                    FunctionInfo(
-                        name: "_Unwind_Find_FDE", module: entry.module.name, modulePath: path,
-                        address: range.lowerBound &+ entry.module.loadBias, size: UInt64(range.count)))
-            }
-        }
-        return finders
+    func module(at path: String) -> Module? { entries[path]?.module }
+
+    /// What a module has of an unwinder.
+    mutating func unwinder(of path: String) -> ModuleUnwinder? {
+        if let known = entries[path]?.unwinder { return known }
+        guard let file = entries[path]?.module.file, let symbols = symbols(of: path) else { return nil }
+        let unwinder = ModuleUnwinder(file, symbols)
+        entries[path]?.unwinder = unwinder
+        return unwinder
     }
 
     /// What the dynamic linker calls when its list of libraries has changed.

@@ -43,7 +43,7 @@ extension ProcessEngine {
     /// Takes the programs off the functions that unwinders find our frames by: these may have to stay patched.
     private func leaveFindersAlone() {
         guard isOurs else { return }
-        for finder in functions.unwinderFinders() ?? [] {
+        for finder in functions.unwinders().hooks {
             for link in traced[finder.address]?.lists.links ?? [] where link.id != OwnLink.unwinding {
                 do throws(EngineError) {
                     try unlink(link.id)
@@ -124,7 +124,7 @@ extension ProcessEngine {
 
     /// Takes everything out of one process.
     private func remove(from pid: Int32) throws(EngineError) -> CodeUse {
-        let finders = Set((self.functions.unwinderFinders() ?? []).map(\.address))
+        let finders = Set(self.functions.unwinders().hooks.map(\.address))
         var functions = RestoredFunctions()
         for function in retiredFunctions + traced.values {
             functions.add(function, isFinder: finders.contains(function.info.address))

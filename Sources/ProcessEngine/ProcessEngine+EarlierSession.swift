@@ -23,7 +23,7 @@ extension ProcessEngine {
         }
         guard let gone else { return }
         // Calls may be inside the code that was left: their frames must go on being found by unwinders.
-        let finders = functions.unwinderFinders() ?? []
+        let finders = functions.unwinders().hooks
         let originals = ForeignCode.overwritten(in: processID, process.memory).filter { original in
             !finders.contains { $0.address &- 8 <= original.address && original.address < $0.address &+ 8 }
         }

@@ -27,7 +27,7 @@ extension ProcessEngine {
 
     /// Gives the functions that are traced their exits, or takes them away.
     private func changeExits() throws(EngineError) {
-        let finders = Set((functions.unwinderFinders() ?? []).map(\.address))
+        let finders = Set(functions.unwinders().hooks.map(\.address))
         let known = traced.values.filter { function in
             !finders.contains(function.info.address) && function.lists.links.contains { $0.id > 0 }
         }.sorted { $0.info.address < $1.info.address }

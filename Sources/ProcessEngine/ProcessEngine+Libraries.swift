@@ -71,9 +71,9 @@ extension ProcessEngine {
                 queue.append([.warning("functions of \(ModuleKey.path(path)) are not traced: \(error)")])
             }
         }
-        // A library of which nothing is traced may bring an unwinder.
-        let finders = functions.unwinderFinders() ?? []
-        if finders.contains(where: { traced[$0.address]?.lists.links.contains { $0.id == OwnLink.unwinding } != true }) {
+        // A library of which nothing is traced may bring an unwinder, or be one that asks for frames.
+        let unwinders = functions.unwinders()
+        if !new.isEmpty, !unwinders.iterators.isEmpty || unwinders.hooks.contains(where: { !isHooked($0) }) {
             do throws(EngineError) {
                 try updateUnwinding()
             } catch {
@@ -116,10 +116,11 @@ extension ProcessEngine {
 
     /// Links a routine of the runtime, as if it were a program.
     func linkOwn(
-        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int
+        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int,
+        needsAlignedStack: Bool = false
     ) throws(EngineError) {
         let link = TrampolineLink(
-            id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: false)
+            id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: needsAlignedStack)
         var reason = ""
         // A thread may be in the function's first instructions: not for long.
         for _ in 0..<20 {

@@ -49,7 +49,7 @@ extension ProcessEngine {
         try decideExits()
         batch.noExits = noExits
         if modules == nil { batch.progress = attachProgress }
-        let finders = Set((functions.unwinderFinders() ?? []).map(\.address))
+        let finders = Set(functions.unwinders().hooks.map(\.address))
         var late: [Choice] = []
         for request in requests {
             try batch.checkCancelled()

@@ -134,7 +134,7 @@ extension ProcessEngine {
         let image = try makeImages(of: [.init(function: function, lists: lists, counters: function.counters)]).first
         let changed = function.with(lists, function.counters, image)
         // The unwinder knows the new image before any call can enter it; but nothing unwinds through what it asks itself.
-        let isFinder = functions.unwinderFinders()?.contains { $0.address == address } ?? false
+        let isFinder = functions.unwinders().hooks.contains { $0.address == address }
         if !isFinder { try updateUnwinding(with: [changed]) }
         let jump = changed.jump ?? []
         try withStopped { engine, _ throws(EngineError) in

@@ -3,18 +3,21 @@ import TargetRuntime
 import Trampoline
 
 extension ProcessEngine {
-    /// Why a trampoline must not stay on the stack in this process: an exception could not pass through it.
+    /// Why a trampoline must not stay on the stack in this process: an exception could not pass through it. Asked whenever
+    /// something is linked, as unwinders come with libraries.
     func reasonAgainstExits() throws(EngineError) -> String? {
-        guard let finders = functions.unwinderFinders(), !finders.isEmpty else {
-            return functions.hasExceptionHandlers
-                ? "the program handles exceptions, and its unwinder is not known: only entries can be traced" : nil
+        let unwinders = functions.unwinders()
+        let hooks = unwinders.hooks
+        if functions.hasExceptionHandlers {
+            if let problem = unwinders.problem { return "exceptions could not pass (\(problem)): only entries can be traced" }
+            if hooks.isEmpty { return "the program handles exceptions, and its unwinder is not known: only entries can be traced" }
         }
-        for finder in finders where traced[finder.address] == nil {
+        for hook in hooks where traced[hook.address] == nil {
             let analysis = try functions.analysis(
-                of: finder.modulePath, for: [finder], memory: memory,
-                patched: overwritten(in: functions.executableRange(of: finder.modulePath) ?? 0..<0))
-            if let refusal = finder.refusal ?? analysis.refusal(of: finder) {
-                return "exceptions could not pass (the unwinder of \(finder.module): \(refusal)): only entries can be traced"
+                of: hook.modulePath, for: [hook], memory: memory,
+                patched: overwritten(in: functions.executableRange(of: hook.modulePath) ?? 0..<0))
+            if let refusal = hook.refusal ?? analysis.refusal(of: hook) {
+                return "exceptions could not pass (\(hook.name) of \(hook.module): \(refusal)): only entries can be traced"
             }
         }
         return nil
@@ -35,20 +38,27 @@ extension ProcessEngine {
         }
     }
 
-    /// Tells the target's unwinder about our code, so that exceptions and thread cancellation pass through.
-    ///
-    /// libgcc's unwinder asks `_Unwind_Find_FDE` for the description of every frame. A routine of the runtime is
-    /// linked there as an fmod_ret program: for addresses in our code it answers from a table, and the
-    /// original is skipped; for all others it lets the original answer.
-    ///
-    ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each description
-    ///
+    /// Tells the target's unwinders about our code, so that exceptions and thread cancellation pass through.
     /// - Parameter new: functions whose images are to be in use soon.
     func updateUnwinding(with new: [TracedFunction] = []) throws(EngineError) {
-        guard let finders = functions.unwinderFinders(), !finders.isEmpty else { return }
-        let offset = fs_runtime_function_offset("find_fde")
-        guard offset >= 0 else { return }
-        // The finder itself is no frame of an unwinding.
+        let unwinders = functions.unwinders()
+        if unwinders.hooks.isEmpty { return }
+        let entries = unwindEntries(with: new)
+        if entries.isEmpty { return }
+        if !unwinders.finders.isEmpty { try tellFinders(unwinders.finders, of: entries) }
+        if unwinders.iterators.isEmpty { return }
+        let areNew = unwinders.iterators.contains { !isHooked($0) }
+        try tellIterators(unwinders, of: areNew ? unwindEntries(with: new) : entries)
+        // Their callers' functions may throw through them: what is told has to hold their own frames.
+        if areNew { try tellIterators(unwinders, of: unwindEntries(with: new)) }
+    }
+
+    func isHooked(_ function: FunctionInfo) -> Bool {
+        traced[function.address]?.lists.links.contains { $0.id == OwnLink.unwinding } ?? false
+    }
+
+    /// All of our code that may be on a stack.
+    private func unwindEntries(with new: [TracedFunction]) -> [UnwindEntry] {
         var entries: [UnwindEntry] = []
         entries.reserveCapacity(2 * (traced.count + new.count) + retiredUnwinding.count)
         func add(_ function: TracedFunction) {
@@ -58,9 +68,18 @@ extension ProcessEngine {
         for function in traced.values { add(function) }
         for function in new { add(function) }
         entries += retiredUnwinding
-        guard !entries.isEmpty else { return }
         entries.sort { $0.start < $1.start }
+        return entries
+    }
 
+    /// libgcc's unwinder asks `_Unwind_Find_FDE` for the description of every frame. A routine of the runtime is
+    /// linked there as an fmod_ret program: for addresses in our code it answers from a table, and the
+    /// original is skipped; for all others it lets the original answer. The finder itself is no frame of an unwinding.
+    ///
+    ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each description
+    private func tellFinders(_ finders: [FunctionInfo], of entries: [UnwindEntry]) throws(EngineError) {
+        let offset = fs_runtime_function_offset("find_fde")
+        guard offset >= 0 else { return }
         // Those that are equal are the same object, but for a few.
         var places: [ObjectIdentifier: Int] = [:]
         var descriptions: [UInt8] = []
@@ -71,28 +90,98 @@ extension ProcessEngine {
         }
         let headSize = (8 + entries.count * 24).roundedUp(to: 16)
         let size = headSize + descriptions.count
-        let near = functions.executableRange
-        var record = CodeRecord(kind: .data, name: "unwind table", code: [])
-        try ensureRoom(record.codeOffset + size, near: near)
-        let place = try allocateCode(record.codeOffset + size, near: near.lowerBound)
-        let base = place + UInt64(record.codeOffset)
-        var table = ByteWriter()
-        table.bytes.reserveCapacity(size)
-        table.append(UInt64(entries.count))
-        for entry in entries {
-            table.append(entry.start)
-            table.append(entry.end)
-            table.append(base + UInt64(headSize + (places[ObjectIdentifier(entry.description)] ?? 0)))
+        let base = try placeForData(size, "unwind table", near: functions.executableRange) { base in
+            var table = ByteWriter()
+            table.bytes.reserveCapacity(size)
+            table.append(UInt64(entries.count))
+            for entry in entries {
+                table.append(entry.start)
+                table.append(entry.end)
+                table.append(base + UInt64(headSize + (places[ObjectIdentifier(entry.description)] ?? 0)))
+            }
+            table.pad(to: headSize)
+            return table.bytes + descriptions
         }
-        table.pad(to: headSize)
-        table.bytes += descriptions
-        record.code = table.bytes
-        try stageCode(record.encoded, at: place)
-        try flushCode()
-
         for finder in finders {
             try linkOwn(
                 finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base, id: OwnLink.unwinding)
         }
+    }
+
+    /// Other unwinders go through the program headers of all modules, by `dl_iterate_phdr`. A routine of the runtime is linked
+    /// there: where a caller looks for an address in our code, it shows it one more module, which is that code.
+    ///
+    ///     cell ──▶ stamp │ counts │ (low, high, header, size) of each region of code │ (start, end) of each caller's code
+    ///                                         └──▶ .eh_frame_hdr │ .eh_frame
+    ///
+    /// What changes is the cell alone: the hook stays as it is.
+    private func tellIterators(_ unwinders: Unwinders, of entries: [UnwindEntry]) throws(EngineError) {
+        let offset = fs_runtime_function_offset("iterate_phdr")
+        guard offset >= 0 else { return }
+        var groups: [(range: Range<UInt64>, header: UInt64, size: Int)] = []
+        // In its own region of code each reaches its description by 32 bits.
+        let regions = codeRegions.map(\.range).sorted { $0.lowerBound < $1.lowerBound }
+        for region in regions {
+            let own = entries[entries.partition(below: region.lowerBound)..<entries.partition(below: region.upperBound)]
+            guard let first = own.first, let last = own.last else { continue }
+            let frames = UnwindFrames(own)
+            let header = try placeForData(frames.size, "unwind frames", near: region) { frames.bytes(at: $0) }
+            groups.append((first.start..<last.end, header, frames.headerSize))
+        }
+        let size = 24 + groups.count * 32 + unwinders.callers.count * 16
+        let index = try placeForData(size, "unwind index", near: functions.executableRange) { base in
+            var table = ByteWriter()
+            // No loader has loaded and unloaded as many libraries: what a caller keeps of our code, it drops again.
+            table.append(base)
+            table.append(UInt64(groups.count))
+            table.append(UInt64(unwinders.callers.count))
+            for group in groups {
+                table.append(group.range.lowerBound)
+                table.append(group.range.upperBound)
+                table.append(group.header)
+                table.append(UInt64(group.size))
+            }
+            for caller in unwinders.callers {
+                table.append(caller.lowerBound)
+                table.append(caller.upperBound)
+            }
+            return table.bytes
+        }
+        if unwindCell == 0 {
+            unwindCell = try placeForData(8, "unwind cell", near: functions.executableRange) { _ in Array(repeating: 0, count: 8) }
+        }
+        try write(withUnsafeBytes(of: index.littleEndian, Array.init), at: unwindCell)
+        for iterator in unwinders.iterators where !isHooked(iterator) {
+            try linkOwn(
+                iterator, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: unwindCell, id: OwnLink.unwinding,
+                needsAlignedStack: true)
+        }
+    }
+
+    /// Puts data among our code; `bytes` makes it for its address.
+    private func placeForData(
+        _ size: Int, _ name: String, near range: Range<UInt64>, _ bytes: (UInt64) -> [UInt8]
+    ) throws(EngineError) -> UInt64 {
+        var record = CodeRecord(kind: .data, name: name, code: [])
+        try ensureRoom(record.codeOffset + size, near: range)
+        let place = try allocateCode(record.codeOffset + size, near: range.lowerBound)
+        let base = place + UInt64(record.codeOffset)
+        record.code = bytes(base)
+        try stageCode(record.encoded, at: place)
+        try flushCode()
+        return base
+    }
+}
+
+extension [UnwindEntry] {
+    /// How many start below an address; they are sorted.
+    fileprivate func partition(below address: UInt64) -> Int {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle].start < address { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }

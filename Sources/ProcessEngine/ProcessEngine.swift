@@ -55,6 +55,8 @@ package actor ProcessEngine {
     /// Images that were replaced while calls may be inside: they must stay known to unwinders.
     var retiredUnwinding: [UnwindEntry] = []
     var unwindDescriptions = UnwindDescriptions()
+    /// Where in the target it stands what unwinders that go through the modules are shown; 0: nothing yet.
+    var unwindCell: UInt64 = 0
     var loadedPrograms = 0
     var programsByID: [Int: LoadedProgram] = [:]
     var nextLink = 0

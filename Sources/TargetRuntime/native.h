@@ -132,4 +132,94 @@ static u64 native_find_fde(u64 *ctx) {
     return 0;
 }
 
+// As in link.h and elf.h.
+struct program_header {
+    u32 type, flags;
+    u64 offset, address, physical, file_size, memory_size, alignment;
+};
+
+struct module_headers {
+    u64 bias;
+    const char *name;
+    const struct program_header *headers;
+    u64 header_count;  // 16 bits, then padding
+    u64 loads, unloads;
+    u64 thread_module;
+    void *thread_data;
+};
+
+typedef int (*module_callback)(struct module_headers *, u64 size, void *data);
+
+enum { HEADER_LOAD = 1, HEADER_READ_EXECUTE = 5, HEADER_UNWIND = 0x6474e550, UNWIND_DATA_WORDS = 8 };
+
+struct phdr_search {
+    module_callback callback;
+    void *data;
+    const struct fs_unwind_region *region;
+    u64 stamp;
+    int result;
+};
+
+// Called by the loader for its first module, under its lock, which callers rely on for what they keep. They see one module
+// more, and what they keep of it is dropped as soon as they see another's counts.
+static int first_module(struct module_headers *first, u64 size, void *argument) {
+    struct phdr_search *search = argument;
+    const struct fs_unwind_region *region = search->region;
+    struct program_header headers[2];
+    char name[16];
+    struct module_headers ours;
+    for (u32 i = 0; i < 2; i++) {
+        headers[i].type = i == 0 ? HEADER_LOAD : (u32)HEADER_UNWIND;
+        headers[i].flags = HEADER_READ_EXECUTE;
+        headers[i].offset = 0;
+        headers[i].address = headers[i].physical = i == 0 ? region->low : region->header;
+        headers[i].file_size = headers[i].memory_size = i == 0 ? region->high - region->low : region->size;
+        headers[i].alignment = i == 0 ? FS_PAGE : 4;
+    }
+    // "[fsession]", without a literal.
+    *(u64 *)name = 0x697373657366735bull;
+    *(u64 *)(name + 8) = 0x5d6e6full;
+    ours.bias = 0;
+    ours.name = name;
+    ours.headers = headers;
+    ours.header_count = 2;
+    ours.loads = ours.unloads = search->stamp;
+    ours.thread_module = 0;
+    ours.thread_data = 0;
+    (void)first;
+    search->result = search->callback(&ours, size < sizeof ours ? size : sizeof ours, search->data);
+    return 1;
+}
+
+static u64 native_iterate_phdr(u64 *ctx) {
+    const struct fs_unwind_index *index =
+        (const struct fs_unwind_index *)__atomic_load_n((u64 *)ctx[FS_CTX_ATTACH_COOKIE], __ATOMIC_ACQUIRE);
+    u64 callback = ctx[0];
+    // Our own call, below.
+    if (!index || callback == (u64)first_module) return 0;
+    const struct fs_unwind_caller *callers = (const struct fs_unwind_caller *)(index->regions + index->region_count);
+    u64 caller = 0;
+    while (caller < index->caller_count && (callback < callers[caller].start || callback >= callers[caller].end)) caller++;
+    if (caller == index->caller_count || ctx[1] == 0) return 0;
+    // All unwinders have the address that they look for among the first words of what they hand on.
+    const u64 *data = (const u64 *)ctx[1];
+    for (u32 word = 0; word < UNWIND_DATA_WORDS; word++) {
+        for (u64 i = 0; i < index->region_count; i++) {
+            const struct fs_unwind_region *region = &index->regions[i];
+            if (data[word] < region->low || data[word] >= region->high) continue;
+            struct phdr_search search;
+            search.callback = (module_callback)callback;
+            search.data = (void *)ctx[1];
+            search.region = region;
+            search.stamp = index->stamp;
+            search.result = 0;
+            int (*iterate)(int (*)(struct module_headers *, u64, void *), void *);
+            iterate = (int (*)(int (*)(struct module_headers *, u64, void *), void *))ctx[FS_CTX_FUNCTION_IP];
+            iterate(first_module, &search);
+            return (u64)(i64)search.result;
+        }
+    }
+    return 0;
+}
+
 #endif

@@ -6,6 +6,7 @@ extern const char __stop_fsession_runtime[] __attribute__((visibility("hidden"))
 // Some linkers throw away a section that only these two symbols refer to.
 const void *fs_runtime_start(void) {
     __asm__ volatile("" : : "r"(native_find_fde));
+    __asm__ volatile("" : : "r"(native_iterate_phdr));
     return __start_fsession_runtime;
 }
 size_t fs_runtime_size(void) { return (size_t)(__stop_fsession_runtime - (const char *)fs_runtime_start()); }
@@ -92,5 +93,6 @@ int64_t fs_runtime_function_offset(const char *name) {
     if (strcmp(name, "prctl_event") == 0) return (const char *)native_prctl_event - __start_fsession_runtime;
     if (strcmp(name, "syscall_event") == 0) return (const char *)native_syscall_event - __start_fsession_runtime;
     if (strcmp(name, "find_fde") == 0) return (const char *)native_find_fde - __start_fsession_runtime;
+    if (strcmp(name, "iterate_phdr") == 0) return (const char *)native_iterate_phdr - __start_fsession_runtime;
     return -1;
 }

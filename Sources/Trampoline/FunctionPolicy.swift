@@ -42,17 +42,34 @@ package enum FunctionPolicy: Sendable, Hashable {
 
     /// The strictest policy of a function that has several names.
     package static func of(names: some Sequence<String>) -> FunctionPolicy {
-        var strictest = FunctionPolicy.any
-        for name in names {
-            let policy = of(name: name)
-            switch (policy, strictest) {
-            case (.never, _): return policy
-            case (.entryOnly, .any): strictest = policy
-            default: break
-            }
-        }
-        return strictest
+        names.reduce(.any) { $0.stricter(of(name: $1)) }
     }
+
+    /// The one of two that allows less.
+    package func stricter(_ other: FunctionPolicy) -> FunctionPolicy {
+        switch (self, other) {
+        case (.never, _), (.entryOnly, .any), (.entryOnly, .entryOnly), (.any, .any): self
+        case (_, .never), (.any, .entryOnly): other
+        }
+    }
+
+    /// The policy of a function that leaves by a jump to one of this policy: what that one sees of its caller, the first one's
+    /// trampoline would have put there.
+    package func ofJumper(to name: String) -> FunctionPolicy {
+        let way = "leaves by a jump to \(name), which "
+        // The last function of a row of jumps is the one that matters.
+        func text(_ reason: String) -> String { reason.hasPrefix("leaves by a jump to ") ? reason : way + reason }
+        switch self {
+        case .any: return .any
+        case .entryOnly(let reason): return .entryOnly(reason: text(reason))
+        case .never(let reason): return .never(reason: text(reason))
+        }
+    }
+
+    /// What compilers make jumps and returns of: whoever jumps there jumps on, or returns.
+    package static func isThunk(name: String) -> Bool { thunks.contains { name.hasPrefix($0) } }
+
+    private static let thunks = ["__x86_indirect_thunk_", "__x86_return_thunk", "__llvm_retpoline_", "__llvm_lvi_thunk_"]
 
     /// Why, when it is not `.any`.
     package var reason: String? {

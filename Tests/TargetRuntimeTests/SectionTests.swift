@@ -25,6 +25,7 @@ import Testing
         #expect(fs_runtime_helper_offset(.max) == -1)
         #expect(fs_runtime_function_offset("library_event") >= 0)
         #expect(fs_runtime_function_offset("find_fde") >= 0)
+        #expect(fs_runtime_function_offset("iterate_phdr") >= 0)
         #expect(fs_runtime_function_offset("") == -1)
     }
 

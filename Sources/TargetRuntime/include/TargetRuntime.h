@@ -198,6 +198,19 @@ struct fs_unwind_table {
     struct fs_unwind_range ranges[];
 };
 
+// "iterate_phdr" shows callers of `dl_iterate_phdr(callback, data)` that look for an address in our code one more module, as
+// an fmod_ret: the attach cookie is the address of a cell that holds the address of this, or 0.
+struct fs_unwind_region {
+    uint64_t low, high;        // addresses in [low, high) are described at header
+    uint64_t header, size;     // .eh_frame_hdr
+};
+struct fs_unwind_caller { uint64_t start, end; };
+struct fs_unwind_index {
+    uint64_t stamp;            // what no loader counts up to
+    uint64_t region_count, caller_count;
+    struct fs_unwind_region regions[];   // then the callers
+};
+
 // --- Maps, from either side ---
 
 // Bytes of address space a map takes (ring buffers: with the second mapping of the data), 0 if the
