@@ -4,7 +4,7 @@ BUILD = .build/release
 FSESSION = $(BUILD)/fsession
 
 # What the build needs, and the programs that the demo and the tests trace.
-BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
+BUILD_PACKAGES = libcapstone-dev libdw-dev liblzma-dev libbpf-dev linux-libc-dev pkg-config make
 TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev zlib1g-dev strace ltrace binutils postgresql gdb util-linux
 # What boots real kernels.
 VM_PACKAGES = qemu-system-x86 busybox-static cpio bpftool xz-utils

@@ -37,7 +37,7 @@ let package = Package(
         // What both engines have in common.
         .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.
-        .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
+        .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW", "CLZMA"]),
 
         // An example of the library.
         .executableTarget(
@@ -60,13 +60,14 @@ let package = Package(
         // File formats.
         .target(name: "BPF", dependencies: ["BTF", "ELF"]),
         .target(name: "BTF"),
-        .target(name: "ELF"),
+        .target(name: "ELF", dependencies: ["CLinux"]),
 
         // C: what runs inside the target, and what Swift cannot import.
         .target(name: "TargetRuntime"),
         .target(name: "CLinux"),
         .systemLibrary(name: "CCapstone", pkgConfig: "capstone", providers: [.apt(["libcapstone-dev"])]),
         .systemLibrary(name: "CLibDW", pkgConfig: "libdw", providers: [.apt(["libdw-dev"])]),
+        .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
 
         .testTarget(name: "ELFTests", dependencies: ["ELF"]),
         .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF"]),
@@ -78,7 +79,7 @@ let package = Package(
         .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
-        .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),
+        .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux"]),
         .testTarget(
             name: "ProcessEngineTests", dependencies: ["FSession", "kernel-checks"],
             // C that the tests compile themselves, as a user would.

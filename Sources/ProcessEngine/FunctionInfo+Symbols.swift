@@ -93,7 +93,7 @@ package enum FileFunctions {
             throw .noFunction(
                 pattern: pattern.description, nearest: ["\(ModuleName.last(path)):\(pattern.function.text)"])
         }
-        let symbols = ModuleSymbols(file: file, path: path, root: "")
+        let symbols = ModuleSymbols(file: file, at: DebugFile.Place(path))
         var found = symbols.functions.compactMap {
             FunctionInfo(
                 $0, moduleName: ModuleName.last(path), modulePath: path, loadBias: 0, if: pattern.function)
@@ -103,14 +103,14 @@ package enum FileFunctions {
                 pattern: pattern.description,
                 nearest: NearestNames.of(pattern.function.text, in: symbols.functions.flatMap(\.names)))
         }
-        let code = file.sections.filter { $0.flags.contains(.execute) && $0.type == .bits }.compactMap { section in
+        let code = file.withoutOverlaps(file.sections.filter { $0.flags.contains(.execute) && $0.type == .bits }).compactMap { section in
             (try? file.bytes(of: section)).map { CodeRange(address: section.address, bytes: $0.bytes) }
         }
         let analysis = ModuleAnalysis(
             code: code,
             layout: .init(starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size)),
             unwoundRange: UnwindIndex.ranges(of: file, bias: 0))
-        var prototypes = Prototypes(path: symbols.debugFile ?? path)
+        var prototypes = Prototypes(file, at: DebugFile.Place(path), symbols)
         prototypes.read(Set(found.map(\.address)))
         let possible = found.indices.filter { found[$0].refusal == nil }
         let infos = possible.map { found[$0] }

@@ -20,6 +20,7 @@ struct FunctionTable {
     private var entries: [String: Entry] = [:]
     private var order: [String] = []
     private(set) var problem: String?
+    private var remarked: Set<String> = []
 
     init(processID: Int32) {
         self.processID = processID
@@ -70,6 +71,28 @@ struct FunctionTable {
 
     /// Whether a module of that name is loaded.
     func hasModule(_ glob: Glob) -> Bool { entries.values.contains { matches($0.module, glob) } }
+
+    // MARK: - Remarks
+
+    /// What was left out of the modules that were looked at since the last time, and why: a line each.
+    mutating func takeRemarks() -> [String] {
+        var found: [String] = []
+        for (path, error) in list?.unreadable ?? [] { found.append(Self.line(path, "\(error)")) }
+        for path in order {
+            guard let entry = entries[path] else { continue }
+            found += (entry.symbols?.remarks ?? []).map { Self.line(path, $0) }
+            found += (entry.prototypes?.remarks ?? []).map { Self.line(path, $0) }
+        }
+        let new = found.filter { remarked.insert($0).inserted }
+        guard new.count > Self.mostRemarks else { return new }
+        return new.prefix(Self.mostRemarks) + ["… and \(new.count - Self.mostRemarks) other remarks on files"]
+    }
+
+    private static let mostRemarks = 8
+
+    private static func line(_ path: String, _ remark: String) -> String {
+        remark.contains(printable(path)) ? remark : "\(printable(path)): \(remark)"
+    }
 
     // MARK: - Functions
 
@@ -151,10 +174,11 @@ struct FunctionTable {
             return pattern.module.map { matches(module, $0) } ?? true
         }
         if modules.isEmpty, let wanted = pattern.module {
+            if wanted.text == "exe", list?.executable == nil, let (_, error) = list?.unreadable.first { return .request("\(error)") }
             let loaded = order.compactMap { entries[$0]?.module.name }
             return .noModule(
                 name: wanted.text,
-                nearest: NearestNames.of(wanted.text, in: loaded + loaded.compactMap(ModuleName.stem) + ["exe"]),
+                nearest: NearestNames.of(wanted.text, in: loaded + loaded.compactMap(ModuleName.stem) + (list?.executable == nil ? [] : ["exe"])),
                 loaded: loaded)
         }
         var names: [String] = []
@@ -184,10 +208,11 @@ struct FunctionTable {
     mutating func convention(of function: FunctionInfo) -> Prototypes.Convention {
         guard var entry = entries[function.modulePath] else { return .unknown }
         if entry.prototypes == nil {
-            entry.prototypes = Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
-            entries[function.modulePath] = entry
+            entry.prototypes = Prototypes(entry.module.file, at: entry.module.place, entry.symbols)
         }
-        return entry.prototypes?.convention(at: function.address &- entry.module.loadBias) ?? .unknown
+        let convention = entry.prototypes?.convention(at: function.address &- entry.module.loadBias) ?? .unknown
+        entries[function.modulePath]?.prototypes = entry.prototypes
+        return convention
     }
 
     /// The conventions of many functions, read in one go.
@@ -202,7 +227,7 @@ struct FunctionTable {
             let indices = first...last
             first = last + 1
             guard let entry = entries[path] else { continue }
-            var prototypes = entry.prototypes ?? Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
+            var prototypes = entry.prototypes ?? Prototypes(entry.module.file, at: entry.module.place, entry.symbols)
             let bias = entry.module.loadBias
             prototypes.read(indices.lazy.map { functions[$0].address &- bias })
             for index in indices { result[index] = prototypes.convention(at: functions[index].address &- bias) }

@@ -95,6 +95,8 @@ extension ProcessEngine {
             }
             try checkSomethingIsLeft(requests, batch, modules)
         }
+        let remarks = functions.takeRemarks()
+        if !remarks.isEmpty { queue.append(remarks.map { .warning($0) }) }
         if modules == nil { standing += requests }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
         for watch in [watchFilters, watchLibraries, watchExecutions] {
