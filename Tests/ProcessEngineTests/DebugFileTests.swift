@@ -131,7 +131,6 @@ struct DebugFileTests {
                 #expect(try String(contentsOfFile: log, encoding: .utf8).contains("work(value="))
                 #expect(target.isRunning)
             }
-            try Leftovers.expectNone(in: target.pid)
         }
     }
 }
