@@ -4,7 +4,7 @@ BUILD = .build/release
 FSESSION = $(BUILD)/fsession
 
 # What the build needs, and the programs that the demo and the tests trace.
-BUILD_PACKAGES = libcapstone-dev libdw-dev libbpf-dev linux-libc-dev pkg-config make
+BUILD_PACKAGES = libcapstone-dev libdw-dev liblzma-dev libbpf-dev linux-libc-dev pkg-config make
 TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev libc6-dbg zlib1g-dev strace ltrace binutils postgresql gdb util-linux musl-tools \
     libc++-dev libc++abi-dev libunwind8 libasound2
 # What only `make torture` runs.

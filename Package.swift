@@ -37,7 +37,7 @@ let package = Package(
         // What both engines have in common.
         .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.
-        .target(name: "LinuxProcess", dependencies: ["ELF", "CLinux", "CLibDW"]),
+        .target(name: "LinuxProcess", dependencies: ["ELF", "PlainText", "CLinux", "CLibDW", "CLZMA"]),
 
         // An example of the library.
         .executableTarget(
@@ -65,7 +65,7 @@ let package = Package(
         // File formats.
         .target(name: "BPF", dependencies: ["BTF", "ELF", "PlainText"]),
         .target(name: "BTF", dependencies: ["PlainText"]),
-        .target(name: "ELF", dependencies: ["PlainText"]),
+        .target(name: "ELF", dependencies: ["PlainText", "CLinux"]),
 
         // Text of others, made harmless.
         .target(name: "PlainText"),
@@ -75,6 +75,7 @@ let package = Package(
         .target(name: "CLinux"),
         .systemLibrary(name: "CCapstone", pkgConfig: "capstone", providers: [.apt(["libcapstone-dev"])]),
         .systemLibrary(name: "CLibDW", pkgConfig: "libdw", providers: [.apt(["libdw-dev"])]),
+        .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
 
         .testTarget(name: "ELFTests", dependencies: ["ELF"]),
         .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF"]),
@@ -86,7 +87,7 @@ let package = Package(
         .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
-        .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "CLinux"]),
+        .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux"]),
         .testTarget(
             name: "ProcessEngineTests", dependencies: ["FSession", "kernel-checks"],
             // C that the tests compile themselves, as a user would.

@@ -32,7 +32,7 @@ extension ELFFile {
         }
         var entries: [DynamicEntry] = []
         var at: UInt64 = 0
-        while let tag: UInt64 = table?.load(at: at), let value: UInt64 = table?.load(at: at + 8), tag != 0 {
+        while entries.count < 1 << 16, let tag: UInt64 = table?.load(at: at), let value: UInt64 = table?.load(at: at + 8), tag != 0 {
             entries.append(DynamicEntry(tag: tag, value: value))
             at += 16
         }
@@ -69,7 +69,7 @@ extension ELFFile {
     var loadedSymbols: SymbolTable? {
         let entries = dynamicEntries
         guard let table = rest(of: DynamicEntry.symbols, entries), let strings = dynamicStrings(entries),
-            let count = symbolCount(entries), let symbols = table.slice(at: 0, count: UInt64(count) * 24)
+            let count = symbolCount(entries), count <= SymbolTable.mostSymbols, let symbols = table.slice(at: 0, count: UInt64(count) * 24)
         else { return nil }
         return SymbolTable(table: symbols, strings: strings, extendedIndices: nil)
     }
@@ -87,6 +87,7 @@ extension ELFFile {
         // The new table tells where the chain of each bucket starts; the last symbol ends the highest chain.
         guard let table = rest(of: DynamicEntry.gnuHash, entries), let buckets: UInt32 = table.load(at: 0),
             let first: UInt32 = table.load(at: 4), let filterWords: UInt32 = table.load(at: 8),
+            buckets <= SymbolTable.mostSymbols,
             table.slice(at: 0, count: 16 + UInt64(filterWords) * 8 + UInt64(buckets) * 4) != nil
         else { return nil }
         let start = 16 + UInt64(filterWords) * 8
@@ -94,7 +95,7 @@ extension ELFFile {
         for bucket in 0..<UInt64(buckets) { last = max(last, table.load(at: start + bucket * 4) ?? 0) }
         guard last >= first else { return first }
         let chains = start + UInt64(buckets) * 4
-        while let hash: UInt32 = table.load(at: chains + UInt64(last - first) * 4), last < .max {
+        while let hash: UInt32 = table.load(at: chains + UInt64(last - first) * 4), last <= SymbolTable.mostSymbols {
             last += 1
             if hash & 1 == 1 { return last }
         }

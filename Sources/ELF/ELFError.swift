@@ -11,6 +11,8 @@ package enum ELFError: Error, Hashable, Sendable, CustomStringConvertible {
     case unsupported(name: String, what: String)
     /// A table or section reaches past the end of the file.
     case truncated(name: String, what: String, end: UInt64, size: UInt64)
+    /// The file became shorter while it was read.
+    case shortened(name: String)
     /// A field contradicts another one.
     case malformed(name: String, what: String)
 
@@ -26,6 +28,8 @@ package enum ELFError: Error, Hashable, Sendable, CustomStringConvertible {
             "\(name): \(what)"
         case .truncated(let name, let what, let end, let size):
             "\(name) is truncated: \(what) ends at \(end), beyond the file's \(size) bytes"
+        case .shortened(let name):
+            "\(name) was shortened, or could not be read any more, while it was read; try again when it is whole"
         case .malformed(let name, let what):
             "\(name) is damaged: \(what)"
         }

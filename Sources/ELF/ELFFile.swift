@@ -17,6 +17,11 @@ package struct ELFFile: Sendable {
         try self.init(image: FileImage(path: path))
     }
 
+    /// Reads a file that is open already; the descriptor stays the caller's. `name` is what errors call it.
+    package init(descriptor: Int32, name: String) throws(ELFError) {
+        try self.init(image: FileImage(descriptor: descriptor, name: name))
+    }
+
     /// Reads a file that is in memory already; `name` is what errors call it.
     package init(bytes: [UInt8], name: String = "the file") throws(ELFError) {
         try self.init(image: FileImage(bytes: bytes, name: name))
@@ -25,6 +30,18 @@ package struct ELFFile: Sendable {
     /// Gives the memory back that reading has taken, where the file is mapped. Nothing changes: what is asked for again
     /// is read again.
     package func dropPages() { bytes.image.dropPages() }
+
+    /// Whether the file became shorter while it was read: then zeros were read, and what was found is not all.
+    package var isShortened: Bool { bytes.image.isShortened }
+
+    /// Whether nobody but root and this user can change what is read of it.
+    package var isSteady: Bool { bytes.image.isSteady }
+
+    /// Where the file lies in this process, as long as this value lives.
+    package var memory: UnsafeRawBufferPointer { bytes.image.bytes }
+
+    /// All are looked through for every address that is asked for.
+    private static let mostSegments = 1024
 
     private init(image: FileImage) throws(ELFError) {
         let file = ByteSlice(image)
@@ -60,7 +77,11 @@ package struct ELFFile: Sendable {
         bytes = file
         let tables = try HeaderTables(header: header, file: file, name: name)
         segments = try tables.segments()
+        guard segments.count <= Self.mostSegments || kind == .core else {
+            throw .unsupported(name: name, what: "\(segments.count) program headers; no linker makes more than a few dozen")
+        }
         sections = try tables.sections()
+        guard !image.isShortened else { throw .shortened(name: name) }
     }
 
     // MARK: Lookup
@@ -88,6 +109,18 @@ package struct ELFFile: Sendable {
     package func bytes(of section: Section) throws(ELFError) -> ByteSlice {
         guard section.type != .noBits, section.type != .null else { return try range("", 0, 0) }
         return try range("section \(section.index) (\(section.name))", section.offset, section.size)
+    }
+
+    /// Those of some sections whose bytes lie apart in the file, as all do that a linker has written. The others would
+    /// have it read the same bytes again and again.
+    package func withoutOverlaps(_ sections: [Section]) -> [Section] {
+        var end: UInt64 = 0
+        return sections.filter { $0.type != .noBits && $0.size > 0 }.sorted { $0.offset < $1.offset }.filter { section in
+            let (last, overflow) = section.offset.addingReportingOverflow(section.size)
+            guard section.offset >= end, !overflow else { return false }
+            end = last
+            return true
+        }
     }
 
     /// The bytes that the file holds for a segment.
@@ -122,6 +155,18 @@ package struct ELFFile: Sendable {
     /// Whether the Go toolchain linked it: such programs move their stacks and cannot be traced.
     package var isGo: Bool {
         sections.contains { $0.name == ".gopclntab" || $0.name == ".go.buildinfo" || $0.name == ".note.go.buildid" }
+    }
+
+    /// The table of section headers, and where it is in the file; nil where there is none.
+    package var sectionHeaders: (offset: Int, bytes: [UInt8])? {
+        guard let offset: UInt64 = bytes.load(at: 40), let table = bytes.slice(at: offset, count: UInt64(sections.count) * 64)
+        else { return nil }
+        return (Int(offset), table.bytes)
+    }
+
+    /// Whether it holds DWARF of functions and types.
+    package var hasDebugInformation: Bool {
+        sections.contains { ($0.name == ".debug_info" || $0.name == ".zdebug_info") && $0.type != .noBits }
     }
 
     func range(_ what: @autoclosure () -> String, _ offset: UInt64, _ size: UInt64) throws(ELFError) -> ByteSlice {

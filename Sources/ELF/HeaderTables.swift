@@ -8,8 +8,11 @@ struct HeaderTables {
     private var firstLink: UInt32 = 0
     private var firstInfo: UInt32 = 0
 
-    /// Section names may overlap in the string table; a file cannot make us keep more than this.
-    private static let longestNames = 64 << 20
+    /// Section names may share their ends in the string table, or all their bytes (".group"); a file cannot make us keep
+    /// more than this.
+    private static func longestNames(_ table: ByteSlice?, sections: UInt64) -> Int {
+        min(2 * (table?.count ?? 0) + 64 * Int(clamping: min(sections, 1 << 20)), 64 << 20)
+    }
 
     init(header: ByteSlice, file: ByteSlice, name: String) throws(ELFError) {
         self.header = header
@@ -67,6 +70,7 @@ struct HeaderTables {
         var sections: [Section] = []
         sections.reserveCapacity(Int(count))
         var nameLength = 0
+        let longestNames = Self.longestNames(names, sections: count)
         for index in 0..<count {
             let at = index * 64
             guard let nameOffset: UInt32 = table.load(at: at), let type: UInt32 = table.load(at: at + 4),
@@ -77,7 +81,7 @@ struct HeaderTables {
             else { break }
             let sectionName = names?.string(at: UInt64(nameOffset)) ?? ""
             nameLength += sectionName.utf8.count
-            guard nameLength <= Self.longestNames else { throw .malformed(name: name, what: "section names overlap") }
+            guard nameLength <= longestNames else { throw .malformed(name: name, what: "section names overlap") }
             sections.append(
                 Section(
                     index: Int(index), name: sectionName, type: SectionType(rawValue: type),

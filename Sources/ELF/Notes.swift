@@ -28,7 +28,7 @@ extension ELFFile {
 
     /// The build id that the linker gave this build (`.note.gnu.build-id`).
     package var buildID: [UInt8]? {
-        notes.first { $0.owner == "GNU" && $0.type == Note.buildID }?.contents.bytes
+        notes.first { $0.owner == "GNU" && $0.type == Note.buildID && $0.contents.count <= 64 }?.contents.bytes
     }
 
     /// The separate debug file that `.gnu_debuglink` names, and the CRC-32 of its contents.

@@ -11,6 +11,9 @@ package struct Relocation: Hashable, Sendable {
 }
 
 extension ELFFile {
+    /// Several times those of the largest programs.
+    private static let mostRelocations: UInt64 = 1 << 23
+
     /// All relocations that apply to a section.
     package func relocations(for section: Section) throws(ELFError) -> [Relocation] {
         var relocations: [Relocation] = []
@@ -21,6 +24,16 @@ extension ELFFile {
             relocations += try self.relocations(in: candidate)
         }
         return relocations
+    }
+
+    /// The relocations that the dynamic linker (or a static program's start code) applies.
+    package var loadedRelocations: [Relocation] {
+        var found: [Relocation] = []
+        for section in withoutOverlaps(sections.filter { $0.type == .relocationsWithAddend && $0.flags.contains(.alloc) })
+        where section.size / 24 + UInt64(found.count) <= Self.mostRelocations {
+            found += (try? relocations(in: section)) ?? []
+        }
+        return found
     }
 
     /// The relocations that a `SHT_REL` or `SHT_RELA` section holds.

@@ -63,6 +63,8 @@ package struct SymbolTable: RandomAccessCollection, Sendable {
     private let table: ByteSlice
     private let strings: ByteSlice
     private let extendedIndices: ByteSlice?
+    /// Ten times those of the largest programs. Every one of them is looked at.
+    static let mostSymbols: UInt64 = 1 << 24
     package let startIndex = 0
     package let endIndex: Int
 
@@ -94,6 +96,10 @@ package struct SymbolTable: RandomAccessCollection, Sendable {
     ) throws(Failure) -> Result? {
         try strings.withCString(at: UInt64(symbol.nameOffset), body)
     }
+
+    /// What the names of all symbols may take together. Names may share bytes in the file, but those that a linker writes do
+    /// not share so many that this would be too little.
+    package var longestNames: Int { 2 * strings.count + 256 * endIndex }
 
     private func decode(_ index: Int) -> Symbol {
         let (name, info, other, section, value, size) = table.withUnsafeBytes { bytes in
@@ -139,6 +145,10 @@ extension ELFFile {
         }
         guard let strings = self.section(at: Int(section.link)), strings.type == .strings else {
             throw .malformed(name: name, what: "no string table for the symbols in \(section.name)")
+        }
+        guard section.size / 24 <= SymbolTable.mostSymbols else {
+            throw .unsupported(
+                name: name, what: "\(section.size / 24) symbols in \(section.name); at most \(SymbolTable.mostSymbols) are read")
         }
         let indices = sections.first { $0.type == .symbolSectionIndices && Int($0.link) == section.index }
         var extended: ByteSlice?

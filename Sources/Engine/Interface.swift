@@ -44,10 +44,16 @@ package final class ContextWords: Sendable {
     package let prototype: FunctionPrototype?
     /// For each parameter the words that hold it, and whether they point to it.
     package let words: [(range: Range<Int>, isIndirect: Bool)]
+    /// Where the result is; its first word is what is recorded.
+    package let returnPlace: CallLayout.Return
 
-    package init(prototype: FunctionPrototype? = nil, words: [(range: Range<Int>, isIndirect: Bool)] = []) {
+    package init(
+        prototype: FunctionPrototype? = nil, words: [(range: Range<Int>, isIndirect: Bool)] = [],
+        returnPlace: CallLayout.Return = .unknown
+    ) {
         self.prototype = prototype
         self.words = words
+        self.returnPlace = returnPlace
     }
 }
 

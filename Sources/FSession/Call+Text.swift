@@ -25,15 +25,38 @@ extension Call {
         guard let returnValue else { return nil }
         guard let prototype = context.prototype else { return Self.word(returnValue) }
         guard let type = prototype.returnType else { return "" }
-        return Self.text(returnValue, type)
+        switch context.returnPlace {
+        case .memory:
+            // What is returned is where the caller wanted it.
+            return "*0x\(String(returnValue, radix: 16))"
+        case .registers(let places) where places.isX87:
+            // Nobody reads the stack of the x87.
+            return "…"
+        case .registers(let places) where places.count > 1:
+            return "{0x\(String(returnValue, radix: 16)), …}"
+        default:
+            return Self.text(returnValue, type)
+        }
     }
 
     private func text(of place: (range: Range<Int>, isIndirect: Bool), type: ValueType) -> String {
         guard let first = place.range.first, arguments.indices.contains(first) else { return "…" }
         if place.isIndirect { return "*0x\(String(arguments[first], radix: 16))" }
         if place.range.count == 1 { return Self.text(arguments[first], type) }
-        let words = place.range.filter(arguments.indices.contains).map { "0x\(String(arguments[$0], radix: 16))" }
+        let known = place.range.filter(arguments.indices.contains).map { arguments[$0] }
+        if known.count == 2, place.range.count == 2, let number = Self.number(known[0], known[1], type) { return number }
+        let words = known.map { "0x\(String($0, radix: 16))" }
         return "{\(words.joined(separator: ", "))\(words.count < place.range.count ? ", …" : "")}"
+    }
+
+    /// A number of two words, the low one first; nil for what is no number.
+    private static func number(_ low: UInt64, _ high: UInt64, _ type: ValueType) -> String? {
+        switch type.kind {
+        case .signed where type.byteCount == 16: String(Int128(Int64(bitPattern: high)) << 64 | Int128(low))
+        case .unsigned where type.byteCount == 16: String(UInt128(high) << 64 | UInt128(low))
+        case .longDouble: "\(ExtendedFloat.value(significand: low, signAndExponent: UInt16(truncatingIfNeeded: high)))"
+        default: nil
+        }
     }
 
     private static func text(_ word: UInt64, _ type: ValueType) -> String {
@@ -69,5 +92,24 @@ extension Call {
         if signed > -65_536, signed < 10_000_000 { return String(signed) }
         if word > 0xffff_0000, word <= 0xffff_ffff { return String(Int32(truncatingIfNeeded: word)) }
         return "0x\(String(word, radix: 16))"
+    }
+}
+
+extension [CallLayout.ReturnLocation] {
+    fileprivate var isX87: Bool {
+        contains { place in
+            if case .x87 = place { true } else { false }
+        }
+    }
+}
+
+/// The 80-bit format of the x87: 64 bits with the leading 1, an exponent of 15, a sign.
+enum ExtendedFloat {
+    static func value(significand: UInt64, signAndExponent: UInt16) -> Double {
+        let exponent = Int(signAndExponent & 0x7fff)
+        let isNegative = signAndExponent & 0x8000 != 0
+        if exponent == 0x7fff { return significand << 1 != 0 ? .nan : isNegative ? -.infinity : .infinity }
+        let value = Double(sign: .plus, exponent: max(exponent, 1) - 16383 - 63, significand: Double(significand))
+        return isNegative ? -value : value
     }
 }

@@ -43,7 +43,7 @@ enum ExecNotice {
         let identity = record.loadUnaligned(as: UInt64.self)
         let path = String(decoding: record[8...].prefix { $0 != 0 }, as: UTF8.self)
         let pid = Int32(truncatingIfNeeded: identity >> 32)
-        guard !path.isEmpty, !path.hasPrefix("/") || access("/proc/\(pid)/root\(path)", X_OK) == 0 || access(path, X_OK) == 0
+        guard !path.isEmpty, !path.hasPrefix("/") || TargetFiles(pid: pid).hasProgram(path) || access(path, X_OK) == 0
         else { return nil }
         return .executed(processID: pid, path: path, byLibrary: true)
     }

@@ -142,7 +142,7 @@ package enum FileFunctions {
             throw .noFunction(
                 pattern: pattern.description, nearest: ["\(ModuleName.last(path)):\(pattern.function.text)"])
         }
-        let symbols = ModuleSymbols(file: file, path: path, root: "")
+        let symbols = ModuleSymbols(file: file, at: DebugFile.Place(path))
         let policies = JumpPolicies.solve([path: JumpGraph(file, symbols)])[path]
         var found = symbols.functions.compactMap {
             FunctionInfo(
@@ -153,14 +153,14 @@ package enum FileFunctions {
                 pattern: pattern.description,
                 nearest: NearestNames.of(pattern.function.text, in: symbols.functions.flatMap(FunctionInfo.names)))
         }
-        let code = file.sections.filter { $0.flags.contains(.execute) && $0.type == .bits }.compactMap { section in
+        let code = file.withoutOverlaps(file.sections.filter { $0.flags.contains(.execute) && $0.type == .bits }).compactMap { section in
             (try? file.bytes(of: section)).map { CodeRange(address: section.address, bytes: $0.bytes) }
         }
         let analysis = ModuleAnalysis(
             code: code,
             layout: .init(starts: symbols.functions.map(\.address), sizes: symbols.functions.map(\.size)),
             pointers: CodePointers(file, labels: symbols.labels, bias: 0), unwoundRange: UnwindIndex.ranges(of: file, bias: 0))
-        var prototypes = Prototypes(path: symbols.debugFile ?? path)
+        var prototypes = Prototypes(file, at: DebugFile.Place(path), symbols)
         prototypes.read(Set(found.map(\.address)))
         return (found, analysis, found.map { prototypes.convention(at: $0.address).calling })
     }

@@ -1,6 +1,7 @@
 import ELF
 import Glibc
 import LinuxProcess
+import PlainText
 import Trampoline
 
 /// The functions of a process (or of one file), found by pattern. Symbols are read when they are asked for.
@@ -26,6 +27,7 @@ struct FunctionTable {
     /// What holds for the functions of modules, by path, as far as it was asked for.
     private var policies: [String: [UInt64: FunctionPolicy]] = [:]
     private(set) var problem: String?
+    private var remarked: Set<String> = []
 
     init(processID: Int32) {
         self.processID = processID
@@ -97,7 +99,29 @@ struct FunctionTable {
     /// The loaded modules whose names are nearest to one that is not loaded.
     func nearestModules(to wanted: Glob) -> [String] {
         let loaded = order.compactMap { entries[$0]?.module.name }
-        return NearestNames.of(wanted.text, in: loaded + loaded.compactMap(ModuleName.stem) + ["exe"])
+        return NearestNames.of(wanted.text, in: loaded + loaded.compactMap(ModuleName.stem) + (list?.executable == nil ? [] : ["exe"]))
+    }
+
+    // MARK: - Remarks
+
+    /// What was left out of the modules that were looked at since the last time, and why: a line each.
+    mutating func takeRemarks() -> [String] {
+        var found: [String] = []
+        for (path, error) in list?.unreadable ?? [] { found.append(Self.line(path, "\(error)")) }
+        for path in order {
+            guard let entry = entries[path] else { continue }
+            found += (entry.symbols?.remarks ?? []).map { Self.line(path, $0) }
+            found += (entry.prototypes?.remarks ?? []).map { Self.line(path, $0) }
+        }
+        let new = found.filter { remarked.insert($0).inserted }
+        guard new.count > Self.mostRemarks else { return new }
+        return new.prefix(Self.mostRemarks) + ["… and \(new.count - Self.mostRemarks) other remarks on files"]
+    }
+
+    private static let mostRemarks = 8
+
+    private static func line(_ path: String, _ remark: String) -> String {
+        remark.contains(path.escapingControls()) ? remark : "\(path.escapingControls()): \(remark)"
     }
 
     // MARK: - Functions
@@ -210,6 +234,7 @@ struct FunctionTable {
             return pattern.module.map { matches(module, $0) } ?? true
         }
         if modules.isEmpty, let wanted = pattern.module {
+            if wanted.text == "exe", list?.executable == nil, let (_, error) = list?.unreadable.first { return .request("\(error)") }
             return .noModule(
                 name: wanted.text, nearest: nearestModules(to: wanted), loaded: order.compactMap { entries[$0]?.module.name })
         }
@@ -240,10 +265,11 @@ struct FunctionTable {
     mutating func convention(of function: FunctionInfo) -> Prototypes.Convention {
         guard var entry = entries[function.modulePath] else { return .unknown }
         if entry.prototypes == nil {
-            entry.prototypes = Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
-            entries[function.modulePath] = entry
+            entry.prototypes = Prototypes(entry.module.file, at: entry.module.place, entry.symbols)
         }
-        return entry.prototypes?.convention(at: function.address &- entry.module.loadBias) ?? .unknown
+        let convention = entry.prototypes?.convention(at: function.address &- entry.module.loadBias) ?? .unknown
+        entries[function.modulePath]?.prototypes = entry.prototypes
+        return convention
     }
 
     /// The conventions of many functions, read in one go.
@@ -258,7 +284,7 @@ struct FunctionTable {
             let indices = first...last
             first = last + 1
             guard let entry = entries[path] else { continue }
-            var prototypes = entry.prototypes ?? Prototypes(path: entry.symbols?.debugFile ?? entry.module.filePath)
+            var prototypes = entry.prototypes ?? Prototypes(entry.module.file, at: entry.module.place, entry.symbols)
             let bias = entry.module.loadBias
             prototypes.read(indices.lazy.map { functions[$0].address &- bias })
             for index in indices { result[index] = prototypes.convention(at: functions[index].address &- bias) }

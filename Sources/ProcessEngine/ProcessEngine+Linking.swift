@@ -102,6 +102,8 @@ extension ProcessEngine {
             }
             try checkSomethingIsLeft(requests, batch, modules)
         }
+        let remarks = functions.takeRemarks()
+        if !remarks.isEmpty { queue.append(remarks.map { .warning($0) }) }
         if modules == nil { standing += requests }
         if batch.losesExits { tellOfLostExits() }
         for remark in batch.remarks { queue.append([.warning(remark)]) }

@@ -1,4 +1,6 @@
+import ELF
 import LinuxProcess
+import PlainText
 import Trampoline
 
 /// The prototypes of a module's functions, as far as its debug information tells, and what follows from
@@ -19,10 +21,11 @@ package struct Prototypes {
 
         init(
             calling: CallingConvention, prototype: FunctionPrototype? = nil,
-            words: [(range: Range<Int>, isIndirect: Bool)] = [], entryOnly: String? = nil
+            words: [(range: Range<Int>, isIndirect: Bool)] = [], returnPlace: CallLayout.Return = .unknown,
+            entryOnly: String? = nil
         ) {
             self.calling = calling
-            context = ContextWords(prototype: prototype, words: words)
+            context = ContextWords(prototype: prototype, words: words, returnPlace: returnPlace)
             self.entryOnly = entryOnly
         }
 
@@ -32,16 +35,20 @@ package struct Prototypes {
     /// More words of arguments than anybody looks at: large structures by value.
     private static let maximumWords = 64
 
-    private let path: String
+    private let file: ELFFile
+    private let place: DebugFile.Place?
     private var known: [UInt64: FunctionPrototype] = [:]
     private var conventions: [UInt64: Convention] = [:]
     /// What was asked for, each time in ascending order.
     private var asked: [[UInt64]] = []
     private var hasDebugInformation = true
+    /// What the debug information has, and fsession does not read: a line each.
+    private(set) var remarks: [String] = []
 
-    /// - Parameter path: the file that has the debug information, if there is any.
-    init(path: String) {
-        self.path = path
+    /// - Parameter symbols: of `file`, which is at `place`; they know which file has the debug information, if there is any.
+    init(_ file: ELFFile, at place: DebugFile.Place?, _ symbols: ModuleSymbols?) {
+        self.file = symbols?.debugFile ?? file
+        self.place = symbols?.debugFile == nil ? place : symbols?.debugPlace
     }
 
     /// Reads the prototypes of functions at these addresses of the file.
@@ -50,14 +57,28 @@ package struct Prototypes {
         let new = addresses.filter { !wasAsked($0) }.sorted()
         guard !new.isEmpty else { return }
         do throws(DebugInfoError) {
-            let information = try DebugInfo(path: path)
+            let information = try DebugInfo(file, at: place)
             hasDebugInformation = !information.isEmpty
             guard hasDebugInformation else { return }
             known.merge(information.prototypes(for: new)) { $1 }
             asked.append(new)
+            remark(on: information)
         } catch {
             hasDebugInformation = false
+            if case .unreadable = error { remarks.append("\(error)") }
         }
+        file.dropPages()
+    }
+
+    private mutating func remark(on information: DebugInfo) {
+        if let first = information.separateFiles.min() {
+            let others = information.separateFiles.count - 1
+            remarks.append(
+                "the types are in \(first.escapingControls())\(others > 0 ? " and \(others) other files" : ""), which fsession does not read; "
+                    + "without -gsplit-dwarf arguments have names and types")
+        }
+        if information.isIncomplete { remarks.append("its debug information contradicts itself; types are left out") }
+        if file.isShortened { remarks.append("\(file.name.escapingControls()) was shortened while it was read; types may be missing") }
     }
 
     private func wasAsked(_ address: UInt64) -> Bool {
@@ -121,7 +142,7 @@ package struct Prototypes {
                 (locations.map { if case .stack(let word) = $0 { word + 1 } else { 0 } }.max() ?? 0))
         }
         return Convention(
-            calling: calling, prototype: prototype, words: words,
+            calling: calling, prototype: prototype, words: words, returnPlace: layout.returnValue,
             entryOnly: prototype.noReturn
                 ? "never returns, so there is no exit"
                 : layout.stackAlignment > 16

@@ -155,6 +155,7 @@ char *clinux_demangle_cxx(const char *name);
 /// swift_demangle: a malloc'ed string, NULL if the name is not a Swift name.
 char *clinux_demangle_swift(const char *name, size_t length);
 
+#include "CLinuxFiles.h"
 #include "CLinuxSeize.h"
 #include "CLinuxSignal.h"
 #include "CLinuxThread.h"

@@ -26,6 +26,9 @@ package struct CallLayout: Sendable, Hashable {
         /// Whether both name the same places; one may leave out parts that are not used.
         func agrees(with other: Argument) -> Bool {
             guard isIndirect == other.isIndirect, locations.count == other.locations.count else { return false }
+            // GCC has a pair of registers only in its own order, exchanges them first thing in a function, and describes them
+            // as they are then: an __int128 in rdi and rsi comes in rsi and rdi.
+            if locations.count == 2, locations[0] == other.locations[1], locations[1] == other.locations[0] { return true }
             return zip(locations, other.locations).allSatisfy { $0 == $1 || $0 == .padding || $1 == .padding }
         }
     }

@@ -32,27 +32,26 @@ struct CompilationUnit {
     let language: Language
     let ranges: [Range<UInt64>]
 
-    init(entry: DebuggingEntry) {
+    init(entry: DebuggingEntry, mostRanges: Int) {
         self.entry = entry
         language = Language(code: entry.unsigned(Int(DW_AT_language)) ?? 0)
-        ranges = entry.ranges(limit: Self.maximumRanges)
+        ranges = entry.ranges(limit: min(Self.maximumRanges, mostRanges))
     }
 
-    /// Those of the `sorted` addresses that lie in this unit; all of them if it does not say where it lies.
-    func contained(of sorted: [UInt64]) -> Set<UInt64> {
-        // Functions without any description of their arguments.
-        if language == .assembler { return [] }
-        if ranges.isEmpty { return Set(sorted) }
+    /// Those of the `sorted` addresses that lie in this unit and are among those that are looked for. `steps`: how many
+    /// addresses may still be looked at.
+    func contained(of sorted: [UInt64], among wanted: Set<UInt64>, steps: inout Int) -> Set<UInt64> {
         var result: Set<UInt64> = []
-        for range in ranges {
+        for range in ranges where steps > 0 {
             var low = 0
             var high = sorted.count
             while low < high {
                 let middle = (low + high) / 2
                 if sorted[middle] < range.lowerBound { low = middle + 1 } else { high = middle }
             }
-            while low < sorted.count, sorted[low] < range.upperBound {
-                result.insert(sorted[low])
+            while low < sorted.count, sorted[low] < range.upperBound, steps > 0 {
+                if wanted.contains(sorted[low]) { result.insert(sorted[low]) }
+                steps -= 1
                 low += 1
             }
         }

@@ -1,65 +1,60 @@
 import CLibDW
+import ELF
 import Glibc
 
 /// The DWARF of one ELF file, or of the separate debug file that belongs to one; read as far as it is asked for.
 ///
-/// Addresses are those in the file. Units in separate `.dwo` files are not read: what they describe is not found.
+/// Addresses are those in the file. Units in separate `.dwo` files are not read: what they describe is not found, and
+/// `separateFiles` names them. libdw opens no file: it gets the memory of those that `TargetFiles` has opened.
 /// One thread at a time: libdw keeps its state here.
 package final class DebugInfo {
-    let dwarf: OpaquePointer
-    private let elf: OpaquePointer
-    private let descriptor: Int32
+    private let main: LibraryHandle
+    /// What `.gnu_debugaltlink` names (by dwz), or nothing in its place.
+    private let alternative: LibraryHandle?
     private let isX86_64: Bool
+    /// Bytes that describe functions and types: no more entries can be there.
+    private let mostEntries: Int
     private var loadedUnits: [CompilationUnit]?
     private var loadedRanges: [UnitRange]?
+    private var skeletons: [CompilationUnit] = []
+    /// The files that hold what is known of functions that were asked for (`-gsplit-dwarf`), and are not read.
+    package private(set) var separateFiles: Set<String> = []
+    /// Whether something was left out, because the entries contradict each other.
+    package private(set) var isIncomplete = false
 
-    package init(path: String) throws(DebugInfoError) {
-        // O_NONBLOCK: a path that turns out to be a FIFO must not block.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw .cannotOpen(path: path, errno: errno) }
-        do throws(DebugInfoError) {
-            (elf, dwarf) = try Self.start(descriptor, path: path)
+    var dwarf: OpaquePointer { main.dwarf }
+
+    /// Reads a file that the user names.
+    package convenience init(path: String) throws(DebugInfoError) {
+        let file: ELFFile
+        do throws(ELFError) {
+            file = try ELFFile(path: path)
         } catch {
-            close(descriptor)
-            throw error
+            switch error {
+            case .cannotRead(_, EISDIR), .notELF: throw .notELF(path: path)
+            case .cannotRead(_, let number): throw .cannotOpen(path: path, errno: number)
+            default: throw .unreadable(path: path, reason: "\(error)")
+            }
         }
-        self.descriptor = descriptor
-        var header = GElf_Ehdr()
-        isX86_64 = gelf_getehdr(elf, &header) != nil && header.e_machine == UInt16(EM_X86_64)
+        try self.init(file, at: DebugFile.Place(path))
     }
 
-    deinit {
-        dwarf_end(dwarf)
-        elf_end(elf)
-        close(descriptor)
-    }
-
-    private static func start(
-        _ descriptor: Int32, path: String
-    ) throws(DebugInfoError) -> (elf: OpaquePointer, dwarf: OpaquePointer) {
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw .cannotOpen(path: path, errno: errno) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .notELF(path: path) }
-        _ = elf_version(UInt32(EV_CURRENT))
-        guard let elf = elf_begin(descriptor, ELF_C_READ_MMAP, nil) else { throw .notELF(path: path) }
-        do throws(DebugInfoError) {
-            guard elf_kind(elf) == ELF_K_ELF else { throw .notELF(path: path) }
-            var header = GElf_Ehdr()
-            guard gelf_getehdr(elf, &header) != nil else {
-                throw .unreadable(path: path, reason: String(cString: elf_errmsg(-1)))
-            }
-            guard header.e_type != UInt16(ET_REL) else { throw .notLinked(path: path) }
-            guard let dwarf = dwarf_begin_elf(elf, DWARF_C_READ, nil) else {
-                let code = dwarf_errno()
-                // libdw has no name for the code that says "no DWARF information".
-                let reason = dwarf_errmsg(code).map { String(cString: $0) } ?? "unknown error"
-                throw reason.hasPrefix("no DWARF")
-                    ? .noDebugInformation(path: path) : .unreadable(path: path, reason: reason)
-            }
-            return (elf, dwarf)
-        } catch {
-            elf_end(elf)
-            throw error
+    /// - Parameter place: where the file is, for one that it refers to.
+    package init(_ file: ELFFile, at place: DebugFile.Place?) throws(DebugInfoError) {
+        main = try LibraryHandle(file)
+        if let link = AlternativeDebugFile.Link(file) {
+            // Without any, libdw would look for it itself, and open whatever has its name.
+            var found: LibraryHandle?
+            if let file = link.find(place) { found = try? LibraryHandle(file) }
+            if found == nil { found = try LibraryHandle(AlternativeDebugFile.empty) }
+            alternative = found
+            dwarf_setalt(main.dwarf, alternative?.dwarf)
+        } else {
+            alternative = nil
+        }
+        isX86_64 = file.machine == .x86_64
+        mostEntries = file.sections.reduce(0) {
+            $0 + ($1.name == ".debug_info" || $1.name == ".zdebug_info" ? CompressedSections.size(of: $1, in: file) : 0)
         }
     }
 
@@ -72,10 +67,15 @@ package final class DebugInfo {
         var unit: Int
     }
 
+    /// Several times those of the largest programs.
+    private static let mostRanges = 1 << 22
+
     /// All compilation units with code or without ranges; only their first entries have been read.
     var units: [CompilationUnit] {
         if let loadedUnits { return loadedUnits }
         var units: [CompilationUnit] = []
+        // Units may share a list of ranges.
+        var rangesLeft = Self.mostRanges
         var current: OpaquePointer?
         while true {
             var next: OpaquePointer?
@@ -85,9 +85,11 @@ package final class DebugInfo {
             // No room for a sub-entry is given, so that libdw does not open the .dwo file of a skeleton unit.
             guard dwarf_get_units(dwarf, current, &next, &version, &kind, &die, nil) == 0 else { break }
             current = next
-            if Int(kind) == Int(DW_UT_compile) {
-                units.append(CompilationUnit(entry: DebuggingEntry(raw: die)))
-            }
+            guard Int(kind) == Int(DW_UT_compile) || Int(kind) == Int(DW_UT_skeleton) else { continue }
+            let unit = CompilationUnit(entry: DebuggingEntry(raw: die), mostRanges: rangesLeft)
+            rangesLeft -= unit.ranges.count
+            if rangesLeft <= 0 { isIncomplete = true }
+            if Int(kind) == Int(DW_UT_compile) { units.append(unit) } else { skeletons.append(unit) }
         }
         loadedUnits = units
         return units
@@ -109,18 +111,45 @@ package final class DebugInfo {
     // MARK: Questions
 
     /// Whether it tells of no code at all.
-    package var isEmpty: Bool { units.isEmpty }
+    package var isEmpty: Bool { units.isEmpty && skeletons.isEmpty }
 
     /// The prototypes of the functions that start at `fileAddresses`. Only units that contain one are read.
     package func prototypes(for fileAddresses: some Sequence<UInt64>) -> [UInt64: FunctionPrototype] {
         let sorted = fileAddresses.sorted()
+        var left = Set(sorted)
         var result: [UInt64: FunctionPrototype] = [:]
-        for unit in units {
-            var wanted = unit.contained(of: sorted)
-            if !result.isEmpty { wanted = wanted.filter { result[$0] == nil } }
-            guard !wanted.isEmpty else { continue }
-            var reader = UnitReader(unit: unit, wanted: wanted, isX86_64: isX86_64)
-            result.merge(reader.prototypes()) { first, _ in first }
+        // In what a compiler writes each address lies in one unit, and each entry is seen twice at most.
+        var stepsLeft = 4 * sorted.count + (1 << 16)
+        var entriesLeft = 2 * mostEntries + 1024
+        for unit in units where !left.isEmpty {
+            guard stepsLeft > 0, entriesLeft > 0 else {
+                isIncomplete = true
+                break
+            }
+            // Functions without any description of their arguments.
+            if unit.language == .assembler { continue }
+            var wanted: Set<UInt64>
+            if unit.ranges.isEmpty {
+                // It does not say where it lies. All are handed over and back, not copied.
+                wanted = left
+                left = []
+            } else {
+                wanted = unit.contained(of: sorted, among: left, steps: &stepsLeft)
+                guard !wanted.isEmpty else { continue }
+                left.subtract(wanted)
+            }
+            var reader = UnitReader(unit: unit, wanted: wanted, isX86_64: isX86_64, entriesLeft: entriesLeft)
+            wanted = []
+            let found = reader.prototypes()
+            entriesLeft = reader.entriesLeft
+            if left.isEmpty { left = reader.takeNotFound() } else { left.formUnion(reader.takeNotFound()) }
+            result.merge(found) { first, _ in first }
+        }
+        for unit in skeletons where !left.isEmpty && stepsLeft > 0 {
+            guard unit.ranges.isEmpty || !unit.contained(of: sorted, among: left, steps: &stepsLeft).isEmpty,
+                let name = unit.entry.string(Int(DW_AT_dwo_name)) ?? unit.entry.string(Int(DW_AT_GNU_dwo_name))
+            else { continue }
+            separateFiles.insert(name)
         }
         return result
     }

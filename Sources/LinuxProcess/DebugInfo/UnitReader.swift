@@ -9,16 +9,25 @@ struct UnitReader {
     private let unit: CompilationUnit
     private let isX86_64: Bool
     private var wanted: Set<UInt64>
+    /// Entries that may still be looked at: the links between those of a damaged file may lead to the same ones again and again.
+    private(set) var entriesLeft: Int
     private var found: [(address: UInt64, entry: DebuggingEntry)] = []
     /// Scopes of the types that are nested in namespaces and classes: an entry does not know its parent.
     private var scopes: [UInt: String] = [:]
     /// A unit without any type was compiled for line numbers only (`-g1`), and leaves out parameters.
     private var hasTypes = false
 
-    init(unit: CompilationUnit, wanted: Set<UInt64>, isX86_64: Bool) {
+    init(unit: CompilationUnit, wanted: consuming Set<UInt64>, isX86_64: Bool, entriesLeft: Int) {
+        self.entriesLeft = entriesLeft
         self.unit = unit
         self.isX86_64 = isX86_64
         self.wanted = wanted
+    }
+
+    /// What was asked for and is not in this unit.
+    mutating func takeNotFound() -> Set<UInt64> {
+        defer { wanted = [] }
+        return wanted
     }
 
     mutating func prototypes() -> [UInt64: FunctionPrototype] {
@@ -41,6 +50,8 @@ struct UnitReader {
     private mutating func search(_ parent: DebuggingEntry, scope: String, inFunctions: Bool, depth: Int) {
         guard depth < Self.maximumDepth else { return }
         parent.forEachChild { child in
+            entriesLeft -= 1
+            guard entriesLeft > 0 else { return false }
             switch child.tag {
             case Int(DW_TAG_subprogram):
                 if let address = child.entryAddress, wanted.remove(address) != nil {

@@ -1,49 +1,63 @@
-import CLinux
 import ELF
-import Glibc
+import PlainText
 
 /// Finds the separate file that holds the symbols and DWARF of a stripped one.
 package enum DebugFile {
+    package enum Answer: Sendable {
+        case none
+        case found(ELFFile, at: Place)
+        /// There is one of the right name, which is not used.
+        case unused(reason: String)
+    }
+
+    /// A file's path, and whose files it is among.
+    package struct Place: Sendable {
+        package var files: TargetFiles
+        package var path: String
+
+        package init(_ path: String, in files: TargetFiles = .own) {
+            self.files = files
+            self.path = path
+        }
+    }
+
+    /// The checksum of a larger file is not computed: it takes more than a second.
+    private static let largestChecked = 512 << 20
+
     /// By build id, then by .gnu_debuglink; a file that belongs to another build is passed over.
-    /// `path` is the stripped file's, within the folder `root` (that of a process; "" for this machine's own).
-    package static func find(for file: ELFFile, path: String?, root: String) -> (file: ELFFile, path: String)? {
+    /// `place` is where the stripped file is, nil where that has no name.
+    package static func find(for file: ELFFile, at place: Place?) -> Answer {
         let buildID = file.buildID
-        if let buildID, buildID.count > 1 {
-            let name = buildID.map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }
-            let place = "/usr/lib/debug/.build-id/\(name[0])/\(name[1...].joined()).debug"
-            for candidate in root.isEmpty ? [place] : [root + place, place] {
-                if let found = try? ELFFile(path: candidate), found.buildID == buildID { return (found, candidate) }
-            }
+        if let buildID, let found = byBuildID(buildID, in: place?.files ?? .own) { return .found(found.file, at: found.place) }
+        guard let place, let link = file.debugLink, !link.name.contains("/"), let slash = place.path.lastIndex(of: "/") else {
+            return .none
         }
-        guard let path, let link = file.debugLink, !link.name.contains("/"), let slash = path.lastIndex(of: "/") else {
-            return nil
-        }
-        let folder = path[..<slash]
-        for place in ["\(folder)/\(link.name)", "\(folder)/.debug/\(link.name)", "/usr/lib/debug\(folder)/\(link.name)"] {
-            let candidate = root + place
-            guard place != path, let found = try? ELFFile(path: candidate) else { continue }
+        let folder = place.path[..<slash]
+        for candidate in ["\(folder)/\(link.name)", "\(folder)/.debug/\(link.name)", "/usr/lib/debug\(folder)/\(link.name)"] {
+            guard candidate != place.path, let found = try? place.files.elf(candidate) else { continue }
+            let there = Place(candidate, in: place.files)
             // Two equal build ids say more than a CRC, and need not read the whole file.
             if let buildID, let other = found.buildID {
-                if buildID == other { return (found, candidate) }
+                if buildID == other { return .found(found, at: there) }
                 continue
             }
-            if found.bytes.withUnsafeBytes(CRC32.checksum) == link.crc { return (found, candidate) }
+            guard found.memory.count <= largestChecked else {
+                return .unused(
+                    reason: "\(candidate.escapingControls()) is not used: it has no build id, and at \(found.memory.count >> 20) MiB it is too large to be checked")
+            }
+            if found.checksum == link.crc { return .found(found, at: there) }
+        }
+        return .none
+    }
+
+    /// Among the files of a process, then among this machine's.
+    static func byBuildID(_ id: [UInt8], in files: TargetFiles) -> (file: ELFFile, place: Place)? {
+        guard id.count > 1 else { return nil }
+        let name = id.map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }
+        let path = "/usr/lib/debug/.build-id/\(name[0])/\(name[1...].joined()).debug"
+        for files in files == .own ? [files] : [files, .own] {
+            if let found = try? files.elf(path), found.buildID == id { return (found, Place(path, in: files)) }
         }
         return nil
-    }
-}
-
-/// The CRC-32 of .gnu_debuglink (IEEE 802.3, reflected).
-enum CRC32 {
-    private static let table: [UInt32] = (0..<256).map { index in
-        (0..<8).reduce(UInt32(index)) { value, _ in value & 1 != 0 ? value >> 1 ^ 0xedb8_8320 : value >> 1 }
-    }
-
-    static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
-        table.withUnsafeBufferPointer { table in
-            var value: UInt32 = 0xffff_ffff
-            for byte in bytes { value = table[Int((value ^ UInt32(byte)) & 0xff)] ^ value >> 8 }
-            return ~value
-        }
     }
 }

@@ -49,7 +49,7 @@ package enum IndirectFunctions {
         }
 
         // The module's own calls: the addend is the resolver.
-        for relocation in relocations(of: module.file) where relocation.type == types.irelative {
+        for relocation in module.file.loadedRelocations where relocation.type == types.irelative {
             guard let addend = relocation.addend else { continue }
             accept(resolver: UInt64(bitPattern: addend), slot: relocation.offset &+ module.loadBias)
         }
@@ -67,7 +67,7 @@ package enum IndirectFunctions {
         }
         for other in modules where !left.isEmpty && !resolvers.isEmpty && !other.isVDSO {
             guard let names = try? other.file.dynamicSymbols else { continue }
-            for relocation in relocations(of: other.file) where types.symbolic.contains(relocation.type) {
+            for relocation in other.file.loadedRelocations where types.symbolic.contains(relocation.type) {
                 guard relocation.addend ?? 0 == 0, let symbol = names.symbol(at: relocation.symbol),
                     !symbol.isDefined || symbol.type == .indirectFunction,
                     let resolver = resolvers[names.name(of: symbol)]
@@ -75,11 +75,5 @@ package enum IndirectFunctions {
                 accept(resolver: resolver, slot: relocation.offset &+ other.loadBias)
             }
         }
-    }
-
-    /// The relocations that the dynamic linker (or a static program's start code) applies.
-    private static func relocations(of file: ELFFile) -> [Relocation] {
-        file.sections.filter { $0.type == .relocationsWithAddend && $0.flags.contains(.alloc) }
-            .flatMap { (try? file.relocations(in: $0)) ?? [] }
     }
 }

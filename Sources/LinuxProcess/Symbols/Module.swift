@@ -17,10 +17,9 @@ package struct Module: Sendable, Identifiable {
     package let path: String
     /// The last part of the path.
     package let name: String
-    /// Where this process can open it: through /proc/PID, for containers and deleted files. Empty for the vdso.
-    package let filePath: String
-    /// The folder / of the process, seen from here.
-    package let root: String
+    /// Its name among the files of the process, where debug files are looked for; nil for the vdso, and for a file whose
+    /// name is gone.
+    package let place: DebugFile.Place?
     /// DT_SONAME.
     package let soname: String?
     /// The program itself.
@@ -63,6 +62,13 @@ package struct ModuleList: Sendable {
     private var ignored: Set<FileKey> = []
     private var lastMap: MemoryMap?
 
+    /// glibc has 16 namespaces that a library may be loaded into.
+    private static let mostLoads = 64
+    /// Four times the code of the largest programs.
+    private static let mostCode: UInt64 = 1 << 30
+    /// Each is opened and read.
+    private static let mostFiles = 4096
+
     private struct FileKey: Hashable {
         var major: UInt32
         var minor: UInt32
@@ -96,7 +102,8 @@ package struct ModuleList: Sendable {
         if map == lastMap { return Changes() }
         var groups: [FileKey: [MemoryMap.Region]] = [:]
         var order: [FileKey] = []
-        for region in map.regions where region.inode != 0 || region.path == "[vdso]" {
+        let movable = map.regions.filter(MovedCode.mayBe)
+        for region in map.regions where (region.inode != 0 || region.path == "[vdso]") && !MovedCode.mayBe(region) {
             let key = FileKey(
                 major: region.deviceMajor, minor: region.deviceMinor, inode: region.inode, path: region.path)
             if groups[key] == nil { order.append(key) }
@@ -110,16 +117,20 @@ package struct ModuleList: Sendable {
         var found: [Module] = []
         var unreadable: [(path: String, error: ProcessError)] = []
         for key in order where !ignored.contains(key) {
-            guard let regions = groups[key], regions.contains(where: { $0.permissions.contains(.execute) }) else {
-                continue
+            guard let regions = groups[key] else { continue }
+            let moved = MovedCode.beside(regions, among: movable)
+            guard !moved.isEmpty || regions.contains(where: { $0.permissions.contains(.execute) }) else { continue }
+            guard found.count < Self.mostFiles else {
+                unreadable.append((key.path, .moduleFile(path: key.path, detail: "the process has loaded more than \(Self.mostFiles) files")))
+                break
             }
-            if let before = known[key], before.flatMap(\.regions) == regions {
+            if let before = known[key], Self.areSame(before, regions, moved) {
                 found += before
                 continue
             }
             do throws(ProcessError) {
-                let new = try Self.modules(pid: pid, regions: regions, programHeaders: programHeaders)
-                if new.isEmpty { ignored.insert(key) }
+                let new = try Self.modules(pid: pid, regions: regions, moved: moved, programHeaders: programHeaders)
+                if new.isEmpty, moved.isEmpty { ignored.insert(key) }
                 found += new
             } catch {
                 unreadable.append((key.path, error))
@@ -136,48 +147,71 @@ package struct ModuleList: Sendable {
         return changes
     }
 
+    private static func areSame(_ modules: [Module], _ regions: [MemoryMap.Region], _ moved: [MemoryMap.Region]) -> Bool {
+        let before = modules.flatMap(\.regions)
+        return before == regions || !moved.isEmpty && before == (regions + moved).sorted { $0.range.lowerBound < $1.range.lowerBound }
+    }
+
     /// The modules that one file's regions make up: several when it is loaded more than once (dlmopen).
     /// None when it is no ELF file.
     private static func modules(
-        pid: pid_t, regions: [MemoryMap.Region], programHeaders: UInt64?
+        pid: pid_t, regions: [MemoryMap.Region], moved: [MemoryMap.Region], programHeaders: UInt64?
     ) throws(ProcessError) -> [Module] {
         guard let first = regions.first else { return [] }
-        let root = "/proc/\(pid)/root"
         let isVDSO = first.path == "[vdso]"
-        let opened: (file: ELFFile, path: String, isDeleted: Bool)
+        let opened: OpenedModule
         if isVDSO {
             let memory = try ProcessMemory(pid: pid)
             let bytes = try memory.read(
                 at: first.range.lowerBound, count: Int(first.range.upperBound - first.range.lowerBound))
             guard let file = try? ELFFile(bytes: bytes, name: "[vdso]") else { return [] }
-            opened = (file, "", false)
+            opened = OpenedModule(file: file, place: nil, isDeleted: false)
         } else {
-            guard let file = try open(pid: pid, root: root, regions: regions) else { return [] }
+            guard let file = try open(pid: pid, regions: regions) else { return [] }
             opened = file
         }
         let file = opened.file
         var biases: [UInt64] = []
         for region in regions where region.permissions.contains(.execute) {
-            if let bias = isVDSO ? vdsoBias(file, region) : loadBias(file, region), !biases.contains(bias) {
+            if biases.count < mostLoads, let bias = isVDSO ? vdsoBias(file, region) : loadBias(file, region), !biases.contains(bias) {
                 biases.append(bias)
             }
+        }
+        // All of the code may have moved.
+        if biases.isEmpty, !moved.isEmpty, let bias = MovedCode.loadBias(file, regions) { biases.append(bias) }
+        var regions = regions
+        if biases.count == 1, let bias = biases.first {
+            let own = moved.filter { MovedCode.isCode(of: file, loadBias: bias, $0, pid: pid) }
+            if !own.isEmpty { regions = (regions + own).sorted { $0.range.lowerBound < $1.range.lowerBound } }
+        }
+        guard regions.contains(where: { $0.permissions.contains(.execute) }) else {
+            if let bias = biases.first, moved.contains(where: { MovedCode.place(of: $0, in: file, loadBias: bias) != nil }) {
+                throw .moduleFile(path: first.path, detail: "the memory where its code belongs holds something else, which is not traced")
+            }
+            return []
         }
         let loads = file.segments.filter { $0.type == .load }
         let low = loads.map(\.address).min() ?? 0
         let high = loads.map { $0.address &+ $0.memorySize }.max() ?? 0
         let soname = file.soname
-        return biases.compactMap { bias in
+        var modules: [Module] = []
+        for bias in biases {
             let start = low &+ bias & ~0xfff
             let own = regions.filter { $0.range.lowerBound >= start && $0.range.lowerBound < high &+ bias || isVDSO }
-            guard let begin = own.first else { return nil }
+            guard !own.isEmpty else { continue }
+            let code = own.reduce(UInt64(0)) { $0 &+ ($1.permissions.contains(.execute) ? UInt64($1.range.count) : 0) }
+            guard code <= mostCode else {
+                throw .moduleFile(path: first.path, detail: "its code takes \(code >> 20) MiB; at most \(mostCode >> 20) MiB are read")
+            }
             let isExecutable = !isVDSO && own.contains { programHeaders.map($0.range.contains) ?? false }
-            return Module(
+            modules.append(Module(
                 id: .init(
-                    deviceMajor: begin.deviceMajor, deviceMinor: begin.deviceMinor, inode: begin.inode, loadBias: bias),
+                    deviceMajor: first.deviceMajor, deviceMinor: first.deviceMinor, inode: first.inode, loadBias: bias),
                 path: first.path, name: first.path.split(separator: "/").last.map(String.init) ?? first.path,
-                filePath: opened.path, root: root, soname: soname, isExecutable: isExecutable,
-                isVDSO: isVDSO, isDeleted: opened.isDeleted, loadBias: bias, regions: own, file: file)
+                place: opened.place, soname: soname, isExecutable: isExecutable,
+                isVDSO: isVDSO, isDeleted: opened.isDeleted, loadBias: bias, regions: own, file: file))
         }
+        return modules
     }
 
     private static func vdsoBias(_ file: ELFFile, _ region: MemoryMap.Region) -> UInt64? {
@@ -194,36 +228,56 @@ package struct ModuleList: Sendable {
         return nil
     }
 
+    /// A module's file, and what became of its name.
+    private struct OpenedModule {
+        var file: ELFFile
+        var place: DebugFile.Place?
+        var isDeleted: Bool
+    }
+
     /// Opens the very file that is mapped; nil when it is no ELF file of this machine.
-    private static func open(
-        pid: pid_t, root: String, regions: [MemoryMap.Region]
-    ) throws(ProcessError) -> (file: ELFFile, path: String, isDeleted: Bool)? {
+    private static func open(pid: pid_t, regions: [MemoryMap.Region]) throws(ProcessError) -> OpenedModule? {
         guard let first = regions.first else { return nil }
+        var places: [DebugFile.Place] = []
+        if !first.isDeleted {
+            let files = TargetFiles(pid: pid)
+            if let path = files.path(ofMapped: first.path) {
+                places.append(DebugFile.Place(path, in: files))
+            } else if let files = files.outsideOfRoot {
+                places.append(DebugFile.Place(first.path, in: files))
+            }
+        }
+        for place in places {
+            if let descriptor = try? place.files.open(place.path), isMapped(descriptor, by: first) {
+                return try read(descriptor, first.path).map { OpenedModule(file: $0, place: place, isDeleted: false) }
+            }
+        }
+        // Behind these there is the file itself, whatever has become of its name.
         let range = first.range
         let mapFile = "/proc/\(pid)/map_files/\(String(range.lowerBound, radix: 16))-\(String(range.upperBound, radix: 16))"
-        // Behind /proc/PID/exe there is the file itself, whatever has become of its name.
-        var candidates = first.isDeleted ? [] : [root + first.path]
-        candidates += ["/proc/\(pid)/exe", mapFile]
-        var isDeleted = first.isDeleted
-        for path in candidates {
-            var information = stat()
-            // The inode tells whether it is the same file; the device number does not on some file systems.
-            guard stat(path, &information) == 0, UInt64(information.st_ino) == first.inode else {
-                if path.hasPrefix(root) { isDeleted = true }
-                continue
-            }
-            do {
-                return (try ELFFile(path: path), path, isDeleted)
-            } catch {
-                if case .cannotRead = error { continue }
-                if case .notELF = error { return nil }
-                throw .moduleFile(path: first.path, detail: "\(error)")
+        for path in ["/proc/\(pid)/exe", mapFile] {
+            if let descriptor = try? TargetFiles.own.open(path), isMapped(descriptor, by: first) {
+                return try read(descriptor, first.path).map { OpenedModule(file: $0, place: nil, isDeleted: true) }
             }
         }
         throw .moduleFile(
             path: first.path,
-            detail: isDeleted
-                ? "it has been deleted or replaced since it was loaded; restart the process, or run fsession as root"
-                : "it cannot be opened")
+            detail: "its file has been deleted or replaced since it was loaded, or cannot be seen from here; restart the process, or run fsession as root")
+    }
+
+    /// The inode tells whether it is the same file; the device number does not on some file systems.
+    private static func isMapped(_ descriptor: borrowing FileDescriptor, by region: MemoryMap.Region) -> Bool {
+        var information = stat()
+        return fstat(descriptor.rawValue, &information) == 0 && UInt64(information.st_ino) == region.inode
+    }
+
+    /// nil when it is no ELF file.
+    private static func read(_ descriptor: borrowing FileDescriptor, _ path: String) throws(ProcessError) -> ELFFile? {
+        do {
+            return try ELFFile(descriptor: descriptor.rawValue, name: path)
+        } catch {
+            if case .notELF = error { return nil }
+            throw .moduleFile(path: path, detail: "\(error)")
+        }
     }
 }

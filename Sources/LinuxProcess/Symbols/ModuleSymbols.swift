@@ -5,37 +5,69 @@ import Glibc
 package struct ModuleSymbols: Sendable {
     /// By ascending address, each address once.
     package internal(set) var functions: [FunctionSymbol]
-    /// The debug file that was used, if any.
-    package let debugFile: String?
+    /// The separate file that has its debug information, if it has none itself.
+    package let debugFile: ELFFile?
+    /// Where that file is.
+    package let debugPlace: DebugFile.Place?
+    /// What was left out, and why: a line each.
+    package let remarks: [String]
     /// Addresses in the code that have a symbol which is no function's: labels, data, parts of functions.
     package let labels: [UInt64]
 
     /// Reads the symbols of a module. What a damaged table holds is left out.
     package init(_ module: Module) {
-        self.init(
-            file: module.file, path: module.isVDSO || module.isDeleted ? nil : module.path, root: module.root)
+        self.init(file: module.file, at: module.place)
     }
 
     /// Reads the symbols of a file that no process has loaded.
     package init(path: String) throws(ProcessError) {
         let file: ELFFile
         do { file = try ELFFile(path: path) } catch { throw .moduleFile(path: path, detail: "\(error)") }
-        self.init(file: file, path: path, root: "")
+        self.init(file: file, at: DebugFile.Place(path))
     }
 
-    /// `path` is where debug files are looked for beside the file, within the folder `root`.
-    package init(file: ELFFile, path: String?, root: String) {
+    /// `place` is where debug files are looked for beside the file.
+    package init(file: ELFFile, at place: DebugFile.Place?) {
         var reader = SymbolReader(file)
-        if let table = try? file.dynamicSymbols { reader.add(table) }
-        var debugFile: String?
-        if file.sections.contains(where: { $0.type == .symbols }) {
-            if let table = try? file.symbols { reader.add(table) }
-        } else if let found = DebugFile.find(for: file, path: path, root: root), let table = try? found.file.symbols {
-            reader.add(table)
-            debugFile = found.path
+        var remarks: [String] = []
+        func add(_ name: String, _ table: () throws(ELFError) -> SymbolTable) {
+            do throws(ELFError) {
+                reader.add(try table())
+            } catch {
+                remarks.append("\(name) is not used: \(error)")
+            }
+        }
+        add("its dynamic symbol table") { () throws(ELFError) in try file.dynamicSymbols }
+        let hasSymbols = file.sections.contains { $0.type == .symbols }
+        if hasSymbols { add("its symbol table") { () throws(ELFError) in try file.symbols } }
+        var debugFile: ELFFile?
+        var debugPlace: DebugFile.Place?
+        if !hasSymbols || !file.hasDebugInformation {
+            switch DebugFile.find(for: file, at: place) {
+            case .none: break
+            case .unused(let reason): remarks.append(reason)
+            case .found(let found, let foundPlace):
+                debugPlace = foundPlace
+                if !hasSymbols { add("the symbol table of its debug file") { () throws(ELFError) in try found.symbols } }
+                debugFile = found
+            }
+        }
+        if !hasSymbols, debugFile == nil, file.section(named: MiniDebugData.sectionName) != nil {
+            do throws(MiniDebugData.Failure) {
+                let found = try MiniDebugData.symbols(of: file)
+                add("the symbol table in \(MiniDebugData.sectionName)") { () throws(ELFError) in try found.symbols }
+            } catch {
+                remarks.append("\(MiniDebugData.sectionName) is not used: \(error)")
+            }
+        }
+        functions = reader.functions()
+        if reader.leftOut > 0 { remarks.append("the names of \(reader.leftOut) symbols are left out: they overlap") }
+        if file.isShortened || debugFile?.isShortened ?? false {
+            remarks.append("it was shortened while it was read; functions may be missing")
         }
         self.debugFile = debugFile
-        functions = reader.functions()
+        self.debugPlace = debugPlace
+        self.remarks = remarks
         labels = reader.labels
     }
 
@@ -86,35 +118,56 @@ struct SymbolReader {
     private var tables: [SymbolTable] = []
     private var entries: [Entry] = []
     private(set) var labels: [UInt64] = []
+    /// Bytes that names may still take.
+    private var room = 0
+    /// Symbols whose names did not fit.
+    private(set) var leftOut = 0
 
     init(_ file: ELFFile) {
-        code = file.sections
+        let sorted = file.sections
             .filter { $0.flags.contains([.execute, .alloc]) && $0.size > 0 && !$0.name.hasPrefix(".plt") && $0.name != ".iplt" }
             .compactMap { section in
                 let (end, overflow) = section.address.addingReportingOverflow(section.size)
                 return overflow ? nil : section.address..<end
             }
             .sorted { $0.lowerBound < $1.lowerBound }
+        // Apart from each other, as in every file that a linker made, so that each is found by halving.
+        var apart: [Range<UInt64>] = []
+        for section in sorted where section.upperBound > apart.last?.upperBound ?? 0 {
+            apart.append(max(section.lowerBound, apart.last?.upperBound ?? 0)..<section.upperBound)
+        }
+        code = apart
+    }
+
+    private func section(at address: UInt64) -> Range<UInt64>? {
+        var low = 0
+        var high = code.count
+        while low < high {
+            let middle = (low + high) / 2
+            if code[middle].upperBound <= address { low = middle + 1 } else { high = middle }
+        }
+        return low < code.count && code[low].contains(address) ? code[low] : nil
     }
 
     mutating func add(_ table: SymbolTable) {
         guard tables.count < 255 else { return }
         let number = UInt8(tables.count)
         tables.append(table)
+        room += table.longestNames
         entries.reserveCapacity(entries.count + table.count)
         var section = 0..<UInt64(0)
         for index in table.indices {
             let symbol = table[index]
             guard symbol.isFunction, symbol.nameOffset != 0 else {
                 if symbol.isDefined, symbol.type == .none || symbol.type == .object || symbol.isFunction,
-                    symbol.sectionIndex != Symbol.absoluteSection, code.contains(where: { $0.contains(symbol.value) })
+                    symbol.sectionIndex != Symbol.absoluteSection, self.section(at: symbol.value) != nil
                 {
                     labels.append(symbol.value)
                 }
                 continue
             }
             if !section.contains(symbol.value) {
-                guard let own = code.first(where: { $0.contains(symbol.value) }) else { continue }
+                guard let own = self.section(at: symbol.value) else { continue }
                 section = own
             }
             let binding: FunctionSymbol.Binding =
@@ -138,15 +191,22 @@ struct SymbolReader {
             while end < entries.count, entries[end].address == address { end += 1 }
             let group = entries[index..<end]
             index = end
-            if !section.contains(address) { section = code.first { $0.contains(address) } ?? 0..<0 }
+            if !section.contains(address) { section = self.section(at: address) ?? 0..<0 }
             var size = group.lazy.map(\.size).max() ?? 0
             if size == 0 {
                 let next = end < entries.count ? entries[end].address : .max
-                size = min(next, section.upperBound) - address
+                size = max(min(next, section.upperBound), address) - address
             }
             var names: [(name: String, binding: FunctionSymbol.Binding)] = []
+            // A few names are compared faster than they are hashed; of many that would take the square of their number.
+            var seen: Set<String> = []
             for entry in group {
-                guard let name = name(of: entry), !names.contains(where: { $0.name == name }) else { continue }
+                guard let name = name(of: entry) else { continue }
+                if group.count > 8 {
+                    guard seen.insert(name).inserted else { continue }
+                } else if names.contains(where: { $0.name == name }) {
+                    continue
+                }
                 names.append((name, entry.binding))
             }
             if names.count > 1 { names.sort(by: Self.isBetter) }
@@ -163,10 +223,15 @@ struct SymbolReader {
     }
 
     /// nil for parts of functions, which are jumped to and never called. They still end what is before them.
-    private func name(of entry: Entry) -> String? {
+    private mutating func name(of entry: Entry) -> String? {
+        guard room > 0 else {
+            leftOut += 1
+            return nil
+        }
         let table = tables[Int(entry.table)]
         return table.withName(of: table[Int(entry.index)]) { bytes -> String? in
             guard !bytes.isEmpty, bytes.count <= 1 << 16 else { return nil }
+            room -= bytes.count
             var name = bytes
             // .symtab writes a version behind the name: memcpy@@GLIBC_2.14.
             if let start = bytes.baseAddress, let place = memchr(start, 0x40, bytes.count) {

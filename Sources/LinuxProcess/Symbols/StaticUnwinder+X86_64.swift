@@ -16,15 +16,16 @@ package enum StaticUnwinder {
 
     package static func find(in file: ELFFile) -> Answer {
         guard file.machine.rawValue == 62, let symbols = try? file.dynamicSymbols else { return .none }
-        let wanted = symbols.indices.filter { !symbols[$0].isDefined && symbols.name(of: symbols[$0]) == "_dl_find_object" }
+        let wanted = Set(symbols.indices.filter { !symbols[$0].isDefined && symbols.name(of: symbols[$0]) == "_dl_find_object" })
         guard !wanted.isEmpty else { return .none }
         var slots: Set<UInt64> = []
-        for section in file.sections where section.type == .relocationsWithAddend && section.flags.contains(.alloc) {
-            for relocation in (try? file.relocations(in: section)) ?? [] where wanted.contains(relocation.symbol) {
-                slots.insert(relocation.offset)
-            }
+        for relocation in file.loadedRelocations where wanted.contains(relocation.symbol) {
+            slots.insert(relocation.offset)
         }
-        let code = file.sections.filter { $0.type == .bits && $0.flags.contains(.execute) }.compactMap { section in
+        let sections = file.sections.filter { $0.type == .bits && $0.flags.contains(.execute) }
+        // Twice the largest programs' code.
+        guard sections.reduce(0, { $0 &+ min($1.size, 1 << 32) }) <= 1 << 29 else { return .unknown }
+        let code = file.withoutOverlaps(sections).compactMap { section in
             (try? file.bytes(of: section)).map { (address: section.address, bytes: $0.bytes) }
         }
         var stubs: Set<UInt64> = []
