@@ -144,7 +144,7 @@ package enum FileFunctions {
         }
         let symbols = ModuleSymbols(file: file, at: DebugFile.Place(path))
         let policies = JumpPolicies.solve([path: JumpGraph(file, symbols)])[path]
-        var found = symbols.functions.compactMap {
+        let found = symbols.functions.compactMap {
             FunctionInfo(
                 $0, moduleName: ModuleName.last(path), modulePath: path, loadBias: 0, if: pattern.function, policies)
         }

@@ -94,9 +94,7 @@ extension ProcessEngine {
     /// Gives functions that have no program any more their own bytes back.
     private func letGo(_ functions: [TracedFunction]) throws(EngineError) {
         if functions.isEmpty { return }
-        let displaced = functions.map(\.displaced)
-        let jumps = functions.map { $0.jump ?? [] }
-        try withStopped { engine, process throws(EngineError) in try engine.restore(displaced, jumps: jumps, in: &process) }
+        try withStopped { engine, process throws(EngineError) in _ = try engine.restore(functions, in: &process) }
         for function in functions {
             if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
             retire(function)
