@@ -63,7 +63,7 @@ struct TailCallTests {
         let programs = try #require(session.map(named: "to_landing"))
         for index in [0, 1] as [UInt32] {
             #expect(throws: SessionError.self) { try programs.update(bytes(index), [1, 2, 3, 4]) }
-            #expect(!programs.remove(bytes(index)))
+            #expect(throws: SessionError.self) { try programs.remove(bytes(index)) }
         }
         #expect(try target.ask("add 1 0") == "1")
         #expect(try target.ask("add 1 1") == "2")
