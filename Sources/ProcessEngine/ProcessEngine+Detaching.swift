@@ -28,6 +28,8 @@ extension ProcessEngine {
         killUntouched()
         leaveFindersAlone()
         let removal = removeEverywhere()
+        // A command that was launched and has not been let go yet is not left stopped.
+        try? resume()
         await reader.stop()
         var summary = summaryNow()
         summary.keptCode = removal.kept

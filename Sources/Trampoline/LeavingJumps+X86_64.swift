@@ -150,6 +150,9 @@ package struct LeavingJumps: Sendable {
         var added: [UInt8] = []
         var address = function.lowerBound
         while address < function.upperBound {
+            // Behind the end of code, zeros are what fills up a section.
+            let offset = Int(truncatingIfNeeded: address &- base)
+            if !shape.runsOn, offset >= 0, offset + 1 < text.count, text[offset] == 0, text[offset + 1] == 0 { break }
             guard let instruction = reader.instruction(at: Int(truncatingIfNeeded: address &- base)) else {
                 shape.runsOn = false
                 address += 1

@@ -92,6 +92,7 @@ struct TargetFilesTests {
         _ = information.sourceLocation(of: symbols.functions[0].address)
         var sum = 0
         for byte in file.memory { sum &+= Int(byte) }
+        #expect(sum > 0 || size == 0)
         #expect(file.isShortened)
         #expect(ModuleSymbols(file: file, at: nil).remarks.contains { $0.contains("shortened") })
         // A later file does not inherit it.
