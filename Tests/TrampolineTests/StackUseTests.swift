@@ -1,6 +1,7 @@
 import Testing
 import Trampoline
 
+#if arch(x86_64)
 /// How long instructions are, and what functions do with their callers' stacks.
 @Suite("Stack use")
 struct StackUseTests {
@@ -36,3 +37,4 @@ struct StackUseTests {
         #expect(wrong.isEmpty, "\(wrong.count) of \(seen): \(wrong.prefix(8).joined(separator: "\n"))")
     }
 }
+#endif
