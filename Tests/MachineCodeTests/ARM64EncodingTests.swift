@@ -91,7 +91,7 @@ struct ARM64EncodingTests {
     private static let registers: [Register] = [.x0, .x1, .x7, .x15, .x16, .x22, .x29, .x30, .zr]
     private static let widths: [ARM64Width] = [.word, .doubleword]
 
-    private func compare(_ collection: Collection) throws {
+    private func compare(_ collection: Collection, knownShare: Double = 0.9) throws {
         let all = collection.all
         let theirs = try assemble(all.map(\.text))
         try #require(theirs.count == all.count)
@@ -101,7 +101,7 @@ struct ARM64EncodingTests {
         // Capstone's text, assembled again, is the same instruction. Old ones do not know all names.
         let texts = try disassemble(all.map(\.word))
         let known = zip(all, texts).filter { $0.1 != "unknown" }
-        #expect(known.count * 10 >= all.count * 9)
+        #expect(Double(known.count) >= Double(all.count) * knownShare)
         let again = try assemble(known.map(\.1))
         try #require(again.count == known.count)
         for ((encoding, text), word) in zip(known, again) {
@@ -329,7 +329,8 @@ struct ARM64EncodingTests {
             try list.add("dmb \(text)") { $0.dmb(barrier) }
         }
         try list.add("isb") { $0.isb() }
-        try compare(list)
+        // Capstone 4 knows no LSE.
+        try compare(list, knownShare: 0.3)
     }
 
     @Test("branches, addresses and the processor's own")
