@@ -251,7 +251,7 @@ struct ARM64EmulatedTests {
             r6 = subprog[callee]
             if r2 == 7 goto there
             again: r0 += 1
-            if r0 != 3 goto there
+            if r0 s< 4 goto there
             call callee
             exit
 

@@ -143,7 +143,8 @@ struct Emulator {
         let path = temporaryFile("image")
         defer { unlink(path) }
         try Data(image).write(to: URL(fileURLWithPath: path))
-        try call("qemu-aarch64-static", ["-cpu", processor.rawValue, runner, path])
+        // A program that does not end fails its test.
+        try call("timeout", ["120", "qemu-aarch64-static", "-cpu", processor.rawValue, runner, path])
         let after = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
         func word(_ offset: Int) -> UInt64 {
             (0..<8).reversed().reduce(0) { $0 << 8 | UInt64(after[offset + $1]) }
