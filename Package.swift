@@ -84,7 +84,9 @@ let package = Package(
             name: "VerifierTests", dependencies: ["Verifier", "JIT", "BPF", "BTF"],
             exclude: ["Cases"]),
         .testTarget(name: "MachineCodeTests", dependencies: ["MachineCode", "CCapstone"]),
-        .testTarget(name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"]),
+        .testTarget(
+            name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"],
+            exclude: ["ARM64/runner.c"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux"]),

@@ -8,7 +8,8 @@ extension ExecutableMemory {
     ) throws {
         try self.init(byteCount: structure.codeSizeLimit) { address in
             let context = CompileContext(
-                address: address, state: state, hasBMI2: X86_64Processor.hasBMI2, helperAddress: helperAddress)
+                address: address, state: state, hasBMI2: X86_64Processor.hasBMI2, hasLSE: ARM64Processor.hasLSE,
+                helperAddress: helperAddress)
             return try compiler.compile(structure, context: context).code
         }
     }
@@ -17,6 +18,6 @@ extension ExecutableMemory {
 extension ProgramStructure {
     /// No compiler makes more bytes of code than this.
     package var codeSizeLimit: Int {
-        instructions.count * 128 + subprograms.count * 64
+        instructions.count * 256 + subprograms.count * 128
     }
 }

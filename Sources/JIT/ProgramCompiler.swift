@@ -33,6 +33,8 @@ package struct CompileContext {
     package var state: UInt64
     /// The processor has BMI2 (`shlx` and its kin). Off unless asked for: code may be made for another machine.
     package var hasBMI2: Bool
+    /// The processor has LSE (`ldadd` and its kin). Off unless asked for, as above.
+    package var hasLSE: Bool
     /// Where the conversion of the time stamp counter lies; nil: `bpf_ktime_get_ns` is called.
     package var clock: Clock?
 
@@ -51,15 +53,21 @@ package struct CompileContext {
     }
 
     package init(
-        address: UInt64, state: UInt64 = 0, hasBMI2: Bool = false, clock: Clock? = nil,
+        address: UInt64, state: UInt64 = 0, hasBMI2: Bool = false, hasLSE: Bool = false, clock: Clock? = nil,
         helperAddress: @escaping (UInt32) -> UInt64? = { _ in nil }
     ) {
         self.address = address
         self.helperAddress = helperAddress
         self.state = state
         self.hasBMI2 = hasBMI2
+        self.hasLSE = hasLSE
         self.clock = clock
     }
+}
+
+extension CompileContext {
+    /// Whether a call of this helper becomes code of the program itself.
+    func inlines(_ helper: UInt32) -> Bool { helper == Helper.ktimeGetNs.rawValue && clock != nil }
 }
 
 /// The machine code of a program, right for one address only.

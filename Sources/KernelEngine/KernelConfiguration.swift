@@ -86,7 +86,7 @@ struct KernelConfiguration {
 
     /// `KERNEL_VERSION(7, 2, 1)`
     private var version: UInt64 {
-        let parts = release.split(whereSeparator: { !$0.isNumber }).prefix(3).map { UInt64($0) ?? 0 } + [0, 0, 0]
+        let parts: [UInt64] = release.split(whereSeparator: { !$0.isNumber }).prefix(3).map { UInt64($0) ?? 0 } + [0, 0, 0]
         return parts[0] << 16 + parts[1] << 8 + min(parts[2], 255)
     }
 }

@@ -15,10 +15,9 @@ struct RingReader: ~Copyable {
     private static let discarded: UInt32 = 1 << 30
 
     init(_ map: KernelMap) throws(EngineError) {
-        descriptor = map.descriptor
+        let descriptor = map.descriptor
         var bytes = 4096
         while bytes < Int(map.definition.maxEntries) { bytes *= 2 }
-        size = bytes
         // One page to write, the consumer's; then the producer's page and the data, twice, to read.
         let own = mmap(nil, page, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.number, 0)
         let data = mmap(nil, page + 2 * bytes, PROT_READ, MAP_SHARED, descriptor.number, Int(page))
@@ -27,6 +26,8 @@ struct RingReader: ~Copyable {
             if let own, own != MAP_FAILED { munmap(own, page) }
             throw .map(name: map.name, because: "its records cannot be mapped: \(Errno(error))")
         }
+        self.descriptor = descriptor
+        size = bytes
         consumer = own
         producer = data
     }

@@ -9,23 +9,30 @@ import LinuxProcess
 /// before the session is thrown away, and what other tracers write is left out.
 struct TracePipe: ~Copyable {
     let file: FileDescriptor
-    private var rest: [UInt8] = []
+    private var rest: [UInt8]
     /// A text with a newline inside goes on in the next line of the file.
-    private var isInside = false
+    private var isInside: Bool
 
     init() throws(EngineError) {
+        // All fields at once: where an initializer throws, Swift 6.2 gives what is set by then back twice.
+        file = try Self.open()
+        rest = []
+        isInside = false
+        // Others may go on printing meanwhile.
+        var rounds = 0
+        while rounds < 1000, !readBytes().isEmpty { rounds += 1 }
+    }
+
+    private static func open() throws(EngineError) -> FileDescriptor {
         guard let path = TraceFiles.path("trace_pipe") else {
             throw .kernel(
                 doing: "read what programs print", because: TraceFiles.problem)
         }
         do throws(ProcessError) {
-            file = try FileDescriptor(opening: path, flags: O_RDONLY | O_NONBLOCK)
+            return try FileDescriptor(opening: path, flags: O_RDONLY | O_NONBLOCK)
         } catch {
             throw .kernel(doing: "read what programs print", because: "\(error)")
         }
-        // Others may go on printing meanwhile.
-        var rounds = 0
-        while rounds < 1000, !readBytes().isEmpty { rounds += 1 }
     }
 
     private func readBytes() -> [UInt8] {

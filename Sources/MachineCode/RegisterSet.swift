@@ -8,11 +8,19 @@ package struct RegisterSet: Sendable, Hashable {
         bits = registers.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
     }
 
+    package init(_ registers: some Sequence<ARM64Register>) {
+        bits = registers.reduce(0) { $0 | 1 << $1.number }
+    }
+
     package static let all = RegisterSet(bits: .max)
 
     package func contains(_ register: X86_64Register) -> Bool { bits & 1 << UInt32(register.rawValue) != 0 }
 
+    package func contains(_ register: ARM64Register) -> Bool { bits & 1 << register.number != 0 }
+
     package mutating func insert(_ register: X86_64Register) { bits |= 1 << UInt32(register.rawValue) }
+
+    package mutating func insert(_ register: ARM64Register) { bits |= 1 << register.number }
 
     package func union(_ other: RegisterSet) -> RegisterSet { RegisterSet(bits: bits | other.bits) }
 }

@@ -125,7 +125,7 @@ extension ProcessEngine {
         func compile(at address: UInt64) throws(EngineError) -> CompiledProgram {
             let context = CompileContext(
                 address: address, state: shared.stateAddress, hasBMI2: X86_64Processor.hasBMI2,
-                clock: shared.inlineClock,
+                hasLSE: ARM64Processor.hasLSE, clock: shared.inlineClock,
                 helperAddress: { id in
                     let offset = fs_runtime_helper_offset(id)
                     return offset < 0 ? nil : runtime + UInt64(offset)

@@ -8,13 +8,6 @@ import Synchronization
 import TargetRuntime
 import Trampoline
 
-/// The architecture that this controller and its targets run on.
-#if arch(x86_64)
-typealias Architecture = X86_64Trampoline
-typealias Compiler = X86_64Compiler
-extension Architecture { static var machine: Machine { .x86_64 } }
-#endif
-
 /// Installs programs into a process: the part of the kernel, played from outside.
 ///
 /// All of it runs on one thread, because the kernel takes ptrace calls only from the thread that attached.
@@ -103,6 +96,7 @@ package actor ProcessEngine {
     package static func launch(
         _ program: String, _ arguments: [String]
     ) async throws(EngineError) -> ProcessEngine {
+        try Architecture.checkSupported()
         _ = Clock.start
         let thread = try makeThread()
         let launched = HeldProcess()
@@ -116,6 +110,7 @@ package actor ProcessEngine {
 
     /// Opens a running process.
     package static func attach(_ processID: Int32) async throws(EngineError) -> ProcessEngine {
+        try Architecture.checkSupported()
         _ = Clock.start
         do throws(ProcessError) {
             try StoppedProcess.checkTraceable(processID)

@@ -40,13 +40,19 @@ static uint64_t counter(void) {
 static char *thread_pointer(void) { return __builtin_thread_pointer(); }
 #endif
 
-// Where the C library keeps the thread's id: two threads must agree.
+// Where the C library keeps the thread's id: two threads must agree. Its block begins at the thread pointer on x86-64, and
+// 1700 bytes or more below it on arm64.
+#if defined(__x86_64__)
+enum { SEARCH_START = 16, SEARCH_END = 2048 };
+#else
+enum { SEARCH_START = -1700, SEARCH_END = 0 };
+#endif
 struct offset_search { int32_t from, found; };
 static void *search_offset(void *argument) {
     struct offset_search *search = argument;
     uint32_t thread = test_thread_id();
     search->found = 0;
-    for (int32_t offset = search->from; offset < 2048; offset += 4) {
+    for (int32_t offset = search->from; offset < SEARCH_END; offset += 4) {
         if (memcmp(thread_pointer() + offset, &thread, 4) != 0) continue;
         search->found = offset;
         break;
@@ -55,7 +61,7 @@ static void *search_offset(void *argument) {
 }
 
 static int32_t thread_id_offset(void) {
-    for (int32_t from = 16; from < 2048;) {
+    for (int32_t from = SEARCH_START; from < SEARCH_END;) {
         struct offset_search here = {from, 0}, there = {from, 0};
         pthread_t thread;
         search_offset(&here);

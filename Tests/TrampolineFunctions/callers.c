@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#if defined(__x86_64__)
 #include "TrampolineFunctions.h"
 
 #include <immintrin.h>
@@ -116,3 +117,4 @@ static int64_t on_ending_stack(int words, int64_t (*body)(void *)) {
 
 int64_t call_sum20_at_end_of_stack(int words) { return on_ending_stack(words, t_call_sum20_on); }
 int64_t call_add_at_end_of_stack(int words) { return on_ending_stack(words, t_call_add_on); }
+#endif

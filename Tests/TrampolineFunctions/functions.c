@@ -1,4 +1,5 @@
 // The functions to trace. Each is called from another file only, so that the compiler cannot know them.
+#if defined(__x86_64__)
 #include "TrampolineFunctions.h"
 
 #include <immintrin.h>
@@ -84,3 +85,4 @@ int64_t t_wait(volatile int32_t *inside, volatile int32_t *go, int64_t value) {
     while (!__atomic_load_n(go, __ATOMIC_SEQ_CST)) __builtin_ia32_pause();
     return value + 1;
 }
+#endif

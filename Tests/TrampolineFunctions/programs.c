@@ -1,5 +1,6 @@
 // Programs as the compiler of BPF makes them: no vector registers, context below and above the pointer.
 #define _GNU_SOURCE
+#if defined(__x86_64__)
 #include "TrampolineFunctions.h"
 
 #include <errno.h>
@@ -137,3 +138,4 @@ extern void __register_frame(const void *);
 extern void __deregister_frame(const void *);
 void t_register_frames(const void *frames) { __register_frame(frames); }
 void t_deregister_frames(const void *frames) { __deregister_frame(frames); }
+#endif

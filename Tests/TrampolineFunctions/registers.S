@@ -1,4 +1,5 @@
 // Functions and callers whose registers are all known.
+#if defined(__x86_64__)
     .text
 
 // Changes no register. Long enough for a jump.
@@ -217,3 +218,4 @@ t_clobber_program:
     .size t_clobber_program, . - t_clobber_program
 
     .section .note.GNU-stack, "", @progbits
+#endif

@@ -1,4 +1,5 @@
 // Functions whose first instructions have every shape that displacing knows: int64_t f(int64_t a, int64_t b).
+#if defined(__x86_64__)
     .data
     .p2align 3
 t_shape_value:
@@ -386,3 +387,4 @@ t_shape_nops_name: .asciz "t_shape_nops"
 t_shape_endbr_nop_name: .asciz "t_shape_endbr_nop"
 
     .section .note.GNU-stack, "", @progbits
+#endif

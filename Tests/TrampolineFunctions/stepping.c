@@ -1,5 +1,6 @@
 // Steps through a call, instruction by instruction, and takes a backtrace at each.
 #define _GNU_SOURCE
+#if defined(__x86_64__)
 #include "TrampolineFunctions.h"
 
 #include <signal.h>
@@ -67,3 +68,4 @@ int t_step_function(const void *function, const struct t_range *r, int count, ui
 int t_step_through(const struct t_range *r, int count, uint64_t *first_failure) {
     return t_step_function((const void *)t_add, r, count, first_failure);
 }
+#endif

@@ -3,6 +3,7 @@ import Testing
 import Trampoline
 import TrampolineFunctions
 
+#if arch(x86_64)
 private func text(_ buffer: [CChar]) -> String {
     String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
@@ -274,3 +275,4 @@ extension TrampolineSuite {
         }
     }
 }
+#endif

@@ -2,6 +2,7 @@ import Testing
 import Trampoline
 import TrampolineFunctions
 
+#if arch(x86_64)
 /// Entry shapes as bytes: what is moved, and what is refused.
 @Suite struct Displacement {
     static let base: UInt64 = 0x40_0000
@@ -286,3 +287,4 @@ import TrampolineFunctions
         #expect(ModuleBranchScan.branches(in: UnsafeRawBufferPointer(start: nil, count: 0), base: 0, into: interiors).isEmpty)
     }
 }
+#endif

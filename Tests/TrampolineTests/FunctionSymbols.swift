@@ -1,5 +1,6 @@
 import Foundation
 
+#if arch(x86_64)
 /// The function symbols of an ELF file, just enough to know where functions end.
 struct FunctionSymbols {
     struct Function {
@@ -70,3 +71,4 @@ struct FunctionSymbols {
     /// Of the test program itself.
     static let own = FunctionSymbols(path: "/proc/self/exe")
 }
+#endif

@@ -2,6 +2,7 @@ import Glibc
 import Testing
 import Trampoline
 
+#if arch(x86_64)
 /// Displaces functions of installed libraries, reading the files only.
 @Suite struct Libraries {
     struct Result {
@@ -68,3 +69,4 @@ import Trampoline
         #expect(share < 0.1, "\(result.refused)")
     }
 }
+#endif

@@ -3,6 +3,7 @@ import Testing
 import Trampoline
 import TrampolineFunctions
 
+#if arch(x86_64)
 extension TrampolineSuite {
     /// The meaning of links, lists and cookies.
     @Suite struct Meaning {
@@ -275,3 +276,4 @@ extension TrampolineSuite {
         }
     }
 }
+#endif

@@ -5,6 +5,7 @@ import TrampolineFunctions
 
 import Trampoline
 
+#if arch(x86_64)
 extension TrampolineSuite {
     /// Programs that say which registers they change: the others are not kept.
     @Suite struct NarrowPrograms {
@@ -96,3 +97,4 @@ extension TrampolineSuite {
         }
     }
 }
+#endif

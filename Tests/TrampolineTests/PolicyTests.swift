@@ -1,6 +1,7 @@
 import Testing
 import Trampoline
 
+#if arch(x86_64)
 @Suite struct FunctionPolicies {
     @Test(
         "functions that cannot return through a trampoline take entry programs only",
@@ -53,3 +54,4 @@ import Trampoline
         #expect(FunctionPolicy.of(names: ["exit", "_start", "main"]) == FunctionPolicy.of(name: "_start"))
     }
 }
+#endif

@@ -3,6 +3,7 @@ import Testing
 import Trampoline
 import TrampolineFunctions
 
+#if arch(x86_64)
 extension TrampolineSuite {
     /// What a trampoline must leave alone.
     @Suite struct Registers {
@@ -79,3 +80,4 @@ extension TrampolineSuite {
         }
     }
 }
+#endif

@@ -3,6 +3,7 @@ import Testing
 import Trampoline
 import TrampolineFunctions
 
+#if arch(x86_64)
 extension TrampolineSuite {
     /// Every function of the test's own C files, displaced and run.
     @Suite struct OwnFunctions {
@@ -147,3 +148,4 @@ extension TrampolineSuite {
         }
     }
 }
+#endif

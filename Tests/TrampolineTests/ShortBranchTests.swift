@@ -1,6 +1,7 @@
 import Testing
 import Trampoline
 
+#if arch(x86_64)
 @Suite struct ShortBranchTests {
     /// As glibc's mempcpy enters memcpy behind its first instruction:
     ///
@@ -27,3 +28,4 @@ import Trampoline
         #expect(hits.isEmpty)
     }
 }
+#endif

@@ -1,6 +1,7 @@
 import Testing
 import Trampoline
 
+#if arch(x86_64)
 /// How long instructions are, and what functions do with their callers' stacks.
 @Suite("Stack use")
 struct StackUseTests {
@@ -54,3 +55,4 @@ struct StackUseTests {
         #expect(use.words == 2 && !use.isOpen)
     }
 }
+#endif

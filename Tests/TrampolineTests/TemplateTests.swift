@@ -1,6 +1,7 @@
 import Testing
 import Trampoline
 
+#if arch(x86_64)
 @Suite("Images are filled into templates")
 struct TemplateTests {
     private static let conventions: [CallingConvention] = [
@@ -104,3 +105,4 @@ struct TemplateTests {
         #expect(memory == [9] + bytes + [9])
     }
 }
+#endif

@@ -3,6 +3,7 @@ import TrampolineFunctions
 
 import Trampoline
 
+#if arch(x86_64)
 struct HarnessError: Error, CustomStringConvertible {
     var description: String
     init(_ description: String) { self.description = description }
@@ -152,3 +153,4 @@ extension t_event {
 
 /// Tests that change code of this process run one after another.
 @Suite(.serialized) struct TrampolineSuite {}
+#endif

@@ -2,6 +2,7 @@ import Testing
 import Trampoline
 import TrampolineFunctions
 
+#if arch(x86_64)
 extension TrampolineSuite {
     /// Exceptions and backtraces go through a trampoline and through moved instructions.
     @Suite struct Unwinding {
@@ -80,3 +81,4 @@ extension TrampolineSuite {
         }
     }
 }
+#endif

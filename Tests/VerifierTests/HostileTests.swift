@@ -47,10 +47,10 @@ struct HostileTests {
         let reads = (0..<64).flatMap { slot in
             [Instruction.load(.u64, into: .r2, from: .r10, offset: Int16(-8 * (slot + 1))), .branch(.equal, .r2, 0, 0)]
         }
-        let back: [Instruction] =
-            (0..<64).map { .store(.u64, 0, to: .r10, offset: Int16(-8 * ($0 + 1))) }
-            + (0..<490).flatMap { _ in reads + (0..<1900).map { .branch(.equal, .r1, 0, Int16(-$0 - 129)) } }
-            + [.move(.r0, 0), .exit]
+        let jumps = (0..<1900).map { (index: Int) -> Instruction in .branch(.equal, .r1, 0, Int16(-index - 129)) }
+        var back = (0..<64).map { (slot: Int) -> Instruction in .store(.u64, 0, to: .r10, offset: Int16(-8 * (slot + 1))) }
+        for _ in 0..<490 { back += reads + jumps }
+        back += [.move(.r0, 0), .exit]
         let programs = [
             ("branches", branches), ("forks", diverging), ("counting", counting), ("jumps", outside), ("back", back),
         ]

@@ -74,8 +74,9 @@ final class InterpreterMachine {
             frames -= 1
             root = outerRoot
         }
-        return try withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 16) {
-            registers throws(InterpreterError) -> Ending in
+        // Swift 6.2 lets this function throw no errors of a known type.
+        let ending = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 16) {
+            registers -> Result<Ending, InterpreterError> in
             registers.initialize(repeating: 0)
             registers[1] = arguments.0
             registers[2] = arguments.1
@@ -85,10 +86,13 @@ final class InterpreterMachine {
             registers[10] = frame.address + UInt64(depth)
             // A copy of the reference: nested calls change `structure` while this runs.
             let operations = structure.operations
-            return try operations.withUnsafeBufferPointer { operations throws(InterpreterError) -> Ending in
-                try execute(operations, from: start, registers, frame)
+            return Result { () throws(InterpreterError) -> Ending in
+                try operations.withUnsafeBufferPointer { operations throws(InterpreterError) -> Ending in
+                    try execute(operations, from: start, registers, frame)
+                }
             }
         }
+        return try ending.get()
     }
 
     private func execute(

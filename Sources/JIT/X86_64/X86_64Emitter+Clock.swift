@@ -1,11 +1,6 @@
 import BPF
 import MachineCode
 
-extension CompileContext {
-    /// Whether a call of this helper becomes code of the program itself.
-    func inlines(_ helper: UInt32) -> Bool { helper == Helper.ktimeGetNs.rawValue && clock != nil }
-}
-
 extension X86_64Emitter {
     /// `struct fs_clock`: base_tsc, base_ns, mult, in bytes; and the size of one.
     private static let baseCount: Int32 = 0
