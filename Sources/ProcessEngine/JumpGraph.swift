@@ -86,6 +86,8 @@ struct JumpGraph: Sendable {
         fileprivate var plausible: [UInt64: Bool] = [:]
         /// Functions that reach one by a short jump, or by running into it.
         fileprivate var neighbours: [UInt64: [UInt64]] = [:]
+        /// Functions that have another way out than by one jump.
+        fileprivate var waysOut: [UInt64: Bool] = [:]
     }
 
     /// Adds what follows from what holds.
@@ -103,6 +105,11 @@ struct JumpGraph: Sendable {
             let targets = Targets(policies.keys.map { range(of: $0) })
             for found in leaving(to: targets, policies, &memory, imported) {
                 for owner in owners(of: found.source) {
+                    if found.policy.isForWantOfExit {
+                        let isOneOfSome = memory.waysOut[owner] ?? hasMoreWaysOut(owner)
+                        memory.waysOut[owner] = isOneOfSome
+                        if isOneOfSome { continue }
+                    }
                     let known = policies[owner] ?? .any
                     let policy = known.stricter(found.policy)
                     if policy != known { policies[owner] = policy }
@@ -277,6 +284,13 @@ struct JumpGraph: Sendable {
     private func jumpsThroughRegister(_ address: UInt64) -> Bool {
         guard let shape = shape(of: range(of: address)) else { return false }
         return shape.jumpsThroughRegister || shape.jumps.contains(where: thunks.contains)
+    }
+
+    /// Whether a function may return, or leave in more ways than by one jump.
+    private func hasMoreWaysOut(_ address: UInt64) -> Bool {
+        let own = range(of: address)
+        guard let shape = shape(of: own) else { return false }
+        return shape.returns || shape.runsOn || shape.jumpsThroughRegister || shape.jumps.filter { !own.contains($0) }.count > 1
     }
 
     /// The function that ends where another begins, without a jump or a return.

@@ -66,6 +66,12 @@ package enum FunctionPolicy: Sendable, Hashable {
         }
     }
 
+    private static let noExit = "never returns, so there is no exit"
+
+    /// Whether it says no more than that there is no exit. Who leaves to such a function on one way and returns on another
+    /// has one.
+    package var isForWantOfExit: Bool { if case .entryOnly(let reason) = self { reason.hasSuffix(Self.noExit) } else { false } }
+
     /// What compilers make jumps and returns of: whoever jumps there jumps on, or returns.
     package static func isThunk(name: String) -> Bool { thunks.contains { name.hasPrefix($0) } }
 
@@ -92,7 +98,7 @@ package enum FunctionPolicy: Sendable, Hashable {
             case .switchesStack:
                 .entryOnly(reason: "saves or leaves its caller's stack, which would be the trampoline's")
             case .neverReturns:
-                .entryOnly(reason: "never returns, so there is no exit")
+                .entryOnly(reason: FunctionPolicy.noExit)
             case .looksAtCaller:
                 .entryOnly(reason: "looks at its caller's address, which would be the trampoline's")
             case .unwinds:

@@ -138,6 +138,8 @@ package struct LeavingJumps: Sendable {
         package var jumpsThroughRegister = false
         /// What follows runs next.
         package var runsOn = false
+        /// There is a return.
+        package var returns = false
         /// Where its direct jumps go.
         package var jumps: [UInt64] = []
     }
@@ -166,6 +168,7 @@ package struct LeavingJumps: Sendable {
                 added.append(.max)
             }
             if added.count > 8 { added.removeFirst() }
+            if instruction.table == .one, isPlain, instruction.opcode == 0xC2 || instruction.opcode == 0xC3 { shape.returns = true }
             switch (instruction.table, instruction.opcode) {
             case (.one, 0xE9) where isPlain, (.one, 0xEB) where isPlain:
                 shape.jumps.append(address &+ UInt64(bitPattern: Int64(instruction.immediate)))

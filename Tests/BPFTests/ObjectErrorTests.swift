@@ -15,7 +15,7 @@ import Testing
         ("SEC(\"fentry/f\") static int p(void *c) { return 0; }",
             "x.o: p in section fentry/f is static; a program must not be"),
         ("SEC(\"a\\nb\\tc\") int p(void *c) { return 0; }",
-            "x.o: unknown section \"a?b?c\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"),
+            "x.o: unknown section \"a\\nb\\tc\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"),
         ("struct { __uint(type, 99); __uint(max_entries, 1); } m SEC(\".maps\");\n" + program,
             "x.o: map m has the unknown type 99"),
         ("struct { __uint(type, 1); __uint(colour, 1); } m SEC(\".maps\");\n" + program,
