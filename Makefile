@@ -31,7 +31,7 @@ test: packages traced-packages
 	@scripts/install-packages $(ARM64_PACKAGES) || echo "*** The emulator for arm64 cannot be installed; see above."
 	$(SWIFT) build -c release --build-tests
 	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --skip '$(ON_PROCESSES)|$(IN_MACHINES)'
-	scripts/run-tests 900 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
+	scripts/run-tests 1500 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
 	@scripts/install-packages $(VM_PACKAGES) || echo "*** QEMU and what belongs to it cannot be installed; see above."
 	scripts/run-tests -1 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
 

@@ -133,6 +133,8 @@ struct UnwinderTests {
             __attribute__((noinline)) int times(void) { int n = 0; for (int i = 0; i < 50; i++) n += below(i % 5); return n; }
             int main(void) { int n = times(); printf("%d\\n", n); return 0; }
             """, ["-O1", "-l:libunwind.so.8"]))
-        #expect(try program.traced("exe:*").output == "50\n")
+        let plain = try Fixtures.run(program.path, []).output
+        #expect(Int(plain.dropLast()) ?? 0 >= 50, "\(plain)")
+        #expect(try program.traced("exe:*").output == plain)
     }
 }
