@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import LinuxProcess
 import Trampoline
@@ -134,6 +135,8 @@ extension ProcessEngine {
         // Threads inside our code leave it sooner or later; they are waited for a little, and longer while they
         // only wait for a processor.
         var use = CodeUse.leaving
+        // Each look stops the process: one with absurd stacks is not looked at again and again.
+        let deadline = clinux_monotonic() + 10_000_000_000
         for attempt in 0..<24 {
             use =
                 if pid == processID, life.isAlive {
@@ -148,6 +151,7 @@ extension ProcessEngine {
             case .overpatched: break
             case .waiting where attempt >= 5: break
             case .waiting, .leaving:
+                if clinux_monotonic() > deadline { break }
                 usleep(10_000 << UInt32(min(attempt, 4)))
                 continue
             }

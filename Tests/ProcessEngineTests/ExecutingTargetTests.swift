@@ -24,14 +24,15 @@ struct ExecutingTargetTests {
     @Test("A process that executes a program while its threads are being stopped holds nobody up, and goes on", .timeLimit(.minutes(5)))
     func executesMeanwhile() throws {
         let target = try DrivenProcess(try Fixtures.target("executes"), ["800"])
+        // Whether it comes to that is a matter of who runs when: as often as it takes to see it some times.
         var executed = 0
-        for _ in 0..<8 {
+        for _ in 0..<60 where executed < 4 {
             let attached = try Self.attach(target.pid)
             try #require(attached.status == 0 || attached.status == 1, "\(attached)")
             #expect(target.isRunning)
             #expect(HardProgram.wait { Self.tracers(of: target.pid).isEmpty })
             // It is there again: the threads of the new program have begun.
-            if (try? target.readLine(patience: 20_000)) == "ready" { executed += 1 }
+            if (try? target.readLine(patience: 2000)) == "ready" { executed += 1 }
         }
         #expect(executed > 0)
         #expect(target.isRunning)
