@@ -64,11 +64,11 @@ func tally(of path: String) -> Tally {
             if entry.patchAddress < entry.address {
                 tally.inPadding += 1
                 patches.append(.init(
-                    function: entry.address, start: entry.patchAddress, size: UInt32(X86_64Trampoline.jumpSize),
+                    function: entry.address, start: entry.patchAddress &+ shift, size: UInt32(X86_64Trampoline.jumpSize),
                     kind: CENSUS_PADDING.rawValue))
             }
             patches.append(.init(
-                function: entry.address, start: entry.overwritten.lowerBound, size: UInt32(entry.overwritten.count),
+                function: entry.address, start: entry.overwritten.lowerBound &+ shift, size: UInt32(entry.overwritten.count),
                 kind: CENSUS_ENTRY.rawValue))
         }
     }
@@ -128,9 +128,12 @@ var arguments = CommandLine.arguments.dropFirst()
 var folders: [String] = []
 var sample: Int?
 var largest = Int.max
+/// So many bytes further on than the engine would write: what is wrong with that must be found.
+nonisolated(unsafe) var shift: UInt64 = 0
 while let argument = arguments.popFirst() {
     switch argument {
     case "--sample": sample = arguments.popFirst().flatMap { Int($0) }
+    case "--shift": shift = arguments.popFirst().flatMap { UInt64($0) } ?? 0
     case "--largest": largest = arguments.popFirst().flatMap { Int($0) } ?? largest
     default: folders.append(argument)
     }

@@ -35,4 +35,13 @@ struct CensusTests {
         let (status, lines) = try run(["/lib/x86_64-linux-gnu/libc.so.6"])
         #expect(status == 0 && lines.last == "0 violations", "\(lines)")
     }
+
+    @Test("What would be overwritten a byte too far on is found", .timeLimit(.minutes(5)))
+    func planted() throws {
+        let (status, lines) = try run(["--shift", "1", "/lib/x86_64-linux-gnu/libc.so.6"])
+        let count = try #require(lines.last?.firstMatch(of: #/^([0-9]+) violations$/#).flatMap { Int($0.1) })
+        #expect(status == 1 && count > 1000)
+        // In the padding, too: there a NOP would be cut.
+        #expect(lines.contains { $0.contains("is inside the instruction at") || $0.contains("in the padding") })
+    }
 }

@@ -392,8 +392,10 @@ static void run(struct reader *reader, uint64_t address)
         if (!code) return;
         size_t offset = address - code->range.start;
         if (code->flags[offset] & START) return;
-        // Filler, which is come to only behind a call that does not return.
-        if (code->range.end - address >= 2 && code->bytes[offset] == 0 && code->bytes[offset + 1] == 0) return;
+        // Filler, which is come to only behind a call that does not return: zeros, the last one right before what is come to.
+        if (code->range.end - address >= 2 && code->bytes[offset] == 0 &&
+            (code->bytes[offset + 1] == 0 || (code->flags[offset + 1] & TARGET)))
+            return;
         if (!decode(reader, code, address)) {
             reader->result->unread++;
             return;
