@@ -209,8 +209,6 @@ package enum FunctionPolicy: Sendable, Hashable {
         ("__asan_check_", .privateConvention),
         // V8's code for JavaScript: it takes arguments off its caller's stack, as many as a register says.
         ("Builtins_", .privateConvention),
-        // OpenSSL's: they write what they compute into their caller's frame, through a register.
-        ("__rsaz_512_", .privateConvention),
         ("__asan_report_", .neverReturns),
         ("__tsan_", .looksAtCaller),
         ("_ZN4core9panicking", .neverReturns),

@@ -49,6 +49,8 @@ private struct StackUseScan {
     private var guesses: [UInt64: Frame] = [:]
     private var corrections: [UInt64: Frame] = [:]
     private var isPristine = true
+    /// Registers that hold addresses of its caller's words, by number, as long as the stack is its caller's.
+    private var addresses: UInt16 = 0
     /// Nothing has been put into `rbp` yet.
     private var hasCallersPointer = true
     /// Parts of the function that lie elsewhere.
@@ -76,7 +78,7 @@ private struct StackUseScan {
                 break
             }
             (frame, pending, tableFrame, callFrame) = (Frame(depth: 0), [], nil, nil)
-            (isPristine, hasCallersPointer) = (true, true)
+            (isPristine, hasCallersPointer, addresses) = (true, true, 0)
             (parts, seenParts, use, guesses) = ([], [], StackUse(), [:])
         }
         (isPristine, hasCallersPointer) = (false, false)
@@ -115,7 +117,11 @@ private struct StackUseScan {
                 isReached = true
             }
             let next = address + UInt64(instruction.size)
-            if instruction.hasModRM { noteOperand(instruction, at: address) }
+            if instruction.hasModRM {
+                noteOperand(instruction, at: address)
+            } else if addresses != 0 {
+                noteImplicit(instruction, at: address)
+            }
             guard mayMatter(instruction) else {
                 added = nil
                 address = next
@@ -253,9 +259,12 @@ private struct StackUseScan {
 
     private static let stackPointer: UInt8 = 4
     private static let framePointer: UInt8 = 5
+    /// `rdi`, where string instructions write.
+    private static let destination: UInt8 = 7
 
     private mutating func noteOperand(_ instruction: X86_64InstructionReader.Instruction, at address: UInt64) {
         if hasCallersPointer { noteFramePointer(instruction) }
+        if addresses != 0 { followAddresses(instruction, at: address) }
         guard instruction.isMemory, let base = instruction.base,
             let depth = base == Self.stackPointer ? frame.depth : base == Self.framePointer ? frame.pointer : nil
         else { return }
@@ -263,7 +272,10 @@ private struct StackUseScan {
         guard offset >= 8 else { return }
         let isPlain = instruction.table == .one && !instruction.isVector
         if isPlain, instruction.opcode == 0x8D {
-            if instruction.register != Self.stackPointer { use.isOpen = true }
+            if instruction.register != Self.stackPointer {
+                use.isOpen = true
+                if isPristine { addresses |= 1 << UInt16(instruction.register) }
+            }
             return
         }
         if instruction.table == .twoByte, !instruction.isVector, [0x0D, 0x18, 0x1F].contains(instruction.opcode) { return }
@@ -272,7 +284,49 @@ private struct StackUseScan {
         } else {
             use.words = max(use.words, (offset - 8 + Self.size(instruction) + 7) / 8)
         }
-        if isPristine, use.writesCallersFrame == nil, Self.writes(instruction) { use.writesCallersFrame = address }
+        if isPristine, Self.writes(instruction) { noteWrite(at: address) }
+    }
+
+    /// Follows addresses of the caller's words through registers, to writes by them. Behind a push, or a place made on the
+    /// stack, the words may be arguments, which are the function's own to write to.
+    private mutating func followAddresses(_ instruction: X86_64InstructionReader.Instruction, at address: UInt64) {
+        guard isPristine else {
+            addresses = 0
+            return
+        }
+        func holds(_ register: UInt8) -> Bool { addresses >> UInt16(register & 15) & 1 != 0 }
+        if instruction.isMemory, let base = instruction.base, holds(base), Self.writes(instruction) { noteWrite(at: address) }
+        if instruction.isVector { return }
+        let isBetweenRegisters = instruction.modRM >= 0xC0
+        let (register, operand) = (instruction.register, instruction.registerOperand)
+        func set(_ destination: UInt8, _ isAddress: Bool) {
+            let bit: UInt16 = 1 << UInt16(destination & 15)
+            if isAddress { addresses |= bit } else { addresses &= ~bit }
+        }
+        switch (instruction.table, instruction.opcode) {
+        case (.one, 0x89) where isBetweenRegisters: set(operand, holds(register))
+        case (.one, 0x8B): set(register, isBetweenRegisters && holds(operand))
+        case (.one, 0x8D): set(register, instruction.base.map(holds) ?? false)
+        case (.one, 0x31), (.one, 0x33): if isBetweenRegisters, register == operand { set(register, false) }
+        case (.one, 0x63), (.twoByte, 0xB6), (.twoByte, 0xB7), (.twoByte, 0xBE), (.twoByte, 0xBF): set(register, false)
+        default: break
+        }
+    }
+
+    /// The same of instructions that name their registers in the opcode, or not at all.
+    private mutating func noteImplicit(_ instruction: X86_64InstructionReader.Instruction, at address: UInt64) {
+        guard isPristine, instruction.table == .one, !instruction.isVector else { return }
+        switch instruction.opcode {
+        case 0xA4, 0xA5, 0xAA, 0xAB:
+            if addresses >> UInt16(Self.destination) & 1 != 0 { noteWrite(at: address) }
+        case 0xB8...0xBF:
+            addresses &= ~(1 << UInt16(instruction.opcode & 7 | (instruction.rex & 1) << 3))
+        default: break
+        }
+    }
+
+    private mutating func noteWrite(at address: UInt64) {
+        if use.writesCallersFrame == nil { use.writesCallersFrame = address }
     }
 
     /// Whether an instruction reads `rbp`, which still is the caller's. Where it is saved only, nothing is lost by saying so.

@@ -929,6 +929,52 @@ function e_calls_frame_writer, "traced"
     add $24, %rsp
     ret
     done e_calls_frame_writer
+// The same through registers, in a loop, as in OpenSSL's __rsaz_512_mul.
+own own_writes_frame_by_register, FRAME
+    lea 8(%rsp), %rcx
+    mov %rcx, %rdx
+    mov $2, %eax
+1:  mov %rdi, (%rdx)
+    lea 8(%rdx), %rdx
+    mov %rsi, %rdi
+    dec %eax
+    jnz 1b
+    ret
+    done own_writes_frame_by_register
+function e_calls_register_frame_writer, "traced"
+    sub $24, %rsp
+    call own_writes_frame_by_register
+    mov (%rsp), %rax
+    add 8(%rsp), %rax
+    add $24, %rsp
+    ret
+    done e_calls_register_frame_writer
+// By a string instruction.
+own own_fills_frame, FRAME
+    mov %rdi, %rax
+    lea 8(%rsp), %rdi
+    stosq
+    mov %rsi, %rax
+    stosq
+    ret
+    done own_fills_frame
+function e_calls_frame_filler, "traced"
+    sub $24, %rsp
+    call own_fills_frame
+    mov (%rsp), %rax
+    add 8(%rsp), %rax
+    add $24, %rsp
+    ret
+    done e_calls_frame_filler
+// Keeps the address of its arguments and then writes elsewhere by the same register: va_start.
+function e_keeps_address, "traced"
+    lea 8(%rsp), %rax
+    mov %rax, -16(%rsp)
+    lea -32(%rsp), %rax
+    mov %rdi, (%rax)
+    mov (%rax), %rax
+    ret
+    done e_keeps_address
 
 function e_red_zone, "traced"
     mov %rdi, -8(%rsp)
