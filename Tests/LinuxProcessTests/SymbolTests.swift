@@ -185,6 +185,42 @@ import Testing
         #expect(ModuleSymbols(gone).functions.contains { $0.name == "hidden" })
     }
 
+    @Test("a part of a program's code that is mapped once more is no second module")
+    func mappedAgain() throws {
+        // As V8 does with its built-in functions.
+        let source = """
+            #include <elf.h>
+            #include <fcntl.h>
+            #include <stdio.h>
+            #include <sys/mman.h>
+            #include <unistd.h>
+            int main(void) {
+                int file = open("/proc/self/exe", O_RDONLY);
+                Elf64_Ehdr header;
+                pread(file, &header, sizeof header, 0);
+                for (int i = 0; i < header.e_phnum; i++) {
+                    Elf64_Phdr segment;
+                    pread(file, &segment, sizeof segment, header.e_phoff + i * sizeof segment);
+                    if (segment.p_type == PT_LOAD && segment.p_flags & PF_X)
+                        mmap(0, segment.p_filesz, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, segment.p_offset & ~4095);
+                }
+                puts("mapped");
+                fflush(stdout);
+                return getchar();
+            }
+            """
+        let path = try Support.compile(source, name: "again")
+        let child = try Child(path)
+        #expect(child.readLine() == "mapped")
+        let map = try MemoryMap(pid: child.pid)
+        #expect(map.regions.filter { $0.path == path && $0.permissions.contains(.execute) }.count == 2)
+        let modules = try ModuleList(pid: child.pid).modules.filter { $0.path == path }
+        #expect(modules.count == 1)
+        let program = try #require(modules.first)
+        let entry = try AuxiliaryVector(pid: child.pid).entry
+        #expect(program.isExecutable && program.loadBias &+ program.file.entry == entry)
+    }
+
     @Test("indirect functions are resolved to what the process runs")
     func indirect() throws {
         let path = try Support.compile(Self.source, name: "indirect")

@@ -177,6 +177,7 @@ package struct ModuleList: Sendable {
                 biases.append(bias)
             }
         }
+        if biases.count > 1 { biases = copies(of: file, regions, biases) }
         // All of the code may have moved.
         if biases.isEmpty, !moved.isEmpty, let bias = MovedCode.loadBias(file, regions) { biases.append(bias) }
         var regions = regions
@@ -212,6 +213,16 @@ package struct ModuleList: Sendable {
                 isVDSO: isVDSO, isDeleted: opened.isDeleted, loadBias: bias, regions: own, file: file))
         }
         return modules
+    }
+
+    /// Where the file is loaded as a whole. V8 maps a part of its own code once more, to be near to the code that it makes:
+    /// that is no second module.
+    private static func copies(of file: ELFFile, _ regions: [MemoryMap.Region], _ biases: [UInt64]) -> [UInt64] {
+        let loads = file.segments.filter { $0.type == .load && $0.fileSize > 0 }
+        let whole = biases.filter { bias in
+            loads.allSatisfy { load in regions.contains { $0.range.contains(load.address &+ bias) } }
+        }
+        return whole.isEmpty ? Array(biases.prefix(1)) : whole
     }
 
     private static func vdsoBias(_ file: ELFFile, _ region: MemoryMap.Region) -> UInt64? {
