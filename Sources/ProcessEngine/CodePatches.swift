@@ -14,6 +14,13 @@ struct CodePatches: Sendable {
         var new: ShortBytes
     }
 
+    /// A patch that was not made.
+    struct Refusal {
+        var patch: Patch
+        /// What stood there; nil if it could not be read.
+        var found: ShortBytes?
+    }
+
     /// By ascending address.
     let patches: [Patch]
 
@@ -28,8 +35,8 @@ struct CodePatches: Sendable {
     /// - Returns: the patches where something else stood, or nothing could be read.
     func apply(
         to memory: borrowing ProcessMemory, accepts: (ShortBytes, Patch) -> Bool = { _, _ in false }
-    ) throws(ProcessError) -> [Patch] {
-        var refused: [Patch] = []
+    ) throws(ProcessError) -> [Refusal] {
+        var refused: [Refusal] = []
         var first = 0
         while first < patches.count {
             var last = first
@@ -48,7 +55,7 @@ struct CodePatches: Sendable {
 
     private func apply(
         _ window: ArraySlice<Patch>, to memory: borrowing ProcessMemory, _ accepts: (ShortBytes, Patch) -> Bool,
-        _ refused: inout [Patch]
+        _ refused: inout [Refusal]
     ) throws(ProcessError) {
         guard let first = window.first, let last = window.last else { return }
         let start = first.address
@@ -56,7 +63,7 @@ struct CodePatches: Sendable {
         guard var bytes = try? memory.readBulk(at: start, count: Int(end - start)) else {
             // Some of it is not there any more: a library that has gone.
             if window.count == 1 {
-                refused.append(last)
+                refused.append(.init(patch: last))
             } else {
                 for index in window.indices { try apply(window[index...index], to: memory, accepts, &refused) }
             }
@@ -67,11 +74,12 @@ struct CodePatches: Sendable {
             for patch in window {
                 let offset = Int(patch.address - start)
                 let range = offset..<(offset + patch.expected.count)
-                guard patch.new.count == patch.expected.count,
-                    patch.expected.isEqual(to: bytes, at: offset) || accepts(ShortBytes(bytes[range]), patch)
-                else {
-                    refused.append(patch)
-                    continue
+                if !patch.expected.isEqual(to: bytes, at: offset) || patch.new.count != patch.expected.count {
+                    let found = ShortBytes(bytes[range])
+                    guard patch.new.count == patch.expected.count, accepts(found, patch) else {
+                        refused.append(.init(patch: patch, found: found))
+                        continue
+                    }
                 }
                 patch.new.copy(to: bytes, at: offset)
                 changed = (changed?.lowerBound ?? range.lowerBound)..<range.upperBound

@@ -52,13 +52,20 @@ struct CodePointers: Sendable {
         for section in file.sections where section.flags.contains(.alloc) && !section.flags.contains(.execute) && section.type == .bits {
             guard let data = try? file.contents(of: section) else { continue }
             data.withUnsafeBytes { bytes in
-                for at in stride(from: Int(truncatingIfNeeded: (0 &- section.address) & 7), to: bytes.count - 7, by: 8) {
-                    let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-                    if code.contains(word) { visit(word) }
+                let first = Int(truncatingIfNeeded: (0 &- section.address) & 7)
+                for start in stride(from: first, to: bytes.count - 7, by: Self.bytesAtOnce) {
+                    for at in stride(from: start, to: min(bytes.count - 7, start + Self.bytesAtOnce), by: 8) {
+                        let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+                        if code.contains(word) { visit(word) }
+                    }
+                    file.dropPages()
                 }
             }
         }
     }
+
+    /// Data of a mapped file is in memory as long as it is looked at: some programs have as much of it as code.
+    private static let bytesAtOnce = 4 << 20
 
     /// R_X86_64_RELATIVE
     private static let relative: UInt32 = 8

@@ -127,16 +127,27 @@ struct FunctionTable {
     // MARK: - Functions
 
     private mutating func symbols(of path: String) -> ModuleSymbols? {
-        guard var entry = entries[path] else { return nil }
-        if let symbols = entry.symbols { return symbols }
-        var symbols = ModuleSymbols(entry.module)
-        if symbols.functions.contains(where: { $0.kind == .indirect }), let memory = try? ProcessMemory(pid: processID) {
-            IndirectFunctions.resolve(&symbols, of: entry.module, among: list?.modules ?? [], memory: memory)
+        if let symbols = entries[path]?.symbols { return symbols }
+        readSymbols(of: [path])
+        return entries[path]?.symbols
+    }
+
+    /// Reads what was not read yet, on all processors.
+    mutating func readSymbols(of paths: [String]) {
+        let unread = paths.compactMap { entries[$0] }.filter { $0.symbols == nil }
+        let read = Parallel.map(unread.indices, chunk: 1) { index in
+            let symbols = ModuleSymbols(unread[index].module)
+            unread[index].module.file.dropPages()
+            return symbols
         }
-        entry.symbols = symbols
-        entries[path] = entry
-        entry.module.file.dropPages()
-        return symbols
+        for (entry, symbols) in zip(unread, read) {
+            var symbols = symbols
+            if symbols.functions.contains(where: { $0.kind == .indirect }), let memory = try? ProcessMemory(pid: processID) {
+                IndirectFunctions.resolve(&symbols, of: entry.module, among: list?.modules ?? [], memory: memory)
+                entry.module.file.dropPages()
+            }
+            entries[entry.key]?.symbols = symbols
+        }
     }
 
     /// The functions that a pattern matches, by module and address.
@@ -331,6 +342,10 @@ struct FunctionTable {
         let analysis = ModuleAnalysis(
             code: code, patched: patched.filter { range.contains($0.address) }, layout: layout,
             pointers: CodePointers(module.file, labels: symbols.labels, bias: module.loadBias), branches: isKnown ? known?.found : nil, unwoundRange: UnwindIndex.ranges(of: module.file, bias: module.loadBias))
+        // Its data was read for pointers and jump tables.
+        module.file.dropPages()
+        // Its data was read for pointers and jump tables.
+        module.file.dropPages()
         entries[path]?.branches = (layout, analysis.branches)
         return analysis
     }

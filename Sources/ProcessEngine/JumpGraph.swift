@@ -24,6 +24,8 @@ struct JumpGraph: Sendable {
     private var addresses: [LeavingJumps.Reference] = []
     private let thunks: Set<UInt64>
     private let resolvers: Set<UInt64>
+    /// What they have chosen, as far as that is known.
+    private let resolved: [(resolver: UInt64, chosen: UInt64)]
 
     /// What holds for functions by their names, where not everything is possible.
     let named: [UInt64: FunctionPolicy]
@@ -40,7 +42,9 @@ struct JumpGraph: Sendable {
         slots = FunctionSlots(file)
         unwoundRange = UnwindIndex.ranges(of: file, bias: 0)
         thunks = Set(functions.lazy.filter { FunctionPolicy.isThunk(name: $0.name) }.map(\.address))
-        resolvers = Set(functions.lazy.filter { $0.kind == .indirect }.map(\.address))
+        let indirect = functions.indices.filter { functions[$0].kind == .indirect }.map { functions[$0] }
+        resolvers = Set(indirect.map(\.address))
+        resolved = indirect.compactMap { function in function.resolvedAddress.map { (function.address, $0) } }
         let policies = Parallel.map(functions.indices) { index -> FunctionPolicy in
             let function = functions[index]
             return function.aliases.isEmpty ? .of(name: function.name) : .of(names: function.names)
@@ -115,10 +119,10 @@ struct JumpGraph: Sendable {
                     if policy != known { policies[owner] = policy }
                 }
             }
-            for function in functions where function.kind == .indirect {
-                guard let resolved = function.resolvedAddress, let policy = policies[resolved] else { continue }
-                let known = policies[function.address] ?? .any
-                policies[function.address] = known.stricter(policy)
+            for (resolver, chosen) in resolved {
+                guard let policy = policies[chosen] else { continue }
+                let known = policies[resolver] ?? .any
+                policies[resolver] = known.stricter(policy)
             }
             if policies.count == before.count, policies == before { return isAnyNew }
             isAnyNew = true

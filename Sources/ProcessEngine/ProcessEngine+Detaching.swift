@@ -128,10 +128,10 @@ extension ProcessEngine {
     /// Takes everything out of one process.
     private func remove(from pid: Int32) throws(EngineError) -> CodeUse {
         let finders = Set(self.functions.unwinders().hooks.map(\.address))
-        var functions = RestoredFunctions()
-        for function in retiredFunctions + traced.values {
-            functions.add(function, isFinder: finders.contains(function.info.address))
-        }
+        let all = retiredFunctions + traced.values
+        let functions = RestoredFunctions(
+            traced: Restoration(of: all.filter { !finders.contains($0.info.address) }),
+            finders: Restoration(of: all.filter { finders.contains($0.info.address) }))
         // Threads inside our code leave it sooner or later; they are waited for a little, and longer while they
         // only wait for a processor.
         var use = CodeUse.leaving
@@ -183,14 +183,10 @@ extension ProcessEngine {
 
     /// Functions that get their own bytes again.
     private struct RestoredFunctions: Sendable {
-        var traced: [TracedFunction] = []
+        var traced: Restoration
         /// Those by which unwinders find our frames: they come last, when no call is inside any more. Where our code has to
         /// stay, because one is, they stay patched.
-        var finders: [TracedFunction] = []
-
-        mutating func add(_ function: TracedFunction, isFinder: Bool) {
-            if isFinder { finders.append(function) } else { traced.append(function) }
-        }
+        var finders: Restoration
     }
 
     private func remove(
@@ -284,78 +280,5 @@ extension ProcessEngine {
         case waiting
         /// Whoever calls these functions: their entries hold neither our jump nor their own bytes.
         case overpatched([FunctionInfo])
-    }
-
-    /// Whether bytes are a jump of ours, though to another image: a child that was forked before a program came or went has
-    /// the jumps of then.
-    private func isJumpToOurs(_ bytes: ShortBytes, _ patch: CodePatches.Patch) -> Bool {
-        guard bytes.count == patch.expected.count, bytes.count >= Architecture.jumpSize, bytes[0] == patch.expected[0],
-            bytes.dropFirst(Architecture.jumpSize).elementsEqual(patch.expected.dropFirst(Architecture.jumpSize)),
-            let target = Architecture.jumpTarget(of: bytes, at: patch.address)
-        else { return false }
-        return isOurCode(target)
-    }
-
-    /// What giving functions their bytes back came to.
-    struct Restored {
-        /// How many had a jump of ours.
-        var restored = 0
-        /// Those at which something else stands, which may have taken our jump along.
-        var overpatched: [FunctionInfo] = []
-    }
-
-    /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
-    /// copies of their first instructions.
-    @discardableResult
-    func restore(_ functions: [TracedFunction], in process: inout StoppedProcess) throws(EngineError) -> Restored {
-        var result = Restored()
-        do throws(ProcessError) {
-            // A thread between the two jumps of an entry stands in what is padding again.
-            var padded: [UInt64: UInt64] = [:]
-            for function in functions where function.jump != nil && function.patchAddress < function.displaced.address {
-                padded[function.patchAddress] = function.displaced.address
-            }
-            try StackScan.redirect(padded, in: &process)
-            let patches = CodePatches(
-                functions.indices.compactMap { index in
-                    functions[index].jump.map { jump in
-                        .init(
-                            address: functions[index].patchAddress, owner: index, expected: jump,
-                            new: functions[index].displaced.originalBytes)
-                    }
-                })
-            let others = try patches.apply(to: process.memory, accepts: isJumpToOurs)
-            result.restored = patches.patches.count - others.count
-            if !others.isEmpty {
-                let map = try MemoryMap(pid: process.pid)
-                result.overpatched = others.filter { isPatched($0, functions[$0.owner].info, map, process.memory) }
-                    .map { functions[$0.owner].info }
-            }
-            for thread in process.threads {
-                guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
-                for function in functions {
-                    if let original = function.displaced.original(of: registers.instructionPointer) {
-                        registers.instructionPointer = original
-                        try thread.setRegisters(registers)
-                        break
-                    }
-                }
-            }
-        } catch {
-            throw .target(pid: process.pid, doing: "give its functions their bytes back", because: "\(error)")
-        }
-        return result
-    }
-
-    /// Whether a function that holds no jump of ours holds somebody else's: not its own bytes, and it is no library that
-    /// this process has unloaded, or a child never loaded.
-    private func isPatched(
-        _ patch: CodePatches.Patch, _ info: FunctionInfo, _ map: MemoryMap, _ memory: borrowing ProcessMemory
-    ) -> Bool {
-        guard let region = map.region(at: patch.address), region.permissions.contains(.execute),
-            region.inode == 0 || region.path == info.modulePath,
-            let now = try? memory.read(at: patch.address, count: patch.new.count)
-        else { return false }
-        return now != Array(patch.new)
     }
 }

@@ -94,7 +94,8 @@ extension ProcessEngine {
     /// Gives functions that have no program any more their own bytes back.
     private func letGo(_ functions: [TracedFunction]) throws(EngineError) {
         if functions.isEmpty { return }
-        try withStopped { engine, process throws(EngineError) in _ = try engine.restore(functions, in: &process) }
+        let restoration = Restoration(of: functions)
+        try withStopped { engine, process throws(EngineError) in _ = try engine.restore(restoration, in: &process) }
         for function in functions {
             if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
             retire(function)

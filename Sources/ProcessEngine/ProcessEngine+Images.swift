@@ -31,6 +31,7 @@ extension ProcessEngine {
             try ensureRoom(room + ProcessEngine.largestMovedEntry, near: range)
             let analysis = try functions.analysis(
                 of: path, for: indices.map { batch.changes[$0].info }, memory: memory, patched: overwritten(in: range))
+            Self.giveBackMemory(usedFor: indices.count)
             let start = try allocateCode(room, near: range)
             var foreign = ForeignPatches(in: processID, module: range)
             // In parts, so that few of the results are in our memory twice.

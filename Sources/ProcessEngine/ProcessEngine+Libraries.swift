@@ -142,7 +142,8 @@ extension ProcessEngine {
     /// Puts a link of our own into a batch, in the place of an earlier one.
     private func add(_ link: TrampolineLink, to function: FunctionInfo, in batch: inout LinkBatch) throws(EngineError) {
         let known = traced[function.address]
-        let convention = functions.convention(of: function)
+        // Debug information of the C library takes a tenth of a second to read, and tells nothing that is needed here.
+        let convention = known == nil ? .unknown : functions.convention(of: function)
         var lists = known?.lists ?? TrampolineLists(functionReturns: (function.entryOnly ?? convention.entryOnly) == nil)
         lists.unlink(id: link.id)
         do throws(TrampolineError) {

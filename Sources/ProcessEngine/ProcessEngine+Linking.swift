@@ -83,14 +83,14 @@ extension ProcessEngine {
                     reasons: Self.summarize(batch.refused[refusedBefore...].map(\.reason)))
             }
         }
+        Self.giveBackMemory(usedFor: batch.changes.count)
         try displace(&batch)
         batch.dropRefused()
         if late.isEmpty { try checkSomethingIsLeft(requests, batch, modules) }
         try batch.checkCancelled()
         try build(&batch)
         try batch.checkCancelled()
-        // A hundred thousand functions leave some ten megabytes behind that nobody needs any more.
-        _ = malloc_trim(0)
+        Self.giveBackMemory(usedFor: batch.changes.count)
         try publish(&batch)
         if !late.isEmpty {
             do throws(EngineError) {
@@ -116,6 +116,11 @@ extension ProcessEngine {
             }
         }
         return LinkReport(linked: batch.linked, refused: batch.refused)
+    }
+
+    /// Each step leaves behind what nobody needs any more: some ten megabytes for a hundred thousand functions.
+    static func giveBackMemory(usedFor functions: Int) {
+        if functions > 4096 { _ = malloc_trim(0) }
     }
 
     /// A function that is to get a program.
@@ -220,7 +225,9 @@ extension ProcessEngine {
             clobbers: program.clobbers, needsAlignedStack: false)
         // Refusals by the lists (E2BIG, EBUSY) are of this function only.
         let known = batch.index(of: function.address)
-        let present = known == nil ? traced[function.address] : nil
+        var present = known == nil ? traced[function.address] : nil
+        // For the engine's own links nobody looked at the function's prototype.
+        if let own = present, own.lists.links.allSatisfy({ $0.id <= 0 }) { present = own.with(convention.calling) }
         var lists =
             known.map { batch.changes[$0].lists } ?? present?.lists ?? TrampolineLists(functionReturns: entryOnly == nil)
         do throws(TrampolineError) {

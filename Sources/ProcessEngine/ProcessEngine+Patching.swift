@@ -103,7 +103,7 @@ extension ProcessEngine {
             throw .target(pid: processID, doing: "move a thread", because: "\(error)")
         }
         do throws(ProcessError) {
-            for patch in try patches.apply(to: memory) { busy[patch.owner] = "its code has changed meanwhile" }
+            for refusal in try patches.apply(to: memory) { busy[refusal.patch.owner] = "its code has changed meanwhile" }
         } catch {
             throw .target(pid: processID, doing: "patch its functions", because: "\(error)")
         }
@@ -123,8 +123,9 @@ extension ProcessEngine {
         lists.unlink(id: id)
         if lists.isEmpty {
             if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
+            let restoration = Restoration(of: [function])
             try withStopped { engine, process throws(EngineError) in
-                _ = try engine.restore([function], in: &process)
+                _ = try engine.restore(restoration, in: &process)
             }
             retire(function)
             traced[address] = nil

@@ -32,6 +32,17 @@ final class TracedFunction: Sendable {
             info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
     }
 
+    /// The same function, now that its prototype is asked for. What it does with the stack is known already.
+    func with(_ prototype: CallingConvention) -> TracedFunction {
+        var convention = prototype
+        if !prototype.stackWordsAreKnown {
+            convention.stackWords = self.convention.stackWords
+            convention.takesFramePointer = self.convention.takesFramePointer
+        }
+        return TracedFunction(
+            info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
+    }
+
     var patchAddress: UInt64 { displaced.patchAddress }
 
     /// How often it was called, for the summary.

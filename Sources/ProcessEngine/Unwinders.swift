@@ -20,6 +20,7 @@ extension FunctionTable {
     mutating func unwinders() -> Unwinders {
         var result = Unwinders()
         var needsIterator = false
+        readSymbols(of: order)
         for path in order {
             guard let module = module(at: path), let unwinder = unwinder(of: path) else { continue }
             for finder in unwinder.finders {

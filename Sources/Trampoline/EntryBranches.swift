@@ -80,13 +80,7 @@ package struct EntryBranches: Sendable {
     package mutating func addTables(
         _ text: UnsafeRawBufferPointer, base: UInt64, entries: [Entry], read: (_ address: UInt64, _ count: Int) -> UInt64?
     ) {
-        var users: [(owner: Entry, jump: UInt64, tables: [JumpTableScan.Table])] = []
-        for jump in JumpTableScan.jumps(in: text, base: base) {
-            guard let owner = Self.owner(of: jump, in: entries), jump < owner.end, users.last?.owner.address != owner.address else {
-                continue
-            }
-            users.append((owner, jump, JumpTableScan.tables(in: text, base: base, of: owner.address..<owner.end)))
-        }
+        let users = Self.tableUsers(text, base: base, entries: entries)
         let tables = Set(users.lazy.flatMap(\.tables).map(\.address))
         for (owner, jump, own) in users {
             for table in own {
@@ -99,6 +93,29 @@ package struct EntryBranches: Sendable {
                 }
             }
         }
+    }
+
+    /// A function that jumps through a table, as far as can be seen, and the tables that it may jump through.
+    private typealias TableUser = (owner: Entry, jump: UInt64, tables: [JumpTableScan.Table])
+
+    private static func tableUsers(_ text: UnsafeRawBufferPointer, base: UInt64, entries: [Entry]) -> [TableUser] {
+        // Read only, for as long as this call.
+        nonisolated(unsafe) let text = text
+        let parts = Parallel.map(0..<(text.count + bytesAtOnce - 1) / bytesAtOnce, chunk: 1) { part -> [TableUser] in
+            let start = part * bytesAtOnce
+            // A jump may lie across the end of a part.
+            let end = min(text.count, start + bytesAtOnce + 1)
+            let jumps = JumpTableScan.jumps(in: UnsafeRawBufferPointer(rebasing: text[start..<end]), base: base + UInt64(start))
+            var users: [TableUser] = []
+            for jump in jumps {
+                guard let owner = owner(of: jump, in: entries), jump < owner.end, users.last?.owner.address != owner.address else {
+                    continue
+                }
+                users.append((owner, jump, JumpTableScan.tables(in: text, base: base, of: owner.address..<owner.end)))
+            }
+            return users
+        }
+        return parts.flatMap { $0 }
     }
 
     /// Adds an address that is entered: the target of a branch, a label, what a pointer points to.

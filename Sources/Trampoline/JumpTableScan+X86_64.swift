@@ -11,16 +11,24 @@ enum JumpTableScan {
     /// Where jumps through a register or a table may be in `text`, by ascending address.
     static func jumps(in text: UnsafeRawBufferPointer, base: UInt64) -> [UInt64] {
         var found: [UInt64] = []
-        guard let start = text.baseAddress else { return [] }
-        var offset = 0
-        while offset + 1 < text.count, let place = memchr(start + offset, 0xFF, text.count - 1 - offset) {
-            offset = start.distance(to: UnsafeRawPointer(place))
+        forEach(0xFF, in: text, 0..<max(0, text.count - 1)) { offset in
             // jmp *reg; jmp *(…, reg, …); jmp *(reg), jmp *8(reg)
             let form = text[offset + 1]
             if form >> 3 & 7 == 4, form != 0x25 { found.append(base + UInt64(offset)) }
-            offset += 1
         }
         return found
+    }
+
+    /// Calls `visit` for each place within `offsets` that holds a byte.
+    @inline(__always)
+    private static func forEach(_ byte: UInt8, in text: UnsafeRawBufferPointer, _ offsets: Range<Int>, _ visit: (Int) -> Void) {
+        guard let start = text.baseAddress else { return }
+        var offset = offsets.lowerBound
+        while offset < offsets.upperBound, let place = memchr(start + offset, Int32(byte), offsets.upperBound - offset) {
+            offset = start.distance(to: UnsafeRawPointer(place))
+            visit(offset)
+            offset += 1
+        }
     }
 
     /// A table that a function may jump through.
@@ -37,13 +45,15 @@ enum JumpTableScan {
         let first = Int(function.lowerBound - base)
         let end = min(text.count, first + min(function.count, largestFunction)) - 6
         guard first < end else { return [] }
-        for offset in first..<end {
-            // lea table(%rip), %reg
-            if text[offset] & 0xF8 == 0x48, text[offset + 1] == 0x8D, text[offset + 2] & 0xC7 == 0x05 {
-                found.append(Table(address: base &+ UInt64(offset + 7) &+ distance(text, at: offset + 3), isAbsolute: false))
+        // lea table(%rip), %reg
+        forEach(0x8D, in: text, first + 1..<end + 1) { offset in
+            if text[offset - 1] & 0xF8 == 0x48, text[offset + 1] & 0xC7 == 0x05 {
+                found.append(Table(address: base &+ UInt64(offset + 6) &+ distance(text, at: offset + 2), isAbsolute: false))
             }
-            // jmp *table(, %reg, 8)
-            if text[offset] == 0xFF, text[offset + 1] == 0x24, text[offset + 2] & 0xC7 == 0xC5 {
+        }
+        // jmp *table(, %reg, 8)
+        forEach(0xFF, in: text, first..<end) { offset in
+            if text[offset + 1] == 0x24, text[offset + 2] & 0xC7 == 0xC5 {
                 found.append(Table(address: distance(text, at: offset + 3), isAbsolute: true))
             }
         }

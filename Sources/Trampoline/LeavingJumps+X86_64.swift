@@ -57,6 +57,7 @@ package struct LeavingJumps: Sendable {
         _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, code: Range<UInt64>, slots: Range<UInt64>,
         range: (UInt64) -> Range<UInt64>, isSlot: (UInt64) -> Bool, isStart: (UInt64) -> Bool
     ) {
+        let openings = Self.openings
         var current = 0..<UInt64(0)
         var offset = offsets.lowerBound
         let end = min(offsets.upperBound, text.count - 4)
@@ -66,6 +67,7 @@ package struct LeavingJumps: Sendable {
         }
         while offset < end {
             defer { offset += 1 }
+            guard openings.contains(text.loadUnaligned(fromByteOffset: offset, as: UInt16.self).littleEndian) else { continue }
             let byte = text[offset]
             let address = base &+ UInt64(offset)
             switch byte {
@@ -91,6 +93,29 @@ package struct LeavingJumps: Sendable {
             default: break
             }
         }
+    }
+
+    /// The two bytes that such an instruction may begin with, as one number: a look at them passes over nearly all code.
+    private static let openings = Openings { first, second in
+        switch first {
+        case 0xE9: true
+        case 0x0F: second & 0xF0 == 0x80 || second & 0xF0 == 0x40
+        case 0x8B, 0x8D: second & 0xC7 == 0x05
+        case 0xFF: second == 0x25 || second == 0x35
+        default: false
+        }
+    }
+
+    /// A bit for each pair of bytes.
+    private struct Openings: Sendable {
+        private var words = [UInt64](repeating: 0, count: 1024)
+
+        init(_ isOpening: (_ first: UInt8, _ second: UInt8) -> Bool) {
+            for number in 0..<65536 where isOpening(UInt8(number & 0xFF), UInt8(number >> 8)) { words[number >> 6] |= 1 << UInt64(number & 63) }
+        }
+
+        @inline(__always)
+        func contains(_ number: UInt16) -> Bool { words[Int(number >> 6)] & 1 << UInt64(number & 63) != 0 }
     }
 
     @inline(__always)

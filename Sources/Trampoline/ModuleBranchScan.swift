@@ -113,12 +113,13 @@ package enum ModuleBranchScan {
     ) -> Bool {
         let start = offset - 64
         guard start >= 0 else { return true }
-        let window = Array(text[start..<min(text.count, offset + 15)])
+        let window = UnsafeRawBufferPointer(rebasing: text[start..<min(text.count, offset + 15)])
+        let reader = X86_64InstructionReader(window)
         var reached = [Bool](repeating: false, count: 65)
         for beginning in 0..<32 { reached[beginning] = true }
         for position in 0..<64 where reached[position] {
             // What is no instruction is passed over byte by byte.
-            let size = decoder.decode(window, at: position, address: 0)?.size ?? 1
+            let size = reader.size(at: position) ?? decoder.decode(Array(window), at: position, address: 0)?.size ?? 1
             if position + size <= 64 { reached[position + size] = true }
         }
         return reached[64]

@@ -45,6 +45,50 @@ struct SessionUseTests {
         #expect(try target.ask("add 1 2") == "3")
     }
 
+    @Test("a function that fsession watched already for its own sake has its arguments by its prototype")
+    func watchedFunction() async throws {
+        // Whoever is traced may set a system-call filter: every `prctl` is watched from the first attach on.
+        let source = """
+            #include <stdio.h>
+            __attribute__((noinline)) int first(int x) { __asm__ volatile(""); return x + 1; }
+            __attribute__((noinline)) int prctl(int a, short b, int c, int d, int e, int f, long g, long h) { __asm__ volatile("" : : "r"(b), "r"(g)); return a + (int)h; }
+            int main(void) {
+                char line[100];
+                setbuf(stdout, NULL);
+                puts("ready");
+                while (fgets(line, sizeof line, stdin)) printf("%d\\n", first(0) + prctl(1, -2, 3, 4, 5, 6, 7, 8));
+                return 0;
+            }
+            """
+        let program = try #require(try HardProgram.c(source, ["-g", "-O1", "-fno-builtin"]))
+        let target = try DrivenProcess(program.path)
+        let session = try await Session(.process(target.pid))
+        try await session.load(try counter("firsts", of: "first"))
+        try await session.attach()
+        try await session.load(
+            try object(
+                "watched",
+                """
+                long second; long last; long result;
+                SEC("fexit/exe:prctl")
+                int BPF_PROG(see, int a, short b, int c, int d, int e, int f, long g, long h, int ret)
+                {
+                    second = b;
+                    last = h;
+                    result = ret;
+                    return 0;
+                }
+                """))
+        try await session.attach()
+        #expect(try target.ask("go") == "10")
+        #expect(session.variable(named: "firsts")?.description == "1")
+        #expect(session.variable(named: "second")?.description == "-2")
+        #expect(session.variable(named: "last")?.description == "8")
+        #expect(session.variable(named: "result")?.description == "9")
+        try await session.detach()
+        #expect(try target.ask("go") == "10")
+    }
+
     @Test("a map says why it cannot be written: the key, the value, no room, no such element, or a kind that does not allow it")
     func mapErrors() async throws {
         let target = try DrivenProcess(try Fixtures.target("calls"))

@@ -182,7 +182,8 @@ struct SymbolReader {
     mutating func functions() -> [FunctionSymbol] {
         entries.sort { ($0.address, $1.binding.rawValue) < ($1.address, $0.binding.rawValue) }
         var functions: [FunctionSymbol] = []
-        functions.reserveCapacity(entries.count)
+        // Most are in two tables.
+        functions.reserveCapacity(entries.indices.count { $0 == 0 || entries[$0].address != entries[$0 - 1].address })
         var section = 0..<UInt64(0)
         var index = 0
         while index < entries.count {

@@ -24,11 +24,8 @@ package struct ModuleUnwinder: Sendable {
     package var mayHideUnwinder = false
 
     package init(_ file: ELFFile, _ symbols: ModuleSymbols) {
-        func has(_ name: String) -> Bool { !symbols.functions(named: name).isEmpty }
-        let raises = has("_Unwind_RaiseException") || has("_Unwind_Backtrace")
-        let isNongnu = symbols.functions.contains { $0.name.hasPrefix("_ULx86_64_") || $0.name.hasPrefix("_Ux86_64_") }
-        let isLLVM = has("unw_step") || has("__unw_step") || has("__unw_init_local")
-        kind = isNongnu ? .nongnu : isLLVM ? .llvm : raises ? .libgcc : .none
+        let names = Names(symbols)
+        kind = names.isNongnu ? .nongnu : names.isLLVM ? .llvm : names.raises ? .libgcc : .none
         var importsUnwinder = false
         if let imports = try? file.dynamicSymbols {
             for symbol in imports where !symbol.isDefined {
@@ -38,10 +35,8 @@ package struct ModuleUnwinder: Sendable {
             }
         }
         // A static program has all of it within itself.
-        if raises || isLLVM || isNongnu, has("dl_iterate_phdr") { iterates = true }
-        if kind == .libgcc || kind == .none {
-            finders = symbols.functions(named: "_Unwind_Find_FDE").map { $0.address..<($0.address &+ max($0.size, 1)) }
-        }
+        if kind != .none, names.hasIterator { iterates = true }
+        if kind == .libgcc || kind == .none { finders = names.finders }
         if finders.isEmpty {
             switch StaticUnwinder.find(in: file) {
             case .none: break
@@ -51,5 +46,46 @@ package struct ModuleUnwinder: Sendable {
         }
         mayHideUnwinder =
             kind == .none && finders.isEmpty && iterates && !importsUnwinder && file.section(named: ".gcc_except_table") != nil
+    }
+
+    /// What the names of a module's functions tell, in one pass: there may be a hundred thousand.
+    private struct Names {
+        var raises = false
+        var isLLVM = false
+        var isNongnu = false
+        var hasIterator = false
+        var finders: [Range<UInt64>] = []
+
+        init(_ symbols: ModuleSymbols) {
+            for index in symbols.functions.indices {
+                if note(symbols.functions[index].name) { addFinder(symbols.functions[index]) }
+                if symbols.functions[index].aliases.isEmpty { continue }
+                for alias in symbols.functions[index].aliases where note(alias) { addFinder(symbols.functions[index]) }
+            }
+        }
+
+        /// - Returns: whether it is what libgcc's unwinder asks.
+        private mutating func note(_ name: String) -> Bool {
+            var bytes = name.utf8.makeIterator()
+            switch (bytes.next(), bytes.next()) {
+            case (UInt8(ascii: "_"), UInt8(ascii: "U")), (UInt8(ascii: "_"), UInt8(ascii: "_")), (UInt8(ascii: "u"), UInt8(ascii: "n")),
+                (UInt8(ascii: "d"), UInt8(ascii: "l")):
+                break
+            default: return false
+            }
+            switch name {
+            case "_Unwind_Find_FDE": return true
+            case "_Unwind_RaiseException", "_Unwind_Backtrace": raises = true
+            case "unw_step", "__unw_step", "__unw_init_local": isLLVM = true
+            case "dl_iterate_phdr": hasIterator = true
+            default: if name.hasPrefix("_ULx86_64_") || name.hasPrefix("_Ux86_64_") { isNongnu = true }
+            }
+            return false
+        }
+
+        private mutating func addFinder(_ function: FunctionSymbol) {
+            let range = function.address..<(function.address &+ max(function.size, 1))
+            if finders.last != range { finders.append(range) }
+        }
     }
 }

@@ -1,0 +1,85 @@
+import LinuxProcess
+import Trampoline
+
+/// Functions that are to get their own bytes back, and what has to be written for that: worked out before the process is
+/// stopped.
+struct Restoration: Sendable {
+    let functions: [TracedFunction]
+    /// Each owned by the index of its function.
+    let patches: CodePatches
+    /// Where a thread goes on that is between the two jumps of an entry: it stands in what is padding again.
+    let padded: [UInt64: UInt64]
+
+    init(of functions: [TracedFunction]) {
+        self.functions = functions
+        var padded: [UInt64: UInt64] = [:]
+        var patches: [CodePatches.Patch] = []
+        patches.reserveCapacity(functions.count)
+        for (index, function) in functions.enumerated() {
+            guard let jump = function.jump else { continue }
+            if function.patchAddress < function.displaced.address { padded[function.patchAddress] = function.displaced.address }
+            patches.append(
+                .init(address: function.patchAddress, owner: index, expected: jump, new: function.displaced.originalBytes))
+        }
+        self.padded = padded
+        self.patches = CodePatches(patches)
+    }
+
+    /// What it came to.
+    struct Result {
+        /// How many had a jump of ours.
+        var restored = 0
+        /// Those at which something else stands, which may have taken our jump along.
+        var overpatched: [FunctionInfo] = []
+    }
+}
+
+extension ProcessEngine {
+    /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
+    /// copies of their first instructions.
+    @discardableResult
+    func restore(_ restoration: Restoration, in process: inout StoppedProcess) throws(EngineError) -> Restoration.Result {
+        var result = Restoration.Result()
+        let functions = restoration.functions
+        do throws(ProcessError) {
+            try StackScan.redirect(restoration.padded, in: &process)
+            let others = try restoration.patches.apply(to: process.memory, accepts: isJumpToOurs)
+            result.restored = restoration.patches.patches.count - others.count
+            let changed = others.filter { other in other.found.map { $0 != other.patch.new } ?? false }
+            if !changed.isEmpty {
+                let map = try MemoryMap(pid: process.pid)
+                result.overpatched = changed.filter { isOfProcess($0.patch, functions[$0.patch.owner].info, map) }
+                    .map { functions[$0.patch.owner].info }
+            }
+            for thread in process.threads {
+                guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
+                for function in functions {
+                    if let original = function.displaced.original(of: registers.instructionPointer) {
+                        registers.instructionPointer = original
+                        try thread.setRegisters(registers)
+                        break
+                    }
+                }
+            }
+        } catch {
+            throw .target(pid: process.pid, doing: "give its functions their bytes back", because: "\(error)")
+        }
+        return result
+    }
+
+    /// Whether bytes are a jump of ours, though to another image: a child that was forked before a program came or went has
+    /// the jumps of then.
+    private func isJumpToOurs(_ bytes: ShortBytes, _ patch: CodePatches.Patch) -> Bool {
+        guard bytes.count == patch.expected.count, bytes.count >= Architecture.jumpSize, bytes[0] == patch.expected[0],
+            bytes.dropFirst(Architecture.jumpSize).elementsEqual(patch.expected.dropFirst(Architecture.jumpSize)),
+            let target = Architecture.jumpTarget(of: bytes, at: patch.address)
+        else { return false }
+        return isOurCode(target)
+    }
+
+    /// Whether a function is still where a patch is: it is no library that this process has unloaded, or a child never loaded.
+    private func isOfProcess(_ patch: CodePatches.Patch, _ info: FunctionInfo, _ map: MemoryMap) -> Bool {
+        guard let region = map.region(at: patch.address) else { return false }
+        return region.permissions.contains(.execute) && (region.inode == 0 || region.path == info.modulePath)
+    }
+}
