@@ -6,9 +6,9 @@ FSESSION = $(BUILD)/fsession
 # What the build needs, and the programs that the demo and the tests trace.
 BUILD_PACKAGES = libcapstone-dev libdw-dev liblzma-dev libbpf-dev linux-libc-dev pkg-config make
 TRACED_PACKAGES = openssl sqlite3 python3 git gcc g++ libc6-dev libc6-dbg zlib1g-dev strace ltrace binutils postgresql gdb util-linux musl-tools \
-    libc++-dev libc++abi-dev libunwind8 libasound2
+    libc++-dev libc++abi-dev libunwind8 libasound2 rustc gnat gdc
 # What only `make torture` runs.
-TORTURE_PACKAGES = default-jdk-headless python3-numpy python3-scipy redis-server redis-tools nginx-light wrk curl iproute2
+TORTURE_PACKAGES = default-jdk-headless python3-numpy python3-scipy redis-server redis-tools nginx-light wrk curl iproute2 ocaml-nox
 # What boots real kernels.
 VM_PACKAGES = qemu-system-x86 busybox-static cpio bpftool xz-utils
 # What builds for arm64 and runs what came of it.

@@ -10,7 +10,8 @@ final class HardProgram {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let file = folder + "/program." + suffix
         try source.write(toFile: file, atomically: true, encoding: .utf8)
-        let run = try Running("/usr/bin/env", [compiler, file, "-o", path] + options)
+        // Some compilers leave files behind where they run.
+        let run = try Running("/usr/bin/env", ["-C", folder, compiler, file, "-o", path] + options)
         guard run.finish() == 0 else { throw Failure(text: "\(compiler): \(run.errors)") }
     }
 
@@ -26,6 +27,12 @@ final class HardProgram {
     static func cxx(_ source: String, compiler: String, _ options: [String]) throws -> HardProgram? {
         guard try Running("/usr/bin/env", [compiler, "--version"]).finish() == 0 else { return nil }
         return try HardProgram(source, suffix: "cpp", compiler: compiler, options)
+    }
+
+    /// In another language; nil where there is no such compiler.
+    static func program(_ source: String, suffix: String, compiler: String, _ options: [String]) throws -> HardProgram? {
+        guard try Running("/usr/bin/env", [compiler, "--version"]).finish() == 0 else { return nil }
+        return try HardProgram(source, suffix: suffix, compiler: compiler, options)
     }
 
     /// Starts the program and waits until its libraries are there.
