@@ -22,7 +22,7 @@ let package = Package(
             path: "Sources/CommandLine"),
         .executableTarget(
             name: "bpf-conformance-plugin",
-            dependencies: ["BPF", "ELF", "JIT", "CLinux"],
+            dependencies: ["BPF", "ELF", "JIT", "MachineCode", "CLinux"],
             path: "Sources/ConformancePlugin"),
 
         // The public API.
@@ -37,7 +37,7 @@ let package = Package(
         // What both engines have in common.
         .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.
-        .target(name: "LinuxProcess", dependencies: ["ELF", "PlainText", "CLinux", "CLibDW", "CLZMA"]),
+        .target(name: "LinuxProcess", dependencies: ["MachineCode", "ELF", "PlainText", "CLinux", "CLibDW", "CLZMA"]),
 
         // An example of the library.
         .executableTarget(
@@ -52,7 +52,7 @@ let package = Package(
 
         // What `make census` runs: every function of the machine, and a second reading of what the engine decides.
         .executableTarget(
-            name: "census", dependencies: ["ProcessEngine", "Trampoline", "CensusReader"], path: "Tests/Census", exclude: ["Reader"]),
+            name: "census", dependencies: ["ProcessEngine", "Trampoline", "MachineCode", "CensusReader"], path: "Tests/Census", exclude: ["Reader"]),
         .target(name: "CensusReader", dependencies: ["CCapstone"], path: "Tests/Census/Reader"),
 
         // Programs to machine code.

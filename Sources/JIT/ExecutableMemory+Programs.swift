@@ -1,3 +1,4 @@
+import MachineCode
 import BPF
 
 extension ExecutableMemory {
@@ -8,7 +9,7 @@ extension ExecutableMemory {
     ) throws {
         try self.init(byteCount: structure.codeSizeLimit) { address in
             let context = CompileContext(
-                address: address, state: state, hasBMI2: X86_64Processor.hasBMI2, hasLSE: ARM64Processor.hasLSE,
+                address: address, state: state, features: Architecture.processorFeatures,
                 helperAddress: helperAddress)
             return try compiler.compile(structure, context: context).code
         }

@@ -31,10 +31,9 @@ package struct CompileContext {
     package var helperAddress: (UInt32) -> UInt64?
     /// `struct fs_state *` in the target, the sixth argument of every helper.
     package var state: UInt64
-    /// The processor has BMI2 (`shlx` and its kin). Off unless asked for: code may be made for another machine.
-    package var hasBMI2: Bool
-    /// The processor has LSE (`ldadd` and its kin). Off unless asked for, as above.
-    package var hasLSE: Bool
+    /// What the processor has that not every one of its architecture has. None unless asked for: code may be made for another
+    /// machine.
+    package var features: ProcessorFeatures
     /// Where the conversion of the time stamp counter lies; nil: `bpf_ktime_get_ns` is called.
     package var clock: Clock?
 
@@ -53,16 +52,22 @@ package struct CompileContext {
     }
 
     package init(
-        address: UInt64, state: UInt64 = 0, hasBMI2: Bool = false, hasLSE: Bool = false, clock: Clock? = nil,
+        address: UInt64, state: UInt64 = 0, features: ProcessorFeatures = [], clock: Clock? = nil,
         helperAddress: @escaping (UInt32) -> UInt64? = { _ in nil }
     ) {
         self.address = address
         self.helperAddress = helperAddress
         self.state = state
-        self.hasBMI2 = hasBMI2
-        self.hasLSE = hasLSE
+        self.features = features
         self.clock = clock
     }
+}
+
+/// Instructions that some processors of an architecture have; each is named beside its compiler.
+package struct ProcessorFeatures: OptionSet, Sendable, Hashable {
+    package let rawValue: UInt32
+
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
 }
 
 extension CompileContext {

@@ -76,7 +76,7 @@ struct BPFAttributes {
         while true {
             let result = bytes.withUnsafeMutableBytes { buffer in
                 clinux_syscall(
-                    Int(SYS_bpf), UInt(command.rawValue), UInt(bitPattern: buffer.baseAddress), UInt(buffer.count), 0, 0, 0)
+                    clinux_sys_bpf, UInt(command.rawValue), UInt(bitPattern: buffer.baseAddress), UInt(buffer.count), 0, 0, 0)
             }
             // A verifier that was interrupted wants to be asked again.
             if result != -Int(EAGAIN), result != -Int(EINTR) { return result }
@@ -101,7 +101,7 @@ struct BPFAttributes {
             let result = attributes.withBytes { own in
                 common.withBytes { common in
                     clinux_syscall(
-                        Int(SYS_bpf), UInt(command.rawValue | Self.commonAttributes), UInt(bitPattern: own.baseAddress),
+                        clinux_sys_bpf, UInt(command.rawValue | Self.commonAttributes), UInt(bitPattern: own.baseAddress),
                         UInt(own.count), UInt(bitPattern: common.baseAddress), UInt(common.count), 0)
                 }
             }
@@ -120,13 +120,6 @@ struct BPFAttributes {
         return result >= 0 ? .success(BPFDescriptor(Int32(result))) : .failure(Errno(Int32(-result)))
     }
 }
-
-/// bpf(2) by number, `__NR_bpf`.
-#if arch(x86_64)
-let SYS_bpf: Int32 = 321
-#else
-let SYS_bpf: Int32 = 280
-#endif
 
 /// An error number.
 struct Errno: Error, Hashable, CustomStringConvertible {

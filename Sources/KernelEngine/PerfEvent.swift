@@ -40,14 +40,14 @@ struct PerfEvent {
     }
 
     /// `PERF_EVENT_IOC_ENABLE`; 0 or -errno.
-    static func enable(_ event: BPFDescriptor) -> Int { clinux_syscall(SYS_ioctl, UInt(event.number), 0x2400, 0, 0, 0, 0) }
+    static func enable(_ event: BPFDescriptor) -> Int { clinux_syscall(clinux_sys_ioctl, UInt(event.number), 0x2400, 0, 0, 0, 0) }
 
     /// Opened on one CPU, for all processes there.
     func open(cpu: Int32) -> Result<BPFDescriptor, Errno> {
         var attributes = attributes
         let result = attributes.withBytes { bytes in
             clinux_syscall(
-                SYS_perf_event_open, UInt(bitPattern: bytes.baseAddress), UInt(bitPattern: -1), UInt(bitPattern: Int(cpu)),
+                clinux_sys_perf_event_open, UInt(bitPattern: bytes.baseAddress), UInt(bitPattern: -1), UInt(bitPattern: Int(cpu)),
                 UInt(bitPattern: -1), Self.closeOnExec, 0)
         }
         return result >= 0 ? .success(BPFDescriptor(Int32(result))) : .failure(Errno(Int32(-result)))
@@ -86,7 +86,7 @@ struct PerfEvent {
             guard error.number == EINVAL, cookie == 0 else { return .failure(error) }
             // PERF_EVENT_IOC_SET_BPF
             let result = clinux_syscall(
-                SYS_ioctl, UInt(event.number), 0x4004_2408, UInt(program.descriptor.number), 0, 0, 0)
+                clinux_sys_ioctl, UInt(event.number), 0x4004_2408, UInt(program.descriptor.number), 0, 0, 0)
             guard result >= 0 else { return .failure(Errno(Int32(-result))) }
             link = event
         }
@@ -104,12 +104,3 @@ struct PerfEvent {
         return (type, 1 << UInt64(number(try? WholeFile.text("\(folder)/format/retprobe")) ?? 0))
     }
 }
-
-/// System calls by number.
-#if arch(x86_64)
-private let SYS_perf_event_open = 298
-private let SYS_ioctl = 16
-#else
-private let SYS_perf_event_open = 241
-private let SYS_ioctl = 29
-#endif

@@ -124,3 +124,11 @@ package enum ARM64BranchTarget: UInt32, Hashable, Sendable, CaseIterable {
     case jumps = 36
     case both = 38
 }
+
+extension RegisterSet {
+    package init(_ registers: some Sequence<ARM64Register>) { self.init(numbers: registers.map { $0.number }) }
+
+    package func contains(_ register: ARM64Register) -> Bool { contains(number: register.number) }
+
+    package mutating func insert(_ register: ARM64Register) { insert(number: register.number) }
+}

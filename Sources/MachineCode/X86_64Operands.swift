@@ -129,3 +129,11 @@ package enum MachineCodeError: Error, Hashable, Sendable, CustomStringConvertibl
         }
     }
 }
+
+extension RegisterSet {
+    package init(_ registers: some Sequence<X86_64Register>) { self.init(numbers: registers.map { UInt32($0.rawValue) }) }
+
+    package func contains(_ register: X86_64Register) -> Bool { contains(number: UInt32(register.rawValue)) }
+
+    package mutating func insert(_ register: X86_64Register) { insert(number: UInt32(register.rawValue)) }
+}

@@ -1,3 +1,4 @@
+import MachineCode
 import ELF
 import LinuxProcess
 import Trampoline
@@ -131,7 +132,7 @@ package enum FileFunctions {
         } catch {
             throw .request("\(error)")
         }
-        guard file.machine == Architecture.machine else {
+        guard file.machine.rawValue == Registers.machine else {
             throw .request("\(path) is for \(file.machine); only files for this machine's architecture can be traced")
         }
         if file.isGo {

@@ -221,13 +221,13 @@ extension ProcessEngine {
         if !finders.overpatched.isEmpty { return .overpatched(finders.overpatched) }
         // A call is inside what is left of our code, if there is any.
         if case .over = use {} else { return use }
-        for region in code { _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size)) }
+        for region in code { _ = try? process.systemCall(clinux_sys_munmap, region.base, UInt64(region.size)) }
         if shared.contains(where: { $0 === self.shared?.region }) {
-            _ = try? process.systemCall(SystemCall.munmap, scratchPage, ProcessEngine.privateSize)
+            _ = try? process.systemCall(clinux_sys_munmap, scratchPage, ProcessEngine.privateSize)
         }
         // The first region last: it is what tells that the process still holds our memory.
         for region in shared.reversed() {
-            _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
+            _ = try? process.systemCall(clinux_sys_munmap, region.targetAddress, UInt64(region.size))
         }
         return .over
     }

@@ -1,3 +1,4 @@
+import MachineCode
 import BPF
 import Glibc
 import JIT
@@ -124,14 +125,13 @@ extension ProcessEngine {
         let runtime = runtimeAddress
         func compile(at address: UInt64) throws(EngineError) -> CompiledProgram {
             let context = CompileContext(
-                address: address, state: shared.stateAddress, hasBMI2: X86_64Processor.hasBMI2,
-                hasLSE: ARM64Processor.hasLSE, clock: shared.inlineClock,
+                address: address, state: shared.stateAddress, features: Architecture.processorFeatures, clock: shared.inlineClock,
                 helperAddress: { id in
                     let offset = fs_runtime_helper_offset(id)
                     return offset < 0 ? nil : runtime + UInt64(offset)
                 })
             do throws(JITError) {
-                return try Compiler.compile(structure, context: context)
+                return try Architecture.Compiler.compile(structure, context: context)
             } catch {
                 throw .program(name: name, because: "\(error)")
             }

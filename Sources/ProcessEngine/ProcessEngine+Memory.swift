@@ -1,3 +1,4 @@
+import MachineCode
 import CLinux
 import Glibc
 import JIT
@@ -22,7 +23,7 @@ extension ProcessEngine {
         let injected = InjectedCalls(pid: processID)
         scratchPage = try injected.check("make pages of memory") { () throws(ProcessError) in
             try process.systemCall(
-                SystemCall.mmap, 0, ProcessEngine.privateSize, UInt64(PROT_READ | PROT_WRITE),
+                clinux_sys_mmap, 0, ProcessEngine.privateSize, UInt64(PROT_READ | PROT_WRITE),
                 UInt64(MAP_PRIVATE | MAP_ANONYMOUS), UInt64.max, 0)
         }
         // Its first page first lends its bytes as the name of the shared memory, then caches the process's id.
@@ -31,7 +32,7 @@ extension ProcessEngine {
         try write(Array(repeating: 0, count: 16), at: scratchPage)
         for (start, size) in [(scratchPage, UInt64(4096)), (laneOwners, ProcessEngine.privateSize - 8192)] {
             _ = try injected.check("prepare for fork") { () throws(ProcessError) in
-                try process.systemCall(SystemCall.madvise, start, size, 18 /* MADV_WIPEONFORK */)
+                try process.systemCall(clinux_sys_madvise, start, size, 18 /* MADV_WIPEONFORK */)
             }
         }
         memory.state.pointee.thread_id_offset = threadIDOffset(in: &process)
@@ -60,7 +61,7 @@ extension ProcessEngine {
     /// The runtime makes no system calls in a process that has them dispatched to itself, from the beginning on.
     private func makeNoCalls(in process: inout StoppedProcess) throws(EngineError) {
         let own = try InjectedCalls(pid: processID).check("ask for its id") { () throws(ProcessError) in
-            try process.systemCall(SystemCall.getpid)
+            try process.systemCall(clinux_sys_getpid)
         }
         try write(withUnsafeBytes(of: UInt32(truncatingIfNeeded: own).littleEndian, Array.init), at: scratchPage)
         try write([1, 0, 0, 0], at: scratchPage + 4096)
@@ -69,11 +70,11 @@ extension ProcessEngine {
 
     /// What was made before something failed: nobody uses it yet.
     func giveMemoryBack(in process: inout StoppedProcess) {
-        for region in codeRegions { _ = try? process.systemCall(SystemCall.munmap, region.base, UInt64(region.size)) }
+        for region in codeRegions { _ = try? process.systemCall(clinux_sys_munmap, region.base, UInt64(region.size)) }
         for region in sharedRegions {
-            _ = try? process.systemCall(SystemCall.munmap, region.targetAddress, UInt64(region.size))
+            _ = try? process.systemCall(clinux_sys_munmap, region.targetAddress, UInt64(region.size))
         }
-        if scratchPage != 0 { _ = try? process.systemCall(SystemCall.munmap, scratchPage, ProcessEngine.privateSize) }
+        if scratchPage != 0 { _ = try? process.systemCall(clinux_sys_munmap, scratchPage, ProcessEngine.privateSize) }
         codeRegions = []
         sharedRegions = []
         shared = nil
@@ -109,8 +110,7 @@ extension ProcessEngine {
     private func threadIDOffset(in process: inout StoppedProcess) -> Int32 {
         var offset: Int32?
         for thread in process.threads {
-            guard let base = try? thread.registers().threadPointer, base != 0,
-                let block = try? memory.read(at: base, count: 0x400)
+            guard let base = (try? thread.registers())?.threadBlock, let block = try? memory.read(at: base, count: 0x400)
             else { continue }
             let wanted = withUnsafeBytes(of: UInt32(bitPattern: thread.id).littleEndian) { Array($0) }
             let found: [Int] = stride(from: 0, to: block.count - 4, by: 4).filter { block[$0...].starts(with: wanted) }
@@ -122,12 +122,11 @@ extension ProcessEngine {
         return offset ?? 0
     }
 
-    /// Whether each thread has a thread block with its own address at its start, as the ABI of x86-64 has it. A
-    /// static program has none before its start.
+    /// Whether each thread has a thread block with its own address at its start, where the ABI has it so. A static program
+    /// has none before its start.
     private func threadBlocksNameThemselves(in process: inout StoppedProcess) -> Bool {
-        process.threads.allSatisfy { thread in
-            guard let base = try? thread.registers().threadPointer, base != 0,
-                let block = try? memory.read(at: base, count: 8)
+        Registers.threadBlockNamesItself && process.threads.allSatisfy { thread in
+            guard let base = (try? thread.registers())?.threadBlock, let block = try? memory.read(at: base, count: 8)
             else { return false }
             return block == withUnsafeBytes(of: base.littleEndian) { Array($0) }
         }
@@ -154,11 +153,11 @@ extension ProcessEngine {
         let injected = InjectedCalls(pid: processID)
         let base = try injected.check("make room for code") { () throws(ProcessError) in
             try process.systemCall(
-                SystemCall.mmap, place, UInt64(size), UInt64(PROT_READ | PROT_EXEC),
+                clinux_sys_mmap, place, UInt64(size), UInt64(PROT_READ | PROT_EXEC),
                 UInt64(MAP_PRIVATE | MAP_ANONYMOUS | 0x100000 /* MAP_FIXED_NOREPLACE */), UInt64.max, 0)
         }
         guard base == place else {
-            _ = try? process.systemCall(SystemCall.munmap, base, UInt64(size))
+            _ = try? process.systemCall(clinux_sys_munmap, base, UInt64(size))
             throw .target(
                 pid: processID, doing: "make room for code", because: "the kernel did not give the address asked for")
         }

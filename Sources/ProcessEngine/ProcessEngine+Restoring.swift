@@ -1,3 +1,4 @@
+import MachineCode
 import LinuxProcess
 import Trampoline
 

@@ -1,3 +1,4 @@
+import MachineCode
 import BPF
 import CLinux
 import ELF
@@ -92,11 +93,18 @@ package actor ProcessEngine {
 
     // MARK: - Opening
 
+    /// Before anything is done to a process.
+    private static func checkSupported() throws(EngineError) {
+        if let refusal = Architecture.refusal {
+            throw .request("\(refusal); the kernel engine works (targets that begin with 'kernel:')")
+        }
+    }
+
     /// Starts a command; it waits, the dynamic linker done with everything but the constructors, until `resume`.
     package static func launch(
         _ program: String, _ arguments: [String]
     ) async throws(EngineError) -> ProcessEngine {
-        try Architecture.checkSupported()
+        try checkSupported()
         _ = Clock.start
         let thread = try makeThread()
         let launched = HeldProcess()
@@ -110,7 +118,7 @@ package actor ProcessEngine {
 
     /// Opens a running process.
     package static func attach(_ processID: Int32) async throws(EngineError) -> ProcessEngine {
-        try Architecture.checkSupported()
+        try checkSupported()
         _ = Clock.start
         do throws(ProcessError) {
             try StoppedProcess.checkTraceable(processID)

@@ -55,9 +55,9 @@ package final class SharedRegion: Sendable {
         process.prefersMainThread = true
         defer { process.prefersMainThread = false }
         let file = try injected.check("make shared memory") { () throws(ProcessError) in
-            try process.systemCall(SystemCall.memfdCreate, scratch, 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */)
+            try process.systemCall(clinux_sys_memfd_create, scratch, 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */)
         }
-        defer { _ = try? process.systemCall(SystemCall.close, file) }
+        defer { _ = try? process.systemCall(clinux_sys_close, file) }
         let descriptor = try take(file, of: process.pid, size: layout.fileSize)
         var status = stat()
         guard fstat(descriptor.rawValue, &status) == 0 else { throw .controller("examine the shared memory", errno: errno) }
@@ -65,14 +65,14 @@ package final class SharedRegion: Sendable {
 
         let base = try injected.check("reserve \(layout.size) bytes of address space") { () throws(ProcessError) in
             try process.systemCall(
-                SystemCall.mmap, 0, UInt64(layout.size), UInt64(PROT_NONE),
+                clinux_sys_mmap, 0, UInt64(layout.size), UInt64(PROT_NONE),
                 UInt64(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE), UInt64.max, 0)
         }
         do throws(EngineError) {
             for segment in layout.segments {
                 _ = try injected.check("map the shared memory") { () throws(ProcessError) in
                     try process.systemCall(
-                        SystemCall.mmap, base + UInt64(segment.offset), UInt64(segment.size),
+                        clinux_sys_mmap, base + UInt64(segment.offset), UInt64(segment.size),
                         UInt64(PROT_READ | PROT_WRITE),
                         UInt64(MAP_SHARED | MAP_FIXED | (segment.isPopulated ? MAP_POPULATE : 0)), file,
                         UInt64(segment.fileOffset))
@@ -85,7 +85,7 @@ package final class SharedRegion: Sendable {
             if isClaimed { try region.claim.take(descriptor) }
             return region
         } catch {
-            _ = try? process.systemCall(SystemCall.munmap, base, UInt64(layout.size))
+            _ = try? process.systemCall(clinux_sys_munmap, base, UInt64(layout.size))
             throw error
         }
     }
@@ -221,27 +221,6 @@ struct SharedLayout: Sendable {
 
 extension Int {
     func roundedUp(to alignment: Int) -> Int { (self + alignment - 1) / alignment * alignment }
-}
-
-/// System calls that the engine has the target make; the numbers of x86-64 (arm64 has its own table).
-enum SystemCall {
-    #if arch(x86_64)
-    static let getpid = 39
-    static let mmap = 9
-    static let mprotect = 10
-    static let munmap = 11
-    static let close = 3
-    static let madvise = 28
-    static let memfdCreate = 319
-    #elseif arch(arm64)
-    static let getpid = 172
-    static let mmap = 222
-    static let mprotect = 226
-    static let munmap = 215
-    static let close = 57
-    static let madvise = 233
-    static let memfdCreate = 279
-    #endif
 }
 
 /// Turns the result of an injected system call (-errno) into an error that says what was tried.

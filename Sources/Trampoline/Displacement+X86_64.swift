@@ -1,6 +1,6 @@
 import MachineCode
 
-extension X86_64Trampoline {
+extension X86_64 {
     /// Bytes of the jump.
     package static let jumpSize = 5
 
@@ -68,7 +68,7 @@ private struct EntryAnalysis {
         self.size = size
         bytes = request.function.bytes + request.following.prefix(16)
         address = request.function.address
-        let start = X86_64Trampoline.patchedInterior(of: request.function).lowerBound
+        let start = X86_64.patchedInterior(of: request.function).lowerBound
         interior = start..<(start - 1 + UInt64(size))
         patchOffset = Int(start - 1 - address)
     }
@@ -78,7 +78,7 @@ private struct EntryAnalysis {
     /// The bytes behind the first of a jump in the padding.
     private var paddingInterior: Range<UInt64> {
         let start = address &- UInt64(jumpDistance)
-        return jumpDistance == 0 ? address..<address : (start &+ 1)..<(start &+ UInt64(X86_64Trampoline.jumpSize))
+        return jumpDistance == 0 ? address..<address : (start &+ 1)..<(start &+ UInt64(X86_64.jumpSize))
     }
 
     private func isOverwritten(_ address: UInt64) -> Bool { interior.contains(address) || paddingInterior.contains(address) }
@@ -278,7 +278,7 @@ private struct EntryMover {
         let isShort = !padding.isEmpty
         let original = padding + Array(entry.bytes[(isShort ? 0 : entry.patchOffset)..<patchEnd])
         let back = UInt8(bitPattern: Int8(-(padding.count + entry.patchOffset + 2)))
-        let rest = padding.dropFirst(X86_64Trampoline.jumpSize) + entry.bytes[..<entry.patchOffset]
+        let rest = padding.dropFirst(X86_64.jumpSize) + entry.bytes[..<entry.patchOffset]
         return DisplacedEntry(
             address: entry.address, patchAddress: isShort ? entry.address - UInt64(padding.count) : entry.patchAddress,
             originalBytes: ShortBytes(original), patchTail: isShort ? ShortBytes(rest + [0xEB, back]) : [],

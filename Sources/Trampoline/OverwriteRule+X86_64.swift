@@ -1,3 +1,5 @@
+import MachineCode
+
 /// Which bytes of code may be overwritten.
 ///
 /// **The rule.** A byte may be overwritten only if execution reaches it through the entry alone, or if the bytes around it
@@ -17,7 +19,7 @@
 ///   bytes of `66 0F 1F 44 00 00` look like a NOP, and are none; and some processors take `66 E9` for a jump of 16 bits.
 /// - *`int3` before the entry* may be overwritten where what lies before it ends in an instruction behind which nothing
 ///   runs: it stops who reaches it, a jump would not.
-extension X86_64Trampoline {
+extension X86_64 {
     /// How many bytes before the entry a jump may begin; nil: there is no room for one.
     /// - `tail`: bytes of the entry that the patch goes on with.
     static func jumpDistance(in padding: EntryPadding, tail: Int, _ decoder: borrowing X86_64Decoder) -> Int? {

@@ -1,4 +1,6 @@
-extension X86_64Trampoline {
+import MachineCode
+
+extension X86_64 {
     /// What a function does with its caller's stack.
     /// - `code`: the code of its module, starting at `base`, without any patches; `function` lies in it.
     /// - `end`: where the function, or part of one, ends that an address of the module is in.

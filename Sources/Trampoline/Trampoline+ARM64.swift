@@ -1,6 +1,9 @@
+import MachineCode
+
 /// Trampolines for arm64: there are none yet, and all that is asked for is refused.
-package enum ARM64Trampoline: TrampolineArchitecture {
-    package static let refusal = "sessions in processes are not there yet on arm64"
+extension ARM64: TrampolineArchitecture {
+    package static var refusal: String? { missing }
+    private static let missing = "sessions in processes are not there yet on arm64"
 
     /// Nobody gets one.
     package struct Template: ImageTemplate {
@@ -9,7 +12,7 @@ package enum ARM64Trampoline: TrampolineArchitecture {
         package let callsFunction: Bool
 
         package func code(_ values: ImageValues, at address: UInt64) throws(TrampolineError) -> [UInt8] {
-            throw .assembly(refusal)
+            throw .assembly(missing)
         }
     }
 
@@ -23,13 +26,13 @@ package enum ARM64Trampoline: TrampolineArchitecture {
         _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
         counters: CallCounters?, safeCopy: UInt64?, at address: UInt64
     ) throws(TrampolineError) -> TrampolineImage {
-        throw .assembly(refusal)
+        throw .assembly(missing)
     }
 
     package static func template(
         _ shape: ImageShape, _ values: ImageValues, lanes: CallCounters.Lanes?, safeCopy: UInt64?, at address: UInt64
     ) throws(TrampolineError) -> Template {
-        throw .assembly(refusal)
+        throw .assembly(missing)
     }
 
     package static func displace(

@@ -2,7 +2,9 @@ import MachineCode
 
 /// Trampolines for x86-64, System V ABI. Swift's convention is served by the same code: it passes self,
 /// error and async context in callee-saved registers, which a trampoline does not touch.
-package enum X86_64Trampoline: TrampolineArchitecture {
+extension X86_64: TrampolineArchitecture {
+    package static var refusal: String? { nil }
+
     /// The most stack words of a known prototype that are copied.
     static let maximumStackWords = 65_536
 

@@ -58,6 +58,9 @@ package struct TrampolineImage: Sendable, Hashable {
 
 /// What a trampoline is made of on one architecture.
 package protocol TrampolineArchitecture {
+    /// Why there are no sessions in processes; nil where there are.
+    static var refusal: String? { get }
+
     /// The code that runs the programs of `lists` around the function.
     /// - `safeCopy`: `void f(void *to, const void *from, size_t n)`, which leaves what it cannot read alone.
     static func image(

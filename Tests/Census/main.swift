@@ -4,6 +4,7 @@
 //   census [--sample COUNT] [--largest BYTES] [FOLDER | FILE]…
 //
 // Prints what was decided and by which rule functions are refused; each violation on a line; status 1 if there was one.
+import MachineCode
 import CensusReader
 import Foundation
 import ProcessEngine
@@ -64,7 +65,7 @@ func tally(of path: String) -> Tally {
             if entry.patchAddress < entry.address {
                 tally.inPadding += 1
                 patches.append(.init(
-                    function: entry.address, start: entry.patchAddress &+ shift, size: UInt32(X86_64Trampoline.jumpSize),
+                    function: entry.address, start: entry.patchAddress &+ shift, size: UInt32(X86_64.jumpSize),
                     kind: CENSUS_PADDING.rawValue))
             }
             patches.append(.init(

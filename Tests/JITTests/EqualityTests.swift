@@ -66,7 +66,7 @@ import Testing
                 var code: [UInt8] = []
                 for structure in structures {
                     offsets.append(code.count)
-                    let context = CompileContext(address: address + UInt64(code.count), hasBMI2: hasBMI2)
+                    let context = CompileContext(address: address + UInt64(code.count), features: hasBMI2 ? .bmi2 : [])
                     let compiled = try X86_64Compiler.compile(structure, context: context)
                     #expect(compiled.code.count <= structure.codeSizeLimit)
                     code += compiled.code

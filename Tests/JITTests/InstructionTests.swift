@@ -34,7 +34,7 @@ struct InstructionTests {
                 let (result, memory) = try run(test) { structure, region in
                     let memory = try ExecutableMemory(byteCount: structure.codeSizeLimit) { address in
                         try X86_64Compiler.compile(
-                            structure, context: CompileContext(address: address, hasBMI2: hasBMI2)
+                            structure, context: CompileContext(address: address, features: hasBMI2 ? .bmi2 : [])
                         ).code
                     }
                     return memory.call(region.address, UInt64(region.byteCount))

@@ -1,3 +1,4 @@
+import MachineCode
 import Glibc
 import Testing
 import Trampoline
@@ -245,7 +246,7 @@ extension TrampolineSuite {
             let link = TrampolineLink(id: 1, programID: 1, kind: .session, programAddress: 0x1000)
             #expect(throws: Never.self) { try lists.link(link) }
             func image(_ convention: CallingConvention, safeCopy: UInt64? = nil, entry: UInt64 = 0x3000) throws {
-                _ = try X86_64Trampoline.image(
+                _ = try X86_64.image(
                     lists, function: FunctionEntry(address: 0x2000, relocatedEntry: entry),
                     convention: convention, safeCopy: safeCopy, at: 0x4000)
             }

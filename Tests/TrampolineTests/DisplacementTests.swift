@@ -1,3 +1,4 @@
+import MachineCode
 import Testing
 import Trampoline
 import TrampolineFunctions
@@ -12,7 +13,7 @@ import TrampolineFunctions
         _ bytes: [UInt8], following: [UInt8] = [], enteredAt: [UInt64] = [], neighbours: [CodeRange] = [],
         at: UInt64 = far
     ) throws(DisplacementError) -> DisplacedEntry {
-        try X86_64Trampoline.displace(
+        try X86_64.displace(
             DisplacementRequest(
                 function: CodeRange(address: Self.base, bytes: bytes), following: following,
                 enteredAt: enteredAt, neighbours: neighbours), at: at)
@@ -46,7 +47,7 @@ import TrampolineFunctions
         #expect(entry.originalBytes == [0x41, 0x57, 0x41, 0x56, 0x50] && entry.displacedCount == 5)
         #expect(Array(entry.code.prefix(5)) == [0x41, 0x57, 0x41, 0x56, 0x50])
         let function = CodeRange(address: Self.base, bytes: [0xF3, 0x0F, 0x1E, 0xFA, 0x50])
-        #expect(X86_64Trampoline.patchedInterior(of: function) == Self.base + 5..<Self.base + 9)
+        #expect(X86_64.patchedInterior(of: function) == Self.base + 5..<Self.base + 9)
     }
 
     @Test("compilers' NOPs need no moved code: the body is entered behind them")
@@ -254,7 +255,7 @@ import TrampolineFunctions
             let bytes = (0..<Int.random(in: 0...40, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
             let following = (0..<Int.random(in: 0...4, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
             for base: UInt64 in [0x40_0000, 0, UInt64.max - 3] {
-                let entry = try? X86_64Trampoline.displace(
+                let entry = try? X86_64.displace(
                     DisplacementRequest(function: CodeRange(address: base, bytes: bytes), following: following),
                     at: Self.far)
                 if let entry {

@@ -1,3 +1,4 @@
+import MachineCode
 import Glibc
 import Testing
 import Trampoline
@@ -17,7 +18,7 @@ import Trampoline
         var result = Result()
         let functions = library.functions
         let interiors = functions.map {
-            X86_64Trampoline.patchedInterior(of: CodeRange(address: $0.address, bytes: Array($0.bytes.prefix(4))))
+            X86_64.patchedInterior(of: CodeRange(address: $0.address, bytes: Array($0.bytes.prefix(4))))
         }
         // Overlapping functions would need a merged list; symbols of different addresses have different ones.
         var separate: [Range<UInt64>] = []
@@ -37,7 +38,7 @@ import Trampoline
                 CodeRange(address: functions[$0].address, bytes: functions[$0].bytes)
             }
             do throws(DisplacementError) {
-                let entry = try X86_64Trampoline.displace(
+                let entry = try X86_64.displace(
                     DisplacementRequest(
                         function: CodeRange(address: function.address, bytes: function.bytes),
                         following: function.following, enteredAt: entered, neighbours: neighbours),

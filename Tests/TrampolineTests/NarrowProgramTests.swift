@@ -87,7 +87,7 @@ extension TrampolineSuite {
                     TrampolineLink(
                         id: 1, programID: 1, kind: .session, programAddress: 0x2000, clobbers: clobbers,
                         needsAlignedStack: false))
-                return try X86_64Trampoline.image(
+                return try X86_64.image(
                     lists, function: FunctionEntry(address: 0x1000, relocatedEntry: 0x1005),
                     convention: CallingConvention(arguments: [.register(0)]), at: 0x3000
                 ).code.count

@@ -1,3 +1,4 @@
+import MachineCode
 import Testing
 import Trampoline
 
@@ -16,7 +17,7 @@ struct PaddingTests {
     ) throws(DisplacementError) -> DisplacedEntry {
         var request = DisplacementRequest(function: CodeRange(address: Self.base, bytes: function), enteredAt: enteredAt)
         request.padding = EntryPadding(bytes: padding, codeBefore: codeBefore, firstUsable: firstUsable)
-        return try X86_64Trampoline.displace(request, at: 0x50_0000)
+        return try X86_64.displace(request, at: 0x50_0000)
     }
 
     /// Runs the code from the padding's start with the patch in place, instruction by instruction, up to the jump: where that is made.

@@ -1,3 +1,4 @@
+import MachineCode
 import Testing
 import Trampoline
 
@@ -51,7 +52,7 @@ struct StackUseTests {
             0xeb, 0xf6,  //           last: jmp back
         ]
         let range = UInt64(0x1000)..<UInt64(0x1000 + code.count)
-        let use = code.withUnsafeBytes { X86_64Trampoline.stackUse(of: range, in: $0, base: 0x1000) { _ in range.upperBound } }
+        let use = code.withUnsafeBytes { X86_64.stackUse(of: range, in: $0, base: 0x1000) { _ in range.upperBound } }
         #expect(use.words == 2 && !use.isOpen)
     }
 }

@@ -1,3 +1,4 @@
+import MachineCode
 import Testing
 import Trampoline
 
@@ -35,8 +36,8 @@ struct TemplateTests {
                 let b = ImageValues(FunctionEntry(address: base + 0x400, relocatedEntry: base + 0x1040), second, 0x60_0010)
                 let shape = ImageShape(first, convention, a, isCounted: true)
                 #expect(shape == ImageShape(second, convention, b, isCounted: true))
-                let template = try X86_64Trampoline.template(shape, a, lanes: lanes, safeCopy: 0x51_0000, at: base + 0x2000)
-                let image = try X86_64Trampoline.image(
+                let template = try X86_64.template(shape, a, lanes: lanes, safeCopy: 0x51_0000, at: base + 0x2000)
+                let image = try X86_64.image(
                     second, function: FunctionEntry(address: b.address, relocatedEntry: b.relocatedEntry),
                     convention: convention, counters: CallCounters(address: b.counters, lanes: lanes), safeCopy: 0x51_0000,
                     at: base + 0x3000)
@@ -69,7 +70,7 @@ struct TemplateTests {
     func outOfReach() throws {
         let lists = try Self.lists([.fentry], cookie: 0)
         let values = ImageValues(FunctionEntry(address: 0x40_0000, relocatedEntry: 0x41_0000), lists, nil)
-        let template = try X86_64Trampoline.template(
+        let template = try X86_64.template(
             ImageShape(lists, .unknown, values, isCounted: false), values, lanes: nil, safeCopy: nil, at: 0x42_0000)
         #expect(throws: TrampolineError.self) { try template.code(values, at: 0x7000_0000_0000) }
     }
@@ -80,7 +81,7 @@ struct TemplateTests {
         let bytes: [UInt8] = [0x74, 0x10, 0x8B, 0x05, 0, 1, 0, 0, 0xC3] + Array(repeating: 0x90, count: 32)
         for address: UInt64 in [0x40_0000, 0x40_0000, 0x7000_0000] {
             let place = address + 0x10_0000
-            let entry = try X86_64Trampoline.displace(
+            let entry = try X86_64.displace(
                 DisplacementRequest(function: CodeRange(address: address, bytes: bytes)), at: place)
             func target(_ offset: Int) -> UInt64 {
                 let distance = entry.code[offset..<offset + 4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }

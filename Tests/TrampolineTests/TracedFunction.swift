@@ -1,3 +1,4 @@
+import MachineCode
 import Testing
 import TrampolineFunctions
 
@@ -54,7 +55,7 @@ final class TracedFunction {
             throw HarnessError("no memory near \(symbol)")
         }
         self.area = UInt64(UInt(bitPattern: area))
-        entry = try X86_64Trampoline.displace(
+        entry = try X86_64.displace(
             DisplacementRequest(
                 function: CodeRange(address: address, bytes: Array(memory.prefix(function.size))),
                 following: Array(memory.dropFirst(function.size))),
@@ -108,7 +109,7 @@ final class TracedFunction {
     func install() throws {
         guard let safeCopy = t_address("t_safe_copy") else { throw HarnessError("no t_safe_copy") }
         let at = area + used
-        let image = try X86_64Trampoline.image(
+        let image = try X86_64.image(
             lists, function: FunctionEntry(address: address, relocatedEntry: entry.bodyEntry),
             convention: convention, counters: counters.map { CallCounters(address: $0) }, safeCopy: UInt64(UInt(bitPattern: safeCopy)), at: at)
         guard used + UInt64(image.code.count) <= UInt64(areaSize) else { throw HarnessError("area is full") }
@@ -116,7 +117,7 @@ final class TracedFunction {
         used += UInt64(image.code.count + 15) / 16 * 16
         register(image.unwind)
         self.image = image
-        guard let jump = X86_64Trampoline.jump(from: entry.patchAddress, to: at) else {
+        guard let jump = X86_64.jump(from: entry.patchAddress, to: at) else {
             throw HarnessError("image out of reach")
         }
         try patch(Array(jump))

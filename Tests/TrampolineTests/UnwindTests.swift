@@ -1,3 +1,4 @@
+import MachineCode
 import Testing
 import Trampoline
 import TrampolineFunctions
@@ -62,7 +63,7 @@ extension TrampolineSuite {
 
         @Test("call frame records are as .eh_frame has them")
         func records() throws {
-            let image = try X86_64Trampoline.image(
+            let image = try X86_64.image(
                 TrampolineLists(), function: FunctionEntry(address: 0x1000, relocatedEntry: 0x1005),
                 convention: .unknown, at: 0x123000)
             let unwind = image.unwind

@@ -158,6 +158,7 @@ char *clinux_demangle_swift(const char *name, size_t length);
 #include "CLinuxFiles.h"
 #include "CLinuxSeize.h"
 #include "CLinuxSignal.h"
+#include "CLinuxSystem.h"
 #include "CLinuxThread.h"
 
 #endif

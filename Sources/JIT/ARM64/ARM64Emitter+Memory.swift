@@ -53,7 +53,7 @@ extension ARM64Emitter {
     ) {
         let source = read(register)
         let address = atomicAddress(base, offset)
-        if context.hasLSE {
+        if context.features.contains(.lse) {
             emitInstruction(operation, width, address, source)
         } else {
             emitLoop(operation, width, address, source)

@@ -1,6 +1,18 @@
 import Glibc
+import MachineCode
 
-/// What the processor that this process runs on can do.
+extension ARM64 {
+    package typealias Compiler = ARM64Compiler
+
+    /// What the processor that this process runs on can do.
+    package static var processorFeatures: ProcessorFeatures { ARM64Processor.hasLSE ? .lse : [] }
+}
+
+extension ProcessorFeatures {
+    /// LSE: `ldadd` and its kin.
+    package static let lse = ProcessorFeatures(rawValue: 2)
+}
+
 package enum ARM64Processor {
     /// LSE, so `ldadd` and its kin exist (Armv8.1). A process on the same machine has it too.
     package static let hasLSE: Bool = {

@@ -116,7 +116,7 @@ extension X86_64Emitter {
     ) {
         if count == .rcx && destination != .rcx {
             assembler.shiftByCL(operation, destination, width)
-        } else if context.hasBMI2 {
+        } else if context.features.contains(.bmi2) {
             assembler.shiftX(operation, destination, destination, by: count, width)
         } else if destination == .rcx {
             assembler.mov(.r11, .rcx)

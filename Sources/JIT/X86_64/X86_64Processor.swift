@@ -1,6 +1,17 @@
 import MachineCode
 
-/// What the processor that this process runs on can do.
+extension X86_64 {
+    package typealias Compiler = X86_64Compiler
+
+    /// What the processor that this process runs on can do.
+    package static var processorFeatures: ProcessorFeatures { X86_64Processor.hasBMI2 ? .bmi2 : [] }
+}
+
+extension ProcessorFeatures {
+    /// BMI2: `shlx` and its kin.
+    package static let bmi2 = ProcessorFeatures(rawValue: 1)
+}
+
 package enum X86_64Processor {
     /// BMI2, so `shlx` and its kin exist (leaf 7 of `cpuid`, bit 8 of ebx). A process on the same machine has it too.
     package static let hasBMI2: Bool = {

@@ -1,3 +1,4 @@
+import CLinux
 import BPF
 import Engine
 import Glibc
@@ -80,13 +81,9 @@ extension Attacher {
 
 /// What the function of a system call is called.
 enum SystemCallNames {
-    /// The prefix of this architecture, where the kernel wraps its system calls: `__x64_sys_openat`.
+    /// The prefix of this architecture, where the kernel wraps its system calls (`__x64_sys_openat`, say).
     static let prefix: String = {
-        #if arch(x86_64)
-        let prefix = "__x64_sys_"
-        #else
-        let prefix = "__arm64_sys_"
-        #endif
+        let prefix = String(cString: clinux_system_call_prefix())
         return KernelSymbols.addresses(of: ["\(prefix)bpf"]).isEmpty ? "__se_sys_" : prefix
     }()
 

@@ -1,3 +1,4 @@
+import CLinux
 import ELF
 import Engine
 import Glibc
@@ -18,11 +19,7 @@ struct ProbedFile {
     }
 
     private static let folders: [String] = {
-        #if arch(x86_64)
-        let triple = "x86_64-linux-gnu"
-        #else
-        let triple = "aarch64-linux-gnu"
-        #endif
+        let triple = String(cString: clinux_multiarch_folder())
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
         let libraries = getenv("LD_LIBRARY_PATH").map { String(cString: $0) } ?? ""
         return libraries.split(separator: ":").map(String.init)

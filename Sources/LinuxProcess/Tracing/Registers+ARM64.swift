@@ -1,5 +1,11 @@
+import MachineCode
+
+extension ARM64 {
+    package typealias Registers = RegistersARM64
+}
+
 /// struct user_pt_regs of arm64: x0…x30, sp, pc, pstate.
-package struct RegistersARM64: RegisterSet {
+package struct RegistersARM64: ThreadRegisters {
     package var words: [UInt64]
     package static let wordCount = 34
 
@@ -18,6 +24,9 @@ package struct RegistersARM64: RegisterSet {
     package var pstate: UInt64 { get { words[33] } set { words[33] = newValue } }
     /// PSTATE.nRW is set for AArch32.
     package var is64Bit: Bool { pstate & 0x10 == 0 }
+    // TPIDR_EL0 is in a set of registers of its own (NT_ARM_TLS).
+    package var threadBlock: UInt64? { nil }
+    package static let threadBlockNamesItself = false
     package var systemCallResult: Int64 {
         get { Int64(bitPattern: words[0]) }
         set { words[0] = UInt64(bitPattern: newValue) }

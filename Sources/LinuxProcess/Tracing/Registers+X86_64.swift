@@ -1,5 +1,11 @@
+import MachineCode
+
+extension X86_64 {
+    package typealias Registers = RegistersX86_64
+}
+
 /// struct user_regs_struct of x86-64.
-package struct RegistersX86_64: RegisterSet {
+package struct RegistersX86_64: ThreadRegisters {
     package var words: [UInt64]
     package static let wordCount = 27
 
@@ -34,6 +40,9 @@ package struct RegistersX86_64: RegisterSet {
     package var instructionPointer: UInt64 { get { rip } set { rip = newValue } }
     package var stackPointer: UInt64 { get { rsp } set { rsp = newValue } }
     package var is64Bit: Bool { cs == 0x33 }
+    /// %fs, as the ABI has it.
+    package var threadBlock: UInt64? { fsBase == 0 ? nil : fsBase }
+    package static let threadBlockNamesItself = true
     package var systemCallResult: Int64 {
         get { Int64(bitPattern: rax) }
         set { rax = UInt64(bitPattern: newValue) }

@@ -1,7 +1,8 @@
 import CLinux
+import MachineCode
 
 /// What the engine needs of a stopped thread's registers on every architecture.
-package protocol RegisterSet: Sendable, Equatable {
+package protocol ThreadRegisters: Sendable, Equatable {
     /// As NT_PRSTATUS gives them.
     var words: [UInt64] { get set }
     init(words: [UInt64])
@@ -21,6 +22,11 @@ package protocol RegisterSet: Sendable, Equatable {
     /// These registers, changed to make a system call with the instruction at `address`.
     func calling(number: Int, arguments: [UInt64], at address: UInt64) -> Self
 
+    /// The thread's own block of memory; nil before it is set up, and where these registers do not tell.
+    var threadBlock: UInt64? { get }
+    /// Whether a thread's block has its own address at its start.
+    static var threadBlockNamesItself: Bool { get }
+
     /// The bytes of the system call instruction.
     static var systemCallInstruction: [UInt8] { get }
     /// The bytes of the breakpoint instruction.
@@ -31,13 +37,7 @@ package protocol RegisterSet: Sendable, Equatable {
     static var machine: UInt16 { get }
 }
 
-#if arch(x86_64)
-package typealias Registers = RegistersX86_64
-#elseif arch(arm64)
-package typealias Registers = RegistersARM64
-#else
-#error("LinuxProcess knows the registers of x86-64 and arm64 only")
-#endif
+package typealias Registers = Architecture.Registers
 
 /// The results with which the kernel marks a system call that it starts again.
 enum RestartCode {
@@ -48,16 +48,5 @@ enum RestartCode {
 
     static func contains(_ result: Int64) -> Bool {
         result == system || result == noInterrupt || result == noHandler || result == restartBlock
-    }
-}
-
-extension Registers {
-    /// Where a thread's own block of memory is (`%fs` on x86-64, `TPIDR_EL0` on arm64); 0 before it is set up.
-    package var threadPointer: UInt64 {
-        #if arch(x86_64)
-        fsBase
-        #else
-        0
-        #endif
     }
 }

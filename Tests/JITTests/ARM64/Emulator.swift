@@ -116,7 +116,7 @@ struct Emulator {
                     filtered: relative.filtered.map { $0 + room })
             }
             let context = CompileContext(
-                address: address, state: run.state, hasLSE: processor.hasLSE, clock: clock, helperAddress: { thunks[$0] })
+                address: address, state: run.state, features: processor.hasLSE ? .lse : [], clock: clock, helperAddress: { thunks[$0] })
             let compiled = try ARM64Compiler.compile(run.program, context: context)
             #expect(compiled.code.count <= run.program.codeSizeLimit)
             starts.append(address)
