@@ -30,7 +30,7 @@ extension Call {
             // What is returned is where the caller wanted it.
             return "*0x\(String(returnValue, radix: 16))"
         case .registers(let places) where places.isX87:
-            // Nobody reads the stack of the x87.
+            // Nobody reads the floating-point unit's own stack.
             return "…"
         case .registers(let places) where places.count > 1:
             return "{0x\(String(returnValue, radix: 16)), …}"
@@ -98,12 +98,12 @@ extension Call {
 extension [CallLayout.ReturnLocation] {
     fileprivate var isX87: Bool {
         contains { place in
-            if case .x87 = place { true } else { false }
+            if case .extended = place { true } else { false }
         }
     }
 }
 
-/// The 80-bit format of the x87: 64 bits with the leading 1, an exponent of 15, a sign.
+/// The 80-bit format: 64 bits with the leading 1, an exponent of 15, a sign.
 enum ExtendedFloat {
     static func value(significand: UInt64, signAndExponent: UInt16) -> Double {
         let exponent = Int(signAndExponent & 0x7fff)

@@ -48,16 +48,9 @@ package enum CodeListing {
         let name = info.displayName.escapingControls()
         var text = "trampoline of \(info.module.escapingControls()):\(name) at 0x\(String(info.address, radix: 16))\n"
         var programs: [(address: UInt64, record: CodeRecord)] = []
-        // Programs out of a near call's reach are called through a register: `movabs rax, ADDRESS`, `call rax`.
-        var loaded: UInt64?
         for line in lines {
             var note = ""
-            let code = line.text.split(separator: " ")
-            if code.count == 4, code[1] == "movabs", code[2] == "rax,", code[3].hasPrefix("0x") {
-                loaded = UInt64(code[3].dropFirst(2), radix: 16)
-            }
-            let far = code.count == 3 && code[1] == "call" && code[2] == "rax" ? loaded : nil
-            if let target = line.target ?? far, let called = record(at: target, in: pid, memory) {
+            if let target = line.target ?? line.farTarget, let called = record(at: target, in: pid, memory) {
                 note = "    ; \(called.record.name.escapingControls())"
                 if called.record.kind == .program, !programs.contains(where: { $0.address == called.address }) {
                     programs.append(called)

@@ -1,4 +1,5 @@
 import Glibc
+import MachineCode
 import LinuxProcess
 import Trampoline
 
@@ -30,11 +31,11 @@ struct CodeRegion: Sendable {
     var range: Range<UInt64> { base..<(base + UInt64(size)) }
     var free: Int { size - used }
 
-    /// Whether a rel32 at any place of the region reaches `address` and back.
+    /// Whether a jump at any place of the region reaches `address` and back.
     func reaches(_ address: UInt64) -> Bool {
         let low = min(base, address)
         let high = max(base + UInt64(size), address)
-        return high - low < 0x7fff_0000
+        return high - low < Architecture.jumpReach
     }
 
     /// Takes `count` bytes, aligned to 64. Nil if they are not there.
@@ -54,7 +55,7 @@ struct CodeRegion: Sendable {
     private var writtenEnd: UInt64 = 0
 
     /// Between pieces; a thread that gets there by mistake stops.
-    private static let filler: UInt8 = 0xCC
+    private static let filler = Registers.breakpointInstruction
 
     /// Whether a piece at `address` can be staged behind what is staged: what lies between must not have been
     /// written before.
@@ -68,7 +69,7 @@ struct CodeRegion: Sendable {
     mutating func stage(_ bytes: [UInt8], at address: UInt64) {
         if staged.isEmpty { stagedStart = address }
         let gap = Int(address - stagedStart) - staged.count
-        if gap > 0 { staged += repeatElement(CodeRegion.filler, count: gap) }
+        if gap > 0 { staged += (0..<gap).map { CodeRegion.filler[$0 % CodeRegion.filler.count] } }
         staged += bytes
     }
 

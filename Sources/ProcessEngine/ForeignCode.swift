@@ -1,3 +1,4 @@
+import MachineCode
 import CLinux
 import LinuxProcess
 import Trampoline
@@ -118,11 +119,11 @@ package enum ForeignCode {
         guard let map = try? MemoryMap(pid: pid) else { return [] }
         var found: [CodeRange] = []
         forEachRecord(of: heads(in: map, memory), memory) { head, _, record in
-            guard record.kind == .trampoline, record.originalBytes.count >= 5 else { return }
+            guard record.kind == .trampoline, record.originalBytes.count >= Architecture.jumpSize else { return }
             // Only where a jump into this region stands now.
-            guard let now = try? memory.read(at: record.function, count: 5), now[0] == 0xE9 else { return }
-            let distance = now[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            let target = record.function &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
+            guard let now = try? memory.read(at: record.function, count: Architecture.jumpSize),
+                let target = Architecture.jumpTarget(of: ShortBytes(now), at: record.function)
+            else { return }
             if target >= head.base, target - head.base < head.size {
                 found.append(CodeRange(address: record.function, bytes: Array(record.originalBytes)))
             }

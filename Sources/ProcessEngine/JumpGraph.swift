@@ -1,3 +1,4 @@
+import MachineCode
 import ELF
 import LinuxProcess
 import Trampoline
@@ -259,16 +260,16 @@ struct JumpGraph: Sendable {
     }
 
     private func isPlausible(_ address: UInt64) -> Bool {
-        withCode(at: address) { LeavingJumps.isPlausible(address, in: $0, base: $1) } ?? false
+        withCode(at: address) { Architecture.isPlausible(address, in: $0, base: $1) } ?? false
     }
 
     private func shortJumps(to address: UInt64) -> [UInt64] {
-        withCode(at: address) { LeavingJumps.short(to: address, in: $0, base: $1) } ?? []
+        withCode(at: address) { Architecture.shortJumps(to: address, in: $0, base: $1) } ?? []
     }
 
     /// Whether an instruction starts there when the function is read from its start.
     private func isInstruction(_ address: UInt64) -> Bool {
-        withCode(at: address) { LeavingJumps.isInstruction(address, of: range(of: address), in: $0, base: $1) } ?? false
+        withCode(at: address) { Architecture.isInstruction(address, of: range(of: address), in: $0, base: $1) } ?? false
     }
 
     private func neighbours(of address: UInt64) -> [UInt64] {
@@ -281,7 +282,7 @@ struct JumpGraph: Sendable {
     private func shape(of range: Range<UInt64>) -> LeavingJumps.Shape? {
         withCode(at: range.lowerBound) { text, base in
             let end = min(range.upperBound, base + UInt64(text.count), range.lowerBound + Self.largestFunction)
-            return LeavingJumps.shape(of: range.lowerBound..<max(range.lowerBound, end), in: text, base: base)
+            return Architecture.shape(of: range.lowerBound..<max(range.lowerBound, end), in: text, base: base)
         }
     }
 

@@ -223,11 +223,10 @@ struct ModuleAnalysis {
         guard start == end || part != nil, address - start >= UInt64(Architecture.jumpSize) else { return nil }
         let padding = bytes(start..<address)
         guard padding.count == Int(address - start) else { return nil }
-        // The function before may have a jump of its own, behind an `endbr64`.
-        let (usable, _) = before.addingReportingOverflow(4 + UInt64(Architecture.jumpSize))
+        // The function before may have a patch of its own.
+        let (usable, _) = before.addingReportingOverflow(UInt64(Architecture.longestPatchedHead))
         var codeBefore: [UInt8] = []
-        // Only what stops at `int3` must be known not to run into it.
-        if padding.last == 0xCC, start - (part?.lowerBound ?? before) <= Self.longestBefore {
+        if Architecture.needsCodeBefore(padding), start - (part?.lowerBound ?? before) <= Self.longestBefore {
             codeBefore = bytes((part?.lowerBound ?? before)..<start)
         }
         return EntryPadding(bytes: padding, codeBefore: codeBefore, firstUsable: usable > start ? Int(usable - start) : 0)
@@ -242,7 +241,7 @@ struct ModuleAnalysis {
     ) -> (targets: [UInt64], neighbours: [CodeRange]) {
         let start = max(function.address - min(function.address, Self.shortWindow), codeStart(of: function.address))
         let range = start..<(interior.upperBound + Self.shortWindow)
-        let isPossible = withBytes(range) { ModuleBranchScan.mayBranchShort($0, base: start, into: interior) }
+        let isPossible = withBytes(range) { Architecture.mayBranchShort($0, base: start, into: interior) }
         // In most functions no byte nearby looks like one.
         guard isPossible else { return ([], []) }
         let around = CodeRange(address: start, bytes: bytes(range))
@@ -257,7 +256,7 @@ struct ModuleAnalysis {
         }
         let known = [function.address..<end] + neighbours.map { $0.address..<($0.address + UInt64($0.bytes.count)) }
         let branches = around.bytes.withUnsafeBytes {
-            ModuleBranchScan.shortBranches(in: $0, base: around.address, into: interior, except: known)
+            Architecture.shortBranches(in: $0, base: around.address, into: interior, except: known)
         }
         return (branches.map(\.target), neighbours)
     }
@@ -373,21 +372,6 @@ struct ModuleAnalysis {
         return (max(0, own - 16)..<own).contains { address - layout.starts[$0] < layout.sizes[$0] }
     }
 
-    /// Where the function's entry jumps to, if it is a `jmp rel32` (behind an `endbr64`).
-    func jumpTarget(at address: UInt64) -> UInt64? {
-        var start = address
-        var head = Self.bytes(start..<(start + 9), of: code)
-        if head.starts(with: [0xf3, 0x0f, 0x1e, 0xfa]) {
-            start += 4
-            head.removeFirst(4)
-        }
-        if head.starts(with: [0xeb]), head.count >= 2, head[1] >= 0x80 {
-            // Back to the long jump in the padding.
-            start = start &+ 2 &- UInt64(0x100 - Int(head[1]))
-            head = Self.bytes(start..<(start + 5), of: code)
-        }
-        guard head.count >= 5, head[0] == 0xe9 else { return nil }
-        let distance = head[1...4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        return start &+ 5 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
-    }
+    /// Where the patch of a function's entry leads, if there is one.
+    func jumpTarget(at address: UInt64) -> UInt64? { Architecture.entryTarget(at: address) { Self.bytes($0, of: code) } }
 }

@@ -29,11 +29,8 @@ extension ProcessEngine {
             !finders.contains { $0.address &- 8 <= original.address && original.address < $0.address &+ 8 }
         }
         do throws(ProcessError) {
-            // More bytes than a jump: it begins in the padding before the function. Who stands there goes on through NOPs, but
-            // not through `int3`.
-            let padded = originals.filter { $0.bytes.count > Architecture.jumpSize && $0.bytes[0] == 0xCC }
-            try StackScan.redirect(
-                Dictionary(padded.map { ($0.address, $0.address + UInt64(Architecture.jumpSize)) }) { $1 }, in: &process)
+            let places = originals.compactMap(Architecture.place(in:))
+            try StackScan.redirect(Dictionary(places.map { ($0.patched, $0.original) }) { $1 }, in: &process)
         } catch {
             throw .target(pid: processID, doing: "take out what was left in it", because: "\(error)")
         }

@@ -15,8 +15,6 @@ extension ProcessEngine {
     ///     8192    who owns which lane of the counters; wiped on fork
     static let privateSize = UInt64((8192 + MemoryLayout<fs_lane_owners>.size).roundedUp(to: 4096))
     private var laneOwners: UInt64 { scratchPage + 8192 }
-    /// How far apart code may lie that is to reach each other by a 32-bit distance.
-    static let reach: UInt64 = 0x7000_0000
 
     /// What every session puts into its target: a private page, shared state, the runtime's code.
     func prepareMemory(in process: inout StoppedProcess) throws(EngineError) {
@@ -145,7 +143,7 @@ extension ProcessEngine {
         } catch {
             throw .target(pid: processID, doing: "find room for code", because: "\(error)")
         }
-        guard let place = map.gap(near: module, size: UInt64(size), within: ProcessEngine.reach) else {
+        guard let place = map.gap(near: module, size: UInt64(size), within: Architecture.reach) else {
             throw .target(
                 pid: processID, doing: "find room for code",
                 because: "there are no \(size >> 10) KiB of free address space within 2 GiB of its functions")

@@ -71,7 +71,7 @@ extension ProcessEngine {
     /// Whether bytes are a jump of ours, though to another image: a child that was forked before a program came or went has
     /// the jumps of then.
     private func isJumpToOurs(_ bytes: ShortBytes, _ patch: CodePatches.Patch) -> Bool {
-        guard bytes.count == patch.expected.count, bytes.count >= Architecture.jumpSize, bytes[0] == patch.expected[0],
+        guard bytes.count == patch.expected.count, bytes.count >= Architecture.jumpSize,
             bytes.dropFirst(Architecture.jumpSize).elementsEqual(patch.expected.dropFirst(Architecture.jumpSize)),
             let target = Architecture.jumpTarget(of: bytes, at: patch.address)
         else { return false }

@@ -1,5 +1,6 @@
 import ELF
 import LinuxProcess
+import MachineCode
 import PlainText
 import Trampoline
 
@@ -104,7 +105,7 @@ package struct Prototypes {
     }
 
     private static func convention(_ prototype: FunctionPrototype) -> Convention {
-        let layout = SystemVABI.classify(prototype)
+        let layout = Architecture.CallingABI.classify(prototype)
         var locations: [ArgumentLocation] = []
         var words: [(range: Range<Int>, isIndirect: Bool)] = []
         for argument in layout.arguments {
@@ -127,7 +128,7 @@ package struct Prototypes {
             case .registers(let places):
                 switch places.first {
                 case .vector: .vector
-                case .x87: .none
+                case .extended: .none
                 default: .register
                 }
             }

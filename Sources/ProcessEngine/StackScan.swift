@@ -26,6 +26,7 @@ struct StackScan {
         for (index, thread) in process.threads.enumerated() {
             guard let registers = try? thread.registers() else { continue }
             visit(index, true, registers.instructionPointer)
+            for word in registers.returnAddresses { visit(index, false, Registers.returnAddress(word)) }
         }
         return words(of: process, map) { span, _, word in visit(span.thread, false, word) }
     }
@@ -66,7 +67,9 @@ struct StackScan {
                 let got = stack.withUnsafeMutableBytes {
                     process.memory.readAvailable(at: address, into: UnsafeMutableRawBufferPointer(rebasing: $0[..<wanted]))
                 }
-                for index in 0..<(got / 8) where stack[index] > 0xffff { visit(span, address + UInt64(index) * 8, stack[index]) }
+                for index in 0..<(got / 8) where stack[index] > 0xffff {
+                    visit(span, address + UInt64(index) * 8, Registers.returnAddress(stack[index]))
+                }
                 if got < wanted { break }
                 address += UInt64(wanted)
             }

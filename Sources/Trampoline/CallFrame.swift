@@ -1,6 +1,8 @@
-/// DWARF numbers of the x86-64 registers that call frame information names.
-enum DwarfRegister: UInt8 {
-    case rbx = 3, rbp = 6, rsp = 7, r12 = 12, r13 = 13, r14 = 14, r15 = 15, returnAddress = 16
+import MachineCode
+
+/// A register by its number in DWARF; those of an architecture are named beside its trampolines.
+struct DwarfRegister: Sendable, Hashable {
+    let number: UInt8
 }
 
 /// Writes call frame information: how an unwinder finds a caller's registers at each instruction.
@@ -27,7 +29,7 @@ struct CallFrameBuilder {
 
     /// `DW_CFA_def_cfa`
     mutating func defineCFA(_ register: DwarfRegister, offset: Int) {
-        instructions += [0x0C, register.rawValue]
+        instructions += [0x0C, register.number]
         append(unsigned: offset)
     }
 
@@ -39,13 +41,13 @@ struct CallFrameBuilder {
 
     /// `DW_CFA_offset`: the caller's value of a register is kept below the CFA.
     mutating func save(_ register: DwarfRegister, belowCFA distance: Int) {
-        instructions.append(0x80 | register.rawValue)
+        instructions.append(0x80 | register.number)
         append(unsigned: distance / 8)
     }
 
     /// `DW_CFA_restore`: a register has its caller's value again.
     mutating func restore(_ register: DwarfRegister) {
-        instructions.append(0xC0 | register.rawValue)
+        instructions.append(0xC0 | register.number)
     }
 
     /// `DW_CFA_remember_state`
@@ -65,11 +67,11 @@ struct CallFrameBuilder {
 
     /// The CIE and FDE of the code.
     func finish() -> UnwindDescription {
-        // Version 1, no augmentation (so addresses are absolute), code alignment 1, data alignment -8,
-        // return address column 16; at the first instruction CFA = rsp + 8, return address at CFA - 8.
+        // Version 1, no augmentation (so addresses are absolute), code alignment 1, data alignment -8, then what the
+        // architecture has at a function's first instruction.
         var bytes: [UInt8] = []
         bytes.reserveCapacity(64 + instructions.count)
-        Self.append([0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0C, 7, 8, 0x90, 1], to: &bytes)
+        Self.append([0, 0, 0, 0, 1, 0, 1, 0x78] + Architecture.callFrameAtEntry, to: &bytes)
         let offset = bytes.count
         // From the field behind the length back to the CIE, then start and size.
         var head: [UInt8] = []

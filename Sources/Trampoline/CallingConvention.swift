@@ -1,8 +1,10 @@
-/// Where a word of a function's arguments is when the function is entered (System V ABI).
+import MachineCode
+
+/// Where a word of a function's arguments is when the function is entered.
 package enum ArgumentLocation: Sendable, Hashable {
-    /// The n-th integer register, 0…5: rdi rsi rdx rcx r8 r9.
+    /// The n-th of the integer registers that arguments come in, from 0.
     case register(Int)
-    /// The low 64 bits of xmm0…xmm7.
+    /// The low 64 bits of the n-th vector register.
     case vector(Int)
     /// The n-th word above the return address.
     case stack(Int)
@@ -10,9 +12,9 @@ package enum ArgumentLocation: Sendable, Hashable {
 
 /// Where the word of the return value that programs see is.
 package enum ReturnLocation: Sendable, Hashable {
-    /// rax
+    /// The integer register for results.
     case register
-    /// The low 64 bits of xmm0.
+    /// The low 64 bits of the first vector register.
     case vector
     /// Nowhere: programs read zero (`void`, `long double`).
     case none
@@ -50,8 +52,8 @@ package struct CallingConvention: Sendable, Hashable {
     /// More than these lie on more than two pages, and are not copied where nobody knows that they are there.
     package static let maximumGuessedStackWords = 256
 
-    /// No prototype: the six integer registers, and a guess of the stack words.
+    /// No prototype: all integer registers, and a guess of the stack words.
     package static let unknown = CallingConvention(
-        arguments: (0..<6).map { .register($0) }, stackWords: defaultStackWords, stackWordsAreKnown: false,
+        arguments: (0..<Architecture.integerArguments).map { .register($0) }, stackWords: defaultStackWords, stackWordsAreKnown: false,
         keepsFrame: false)
 }

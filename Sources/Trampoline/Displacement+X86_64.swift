@@ -153,13 +153,13 @@ private struct EntryAnalysis {
         let function = request.function
         let near = min(function.bytes.count, patchOffset + size + Self.shortReach + 15)
         let start = CodeRange(address: address, bytes: Array(function.bytes[..<near]))
-        if ModuleBranchScan.mayBranch(start.bytes, base: address, into: targets) {
+        if X86_64.mayBranch(start.bytes, base: address, into: targets) {
             try checkDecoded(start, decoder, isOwn: true)
         }
         // Long branches: every byte could start one.
         if near < function.bytes.count {
             let long = function.bytes.withUnsafeBytes {
-                ModuleBranchScan.branches(in: $0, base: address, from: near)
+                X86_64.branches(in: $0, base: address, from: near)
             }
             for branch in long {
                 try check(branch.target, from: branch.address, isCall: branch.isCall, isOwn: true)
@@ -170,7 +170,7 @@ private struct EntryAnalysis {
                 neighbour.address > address
                 ? neighbour.address - address : address &- neighbour.address &- UInt64(neighbour.bytes.count)
             guard distance < UInt64(Self.shortReach + 32) || distance > UInt64(Int64.max),
-                ModuleBranchScan.mayBranch(neighbour.bytes, base: neighbour.address, into: jumpDistance == 0 ? interior : targets)
+                X86_64.mayBranch(neighbour.bytes, base: neighbour.address, into: jumpDistance == 0 ? interior : targets)
             else { continue }
             try checkDecoded(neighbour, decoder, isOwn: false)
         }

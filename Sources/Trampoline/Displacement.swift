@@ -37,7 +37,7 @@ package struct DisplacementRequest: Sendable {
     /// What lies behind it, up to the next symbol; padding there may be overwritten.
     package var following: [UInt8]
     /// Addresses in the function that are entered from elsewhere: other symbols, and what
-    /// `ModuleBranchScan` found.
+    /// `CodeScanner` found.
     package var enteredAt: [UInt64]
     /// Where the function jumps back to its own entry by a long branch that `function` does not show.
     package var loopsFrom: UInt64?
@@ -46,7 +46,7 @@ package struct DisplacementRequest: Sendable {
     /// Whether the function begins inside another one, which may run through its first bytes with anything on
     /// the stack, or have an instruction across them.
     package var isInsideAnother: Bool
-    /// What `ModuleReferenceScan` found.
+    /// An address in it that code refers to other than by a branch.
     package var referredTo: UInt64?
     /// The padding right before the function. Where the entry has no room for a long jump that is made there, and the entry
     /// becomes a short one back to it.
@@ -80,17 +80,17 @@ package struct DisplacedEntry: Sendable, Hashable {
 
     /// The function's address.
     package var address: UInt64
-    /// Where the jump is written: at the function's address, behind its `endbr64`, or in the padding before it.
+    /// Where the jump is written: at the function's address, behind a landing pad, or in the padding before it.
     package var patchAddress: UInt64
-    /// What the patch overwrites: five bytes, or more where it begins in the padding.
+    /// What the patch overwrites: a jump's bytes, or more where it begins in the padding.
     package var originalBytes: ShortBytes
-    /// The patch behind its five bytes of jump: the rest of the padding, the function's `endbr64`, if it has one, and the
+    /// The patch behind its jump: the rest of the padding, the function's landing pad, if it has one, and the
     /// jump back.
     package var patchTail: ShortBytes = []
     /// The bytes of code that the patch overwrites.
     package var overwritten: Range<UInt64> { patchAddress + UInt64(originalBytes.count) - entrySize..<patchAddress + UInt64(originalBytes.count) }
     /// How many those are.
-    package var entrySize: UInt64 = 5
+    package var entrySize: UInt64
     /// Bytes of code that hold moved instructions and padding; those behind the patch stay as they are.
     package var displacedCount: Int
     /// The moved instructions and the jump to the rest. Empty when only NOPs were overwritten.

@@ -1,3 +1,5 @@
+import MachineCode
+
 /// The long branches of a module that matter to the entries of its functions, found in one pass over its text.
 ///
 /// Every byte of the text has a bit in two bitmaps: whether it lies among those that some function's jump would
@@ -28,7 +30,7 @@ package struct EntryBranches: Sendable {
     /// Where a function jumps back to its own entry, by function.
     package private(set) var loops: [UInt64: UInt64] = [:]
 
-    /// An address among those bytes that code refers to other than by a branch, by function (`ModuleReferenceScan`).
+    /// An address among those bytes that code refers to other than by a branch, by function.
     package private(set) var referenced: [UInt64: UInt64] = [:]
 
     /// A call whose caller looks at the flags that the function leaves, by function: no compiler makes such.
@@ -61,8 +63,8 @@ package struct EntryBranches: Sendable {
             }
             enterPadding(reference.target, entries)
         }
-        for call in ModuleBranchScan.plausible(found.flagged, in: text, base: base) { flagsRead[call.target] = call.address }
-        for branch in ModuleBranchScan.plausible(found.hits, in: text, base: base) {
+        for call in Architecture.plausible(found.flagged, in: text, base: base) { flagsRead[call.target] = call.address }
+        for branch in Architecture.plausible(found.hits, in: text, base: base) {
             enter(branch.target, entries)
         }
         // Most are calls at the end of another function.
@@ -70,7 +72,7 @@ package struct EntryBranches: Sendable {
             guard let owner = Self.owner(of: jump.target, in: entries) else { return false }
             return jump.address >= owner.address && jump.address < owner.end
         }
-        for jump in ModuleBranchScan.plausible(own, in: text, base: base) {
+        for jump in Architecture.plausible(own, in: text, base: base) {
             if let owner = Self.owner(of: jump.target, in: entries) { loops[owner.address] = jump.address }
         }
     }
@@ -84,7 +86,7 @@ package struct EntryBranches: Sendable {
         let tables = Set(users.lazy.flatMap(\.tables).map(\.address))
         for (owner, jump, own) in users {
             for table in own {
-                JumpTableScan.entries(of: table, into: owner.address..<owner.end, others: tables, read: read) { target in
+                Self.forEachEntry(of: table, into: owner.address..<owner.end, others: tables, read: read) { target in
                     if owner.interior.contains(target) {
                         entered[owner.address, default: []].append(target)
                     } else if target == owner.address || target == owner.patchAddress {
@@ -96,7 +98,7 @@ package struct EntryBranches: Sendable {
     }
 
     /// A function that jumps through a table, as far as can be seen, and the tables that it may jump through.
-    private typealias TableUser = (owner: Entry, jump: UInt64, tables: [JumpTableScan.Table])
+    private typealias TableUser = (owner: Entry, jump: UInt64, tables: [JumpTable])
 
     private static func tableUsers(_ text: UnsafeRawBufferPointer, base: UInt64, entries: [Entry]) -> [TableUser] {
         // Read only, for as long as this call.
@@ -105,17 +107,34 @@ package struct EntryBranches: Sendable {
             let start = part * bytesAtOnce
             // A jump may lie across the end of a part.
             let end = min(text.count, start + bytesAtOnce + 1)
-            let jumps = JumpTableScan.jumps(in: UnsafeRawBufferPointer(rebasing: text[start..<end]), base: base + UInt64(start))
+            let jumps = Architecture.tableJumps(in: UnsafeRawBufferPointer(rebasing: text[start..<end]), base: base + UInt64(start))
             var users: [TableUser] = []
             for jump in jumps {
                 guard let owner = owner(of: jump, in: entries), jump < owner.end, users.last?.owner.address != owner.address else {
                     continue
                 }
-                users.append((owner, jump, JumpTableScan.tables(in: text, base: base, of: owner.address..<owner.end)))
+                users.append((owner, jump, Architecture.tables(in: text, base: base, of: owner.address..<owner.end)))
             }
             return users
         }
         return parts.flatMap { $0 }
+    }
+
+    private static let mostTableEntries = 1 << 12
+
+    /// Calls `visit` for each entry of a table, as far as they lead into the function and no other table begins.
+    private static func forEachEntry(
+        of table: JumpTable, into function: Range<UInt64>, others: Set<UInt64>, read: (_ address: UInt64, _ count: Int) -> UInt64?,
+        _ visit: (UInt64) -> Void
+    ) {
+        let size = table.entrySize
+        for index in 0..<mostTableEntries {
+            let place = table.address &+ UInt64(index * size)
+            guard index == 0 || !others.contains(place), let entry = read(place, size) else { return }
+            let target = table.isAbsolute ? entry : table.address &+ UInt64(bitPattern: Int64(Int32(truncatingIfNeeded: entry)))
+            guard function.contains(target) else { return }
+            visit(target)
+        }
     }
 
     /// Adds an address that is entered: the target of a branch, a label, what a pointer points to.
@@ -143,10 +162,10 @@ package struct EntryBranches: Sendable {
 
     /// What may be branches to entries and references to their bytes.
     private struct Found: Sendable {
-        var hits: [ModuleBranchScan.Branch] = []
-        var jumps: [ModuleBranchScan.Branch] = []
-        var flagged: [ModuleBranchScan.Branch] = []
-        var references: [ModuleReferenceScan.Reference] = []
+        var hits: [CodeBranch] = []
+        var jumps: [CodeBranch] = []
+        var flagged: [CodeBranch] = []
+        var references: [CodeReference] = []
     }
 
     private static let bytesAtOnce = 1 << 20
@@ -174,7 +193,7 @@ package struct EntryBranches: Sendable {
         let (low, count) = (targets.low, UInt64(targets.count))
         targets.interiors.withUnsafeBits { interiors in
             targets.starts.withUnsafeBits { starts in
-                ModuleBranchScan.scan(text, base: base, in: offsets) { branch in
+                Architecture.forEachBranch(text, base: base, in: offsets) { branch in
                     let offset = branch.target &- low
                     guard offset < count else { return }
                     if interiors.contains(Int(offset)) {
@@ -182,12 +201,12 @@ package struct EntryBranches: Sendable {
                     } else if !branch.isCall, starts.contains(Int(offset)) {
                         found.jumps.append(branch)
                     } else if branch.isCall, starts.contains(Int(offset)),
-                        Self.readsFlags(text, at: Int(branch.address &- base) + 5)
+                        Architecture.readsFlags(text, behind: branch, base: base)
                     {
                         found.flagged.append(branch)
                     }
                 }
-                ModuleReferenceScan.scan(text, base: base, in: offsets) { reference in
+                Architecture.forEachReference(text, base: base, in: offsets) { reference in
                     let offset = reference.target &- low
                     guard offset < count else { return }
                     if interiors.contains(Int(offset)) || reference.isLoad && starts.contains(Int(offset)) {
@@ -197,25 +216,6 @@ package struct EntryBranches: Sendable {
             }
         }
         return found
-    }
-
-    /// Whether the instruction at an offset reads flags: jcc, setcc, cmovcc, adc, sbb.
-    @inline(__always)
-    private static func readsFlags(_ text: UnsafeRawBufferPointer, at offset: Int) -> Bool {
-        guard offset + 4 <= text.count else { return false }
-        let first = text[offset]
-        if first & 0xF0 == 0x70 { return true }
-        let isExtended = first & 0xF0 == 0x40
-        let opcode = isExtended ? text[offset + 1] : first
-        if opcode == 0x0F {
-            let second = text[offset + (isExtended ? 2 : 1)]
-            return second & 0xF0 == 0x40 || second & 0xE0 == 0x80
-        }
-        if opcode & 0xFC == 0x80 {
-            // adc and sbb of a constant
-            return text[offset + (isExtended ? 2 : 1)] & 0x30 == 0x10
-        }
-        return opcode & 0xF7 < 0x16 && opcode & 0xF0 == 0x10
     }
 
     /// The last function that starts at or before an address.

@@ -117,7 +117,7 @@ package enum FunctionPolicy: Sendable, Hashable {
             case .ocaml:
                 .never(reason: "is OCaml code: its collector looks up return addresses, and a trampoline's are not known to it")
             case .haskell:
-                .never(reason: "is Haskell code: it is entered by jumps, and keeps its stack in rbp")
+                .never(reason: "is Haskell code: it is entered by jumps, and keeps its stack in a register of its own")
             case .privateConvention:
                 .never(reason: "is called with a convention of its own")
             }

@@ -1,60 +1,8 @@
-/// The jumps by which functions of a module may leave to others, found in one pass over its code. As with
-/// `ModuleBranchScan`, any bytes that could be such an instruction are taken for one; `isPlausible` tells of a few of them
-/// whether they are.
-package struct LeavingJumps: Sendable {
-    /// An instruction and what it refers to.
-    package struct Reference: Sendable, Hashable {
-        package var source: UInt64
-        package var target: UInt64
+import MachineCode
 
-        package init(source: UInt64, target: UInt64) {
-            self.source = source
-            self.target = target
-        }
-    }
-
-    /// `jmp` and `jcc` out of the function or part of one that they lie in, with a 32-bit distance.
-    package private(set) var direct: [Reference] = []
-    /// `jmp *slot(%rip)`
-    package private(set) var throughSlots: [Reference] = []
-    /// `mov slot(%rip)`, `cmov slot(%rip)`, `push slot(%rip)`: a jump through a register may follow.
-    package private(set) var loads: [Reference] = []
-    /// `lea function(%rip)`: likewise.
-    package private(set) var addresses: [Reference] = []
-
-    package init() {}
-
-    /// - Parameters:
-    ///   - range: of the function that an address lies in, or of the part of one, or of what is between two.
-    ///   - slots: where the addresses of functions are kept.
-    ///   - isSlot: whether that is more than a variable.
-    ///   - isStart: whether a function starts there.
-    package mutating func add(
-        _ text: UnsafeRawBufferPointer, base: UInt64, code: Range<UInt64>, slots: Range<UInt64>,
-        range: @Sendable (UInt64) -> Range<UInt64>, isSlot: @Sendable (UInt64) -> Bool, isStart: @Sendable (UInt64) -> Bool
-    ) {
-        // Read only, for as long as this call.
-        nonisolated(unsafe) let text = text
-        let parts = Parallel.map(0..<(text.count + Self.bytesAtOnce - 1) / Self.bytesAtOnce, chunk: 1) { part in
-            let start = part * Self.bytesAtOnce
-            var found = LeavingJumps()
-            found.scan(
-                text, base: base, in: start..<min(text.count, start + Self.bytesAtOnce), code: code, slots: slots, range: range,
-                isSlot: isSlot, isStart: isStart)
-            return found
-        }
-        for part in parts {
-            direct += part.direct
-            throughSlots += part.throughSlots
-            loads += part.loads
-            addresses += part.addresses
-        }
-    }
-
-    private static let bytesAtOnce = 1 << 20
-
-    private mutating func scan(
-        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, code: Range<UInt64>, slots: Range<UInt64>,
+extension X86_64 {
+    package static func scanForLeaving(
+        _ found: inout LeavingJumps, _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, code: Range<UInt64>, slots: Range<UInt64>,
         range: (UInt64) -> Range<UInt64>, isSlot: (UInt64) -> Bool, isStart: (UInt64) -> Bool
     ) {
         let openings = Self.openings
@@ -72,23 +20,23 @@ package struct LeavingJumps: Sendable {
             let address = base &+ UInt64(offset)
             switch byte {
             case 0xE9:
-                noteJump(address, target(offset + 1), code, &current, range)
+                noteJump(&found, address, target(offset + 1), code, &current, range)
             case 0x0F where offset + 6 <= text.count && text[offset + 1] & 0xF0 == 0x80:
-                noteJump(address, target(offset + 2), code, &current, range)
+                noteJump(&found, address, target(offset + 2), code, &current, range)
             case 0x0F where offset + 7 <= text.count && text[offset + 1] & 0xF0 == 0x40 && text[offset + 2] & 0xC7 == 0x05,
                 0x8B where offset + 6 <= text.count && text[offset + 1] & 0xC7 == 0x05:
                 let slot = target(offset + (byte == 0x0F ? 3 : 2))
-                if slots.contains(slot), isSlot(slot) { loads.append(.init(source: address, target: slot)) }
+                if slots.contains(slot), isSlot(slot) { found.loads.append(.init(source: address, target: slot)) }
             case 0x8D where offset + 6 <= text.count && text[offset + 1] & 0xC7 == 0x05:
                 let place = target(offset + 2)
-                if code.contains(place), isStart(place) { addresses.append(.init(source: address, target: place)) }
+                if code.contains(place), isStart(place) { found.addresses.append(.init(source: address, target: place)) }
             case 0xFF where offset + 6 <= text.count && (text[offset + 1] == 0x25 || text[offset + 1] == 0x35):
                 let slot = target(offset + 2)
                 guard slots.contains(slot) else { continue }
                 if text[offset + 1] == 0x25 {
-                    throughSlots.append(.init(source: address, target: slot))
+                    found.throughSlots.append(.init(source: address, target: slot))
                 } else if isSlot(slot) {
-                    loads.append(.init(source: address, target: slot))
+                    found.loads.append(.init(source: address, target: slot))
                 }
             default: break
             }
@@ -119,13 +67,13 @@ package struct LeavingJumps: Sendable {
     }
 
     @inline(__always)
-    private mutating func noteJump(
-        _ source: UInt64, _ target: UInt64, _ code: Range<UInt64>, _ current: inout Range<UInt64>,
+    private static func noteJump(
+        _ found: inout LeavingJumps, _ source: UInt64, _ target: UInt64, _ code: Range<UInt64>, _ current: inout Range<UInt64>,
         _ range: (UInt64) -> Range<UInt64>
     ) {
         guard code.contains(target), !current.contains(target) || !current.contains(source) else { return }
         if !current.contains(source) { current = range(source) }
-        if !current.contains(target) { direct.append(.init(source: source, target: target)) }
+        if !current.contains(target) { found.direct.append(.init(source: source, target: target)) }
     }
 
     // MARK: - A closer look
@@ -136,13 +84,13 @@ package struct LeavingJumps: Sendable {
         let offset = Int(truncatingIfNeeded: address &- base)
         // A prefix before it: REX, bnd, notrack and branch hints.
         if offset > 0, [0xF2, 0x3E, 0x2E].contains(text[offset - 1]) || text[offset - 1] & 0xF0 == 0x40 { starts.append(address - 1) }
-        let hits = starts.map { ModuleBranchScan.Branch(address: $0, target: 0, isCall: false) }
-        return !ModuleBranchScan.plausible(hits, in: text, base: base).isEmpty
+        let hits = starts.map { CodeBranch(address: $0, target: 0, isCall: false) }
+        return !plausible(hits, in: text, base: base).isEmpty
     }
 
     /// The short jumps to `target`.
-    package static func short(to target: UInt64, in text: UnsafeRawBufferPointer, base: UInt64) -> [UInt64] {
-        ModuleBranchScan.shortBranches(in: text, base: base, into: target..<target + 1, except: []).map(\.address)
+    package static func shortJumps(to target: UInt64, in text: UnsafeRawBufferPointer, base: UInt64) -> [UInt64] {
+        shortBranches(in: text, base: base, into: target..<target + 1, except: []).map(\.address)
     }
 
     /// Whether an instruction starts there when the function is read from its start, as far as it can be read.
@@ -158,21 +106,10 @@ package struct LeavingJumps: Sendable {
         return place == address
     }
 
-    /// What the end of a function does, and whether it jumps to where a register says.
-    package struct Shape: Sendable {
-        package var jumpsThroughRegister = false
-        /// What follows runs next.
-        package var runsOn = false
-        /// There is a return.
-        package var returns = false
-        /// Where its direct jumps go.
-        package var jumps: [UInt64] = []
-    }
-
     /// Reads a function from its start to its end.
-    package static func shape(of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64) -> Shape {
+    package static func shape(of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64) -> LeavingJumps.Shape {
         let reader = X86_64InstructionReader(text)
-        var shape = Shape()
+        var shape = LeavingJumps.Shape()
         /// Registers that something was just added to: a jump there goes to one of a table.
         var added: [UInt8] = []
         var address = function.lowerBound

@@ -60,4 +60,59 @@ extension ARM64: TrampolineArchitecture {
     package static func patchedInterior(of function: CodeRange) -> Range<UInt64> {
         function.address + 1..<function.address + UInt64(jumpSize)
     }
+
+    package static let longestPatchedHead = 8
+    /// 128 MiB.
+    package static let jumpReach: UInt64 = 0x7ff_0000
+    package static let reach: UInt64 = 0x700_0000
+    package static let integerArguments = 8
+
+    /// CFA = sp; the return address is in x30.
+    package static let callFrameAtEntry: [UInt8] = [30, 0x0C, 31, 0]
+
+    package static func needsCodeBefore(_ padding: [UInt8]) -> Bool { false }
+
+    package static func entryTarget(at address: UInt64, read: (Range<UInt64>) -> [UInt8]) -> UInt64? { nil }
+
+    package static func place(in original: CodeRange) -> (patched: UInt64, original: UInt64)? { nil }
+}
+
+/// Nothing is read of code yet: nothing is patched.
+extension ARM64 {
+    package static func forEachBranch(
+        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (CodeBranch) -> Void
+    ) {}
+
+    package static func forEachReference(
+        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (CodeReference) -> Void
+    ) {}
+
+    package static func plausible(_ hits: [CodeBranch], in text: UnsafeRawBufferPointer, base: UInt64) -> [CodeBranch] { hits }
+
+    package static func readsFlags(_ text: UnsafeRawBufferPointer, behind call: CodeBranch, base: UInt64) -> Bool { false }
+
+    package static func mayBranchShort(_ text: UnsafeRawBufferPointer, base: UInt64, into targets: Range<UInt64>) -> Bool { false }
+
+    package static func shortBranches(
+        in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>, except known: [Range<UInt64>]
+    ) -> [CodeBranch] { [] }
+
+    package static func tableJumps(in text: UnsafeRawBufferPointer, base: UInt64) -> [UInt64] { [] }
+
+    package static func tables(in text: UnsafeRawBufferPointer, base: UInt64, of function: Range<UInt64>) -> [JumpTable] { [] }
+
+    package static func scanForLeaving(
+        _ found: inout LeavingJumps, _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, code: Range<UInt64>,
+        slots: Range<UInt64>, range: (UInt64) -> Range<UInt64>, isSlot: (UInt64) -> Bool, isStart: (UInt64) -> Bool
+    ) {}
+
+    package static func isPlausible(_ address: UInt64, in text: UnsafeRawBufferPointer, base: UInt64) -> Bool { false }
+
+    package static func shortJumps(to target: UInt64, in text: UnsafeRawBufferPointer, base: UInt64) -> [UInt64] { [] }
+
+    package static func isInstruction(
+        _ address: UInt64, of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64
+    ) -> Bool { false }
+
+    package static func shape(of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64) -> LeavingJumps.Shape { .init() }
 }

@@ -41,6 +41,43 @@ extension X86_64: TrampolineArchitecture {
         return address &+ UInt64(jumpSize) &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))
     }
 
+    /// A distance of 32 bits.
+    package static let jumpReach: UInt64 = 0x7fff_0000
+
+    /// Less the size of a module.
+    package static let reach: UInt64 = 0x7000_0000
+
+    /// rdi rsi rdx rcx r8 r9.
+    package static let integerArguments = 6
+
+    /// `endbr64` and a long jump.
+    package static let longestPatchedHead = 4 + jumpSize
+
+    /// Only what stops at `int3` must be known not to run into it.
+    package static func needsCodeBefore(_ padding: [UInt8]) -> Bool { padding.last == 0xCC }
+
+    /// A `jmp rel32`, behind an `endbr64` perhaps, or a `jmp rel8` back to one in the padding.
+    package static func entryTarget(at address: UInt64, read: (Range<UInt64>) -> [UInt8]) -> UInt64? {
+        var start = address
+        var head = read(start..<(start + 9))
+        if head.starts(with: [0xF3, 0x0F, 0x1E, 0xFA]) {
+            start += 4
+            head.removeFirst(4)
+        }
+        if head.starts(with: [0xEB]), head.count >= 2, head[1] >= 0x80 {
+            start = start &+ 2 &- UInt64(0x100 - Int(head[1]))
+            head = read(start..<(start + UInt64(jumpSize)))
+        }
+        return jumpTarget(of: ShortBytes(head.prefix(jumpSize)), at: start)
+    }
+
+    /// More bytes than a jump: it begins in the padding before the function. Who stands there goes on through NOPs, but not
+    /// through `int3`.
+    package static func place(in original: CodeRange) -> (patched: UInt64, original: UInt64)? {
+        guard original.bytes.count > jumpSize, original.bytes[0] == 0xCC else { return nil }
+        return (original.address, original.address + UInt64(jumpSize))
+    }
+
     /// rax is free.
     package static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8] {
         // mov rcx, imm64; mov rax, imm64; jmp rax

@@ -57,7 +57,7 @@ package struct TrampolineImage: Sendable, Hashable {
 }
 
 /// What a trampoline is made of on one architecture.
-package protocol TrampolineArchitecture {
+package protocol TrampolineArchitecture: CodeScanner {
     /// Why there are no sessions in processes; nil where there are.
     static var refusal: String? { get }
 
@@ -86,6 +86,40 @@ package protocol TrampolineArchitecture {
     static func stackUse(
         of function: Range<UInt64>, in code: UnsafeRawBufferPointer, base: UInt64, end: (UInt64) -> UInt64
     ) -> StackUse
+
+    /// How far a jump goes.
+    static var jumpReach: UInt64 { get }
+
+    /// How far apart a module and code for it may lie: all of both must reach each other.
+    static var reach: UInt64 { get }
+
+    /// What call frame information says of a function's first instruction: the number of the register that the return address
+    /// is in, by DWARF, and the instructions that hold from there on.
+    static var callFrameAtEntry: [UInt8] { get }
+
+    /// The integer registers that arguments come in.
+    static var integerArguments: Int { get }
+
+    /// So much is read of a function to displace its entry.
+    static var entryWindow: Int { get }
+
+    /// The bytes of a function's entry behind the first of its patch: nobody may come there.
+    static func patchedInterior(of function: CodeRange) -> Range<UInt64>
+
+    /// At most so many bytes from its start on are a function's own to patch.
+    static var longestPatchedHead: Int { get }
+
+    /// Whether the code before a function's padding must be known: it may run into the padding.
+    static func needsCodeBefore(_ padding: [UInt8]) -> Bool
+
+    /// Where the patch of a function's entry leads, if there is one.
+    static func entryTarget(at address: UInt64, read: (Range<UInt64>) -> [UInt8]) -> UInt64?
+
+    /// Where a thread goes on that stands in a patch when the original bytes come back, if not where it stands.
+    static func place(in original: CodeRange) -> (patched: UInt64, original: UInt64)?
+
+    /// Bytes of a jump.
+    static var jumpSize: Int { get }
 
     /// A jump, nil when it does not reach.
     static func jump(from: UInt64, to: UInt64) -> ShortBytes?

@@ -32,8 +32,8 @@ struct DebugConventionTests {
             case .vectorInteger: .registers([.vector(0, lane: 0), .integer(0)])
             case .vector128: .registers([.vector(0, lane: 0), .vector(0, lane: 1)])
             case .vector256: .registers((0..<4).map { .vector(0, lane: $0) })
-            case .x87: .registers([.x87(0), .padding])
-            case .twoX87: .registers([.x87(0), .padding, .x87(1), .padding])
+            case .x87: .registers([.extended(0), .padding])
+            case .twoX87: .registers([.extended(0), .padding, .extended(1), .padding])
             case .memory: .memory
             }
         }
@@ -439,9 +439,9 @@ struct DebugConventionTests {
             switch locations[index] {
             case .integer(let number): word = report.reply[number]
             case .vector(let number, let lane): word = report.reply[2 + number * 4 + lane]
-            case .x87(let number): word = report.reply[10 + number * 2]
+            case .extended(let number): word = report.reply[10 + number * 2]
             case .padding:
-                guard case .x87(let number) = locations[index - 1] else {
+                guard case .extended(let number) = locations[index - 1] else {
                     Issue.record("no place for byte \(offset) of the result")
                     return
                 }

@@ -278,14 +278,14 @@ import TrampolineFunctions
         put([0xE9] + rel32(base + 0x405, base + 0xFFB + 5), at: 0xFFB)  // behind the fourth, at the very end
         let entries: [UInt64] = [0x100, 0x200, 0x300, 0x400, 0x500]
         let interiors = entries.map { entry -> Range<UInt64> in base + entry + 1..<base + entry + 5 }
-        let hits = text.withUnsafeBytes { ModuleBranchScan.branches(in: $0, base: base, into: interiors) }
+        let hits = text.withUnsafeBytes { X86_64.branches(in: $0, base: base, into: interiors) }
         #expect(hits.map(\.interior) == [0, 1] && hits.map(\.branch.address) == [base + 0x800, base + 0x900])
         // The same bytes inside an instruction's constant are none: mov rax, 0x…E9….
         put([0x48, 0xB8], at: 0x7FE)
-        let real = text.withUnsafeBytes { ModuleBranchScan.branches(in: $0, base: base, into: interiors) }
+        let real = text.withUnsafeBytes { X86_64.branches(in: $0, base: base, into: interiors) }
         #expect(real.map(\.interior) == [1])
-        #expect(text.withUnsafeBytes { ModuleBranchScan.branches(in: $0, base: base, into: []) }.isEmpty)
-        #expect(ModuleBranchScan.branches(in: UnsafeRawBufferPointer(start: nil, count: 0), base: 0, into: interiors).isEmpty)
+        #expect(text.withUnsafeBytes { X86_64.branches(in: $0, base: base, into: []) }.isEmpty)
+        #expect(X86_64.branches(in: UnsafeRawBufferPointer(start: nil, count: 0), base: 0, into: interiors).isEmpty)
     }
 }
 #endif

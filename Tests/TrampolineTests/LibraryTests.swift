@@ -26,7 +26,7 @@ import Trampoline
             separate.append(interior)
         }
         let hits = library.text.withUnsafeBytes {
-            ModuleBranchScan.branches(in: $0, base: library.textAddress, into: separate)
+            X86_64.branches(in: $0, base: library.textAddress, into: separate)
         }
         let hitTargets = Dictionary(grouping: hits.map(\.branch.target)) { $0 >> 4 }
         for (index, function) in functions.enumerated() {

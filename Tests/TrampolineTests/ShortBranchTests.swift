@@ -1,3 +1,4 @@
+import MachineCode
 import Testing
 import Trampoline
 
@@ -15,15 +16,15 @@ import Trampoline
     @Test("A short branch into another function's first bytes is found without symbols")
     func found() {
         let hits = Self.code.withUnsafeBytes {
-            ModuleBranchScan.shortBranches(in: $0, base: 0x1000, into: 0x1011..<0x1015, except: [])
+            X86_64.shortBranches(in: $0, base: 0x1000, into: 0x1011..<0x1015, except: [])
         }
-        #expect(hits == [ModuleBranchScan.Branch(address: 0x1006, target: 0x1013, isCall: false)])
+        #expect(hits == [CodeBranch(address: 0x1006, target: 0x1013, isCall: false)])
     }
 
     @Test("Ranges that are decoded from their starts are left out")
     func known() {
         let hits = Self.code.withUnsafeBytes {
-            ModuleBranchScan.shortBranches(in: $0, base: 0x1000, into: 0x1011..<0x1015, except: [0x1000..<0x1008])
+            X86_64.shortBranches(in: $0, base: 0x1000, into: 0x1011..<0x1015, except: [0x1000..<0x1008])
         }
         #expect(hits.isEmpty)
     }

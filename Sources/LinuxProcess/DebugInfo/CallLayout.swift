@@ -2,9 +2,9 @@
 package struct CallLayout: Sendable, Hashable {
     /// The place of one eightbyte of an argument.
     package enum Location: Sendable, Hashable {
-        /// 0…5: rdi rsi rdx rcx r8 r9.
+        /// The n-th of the integer registers that arguments come in, from 0.
         case integer(Int)
-        /// xmm0…7 and what they are part of; `lane` 0 is the low 64 bits.
+        /// The n-th vector register; `lane` 0 is its low 64 bits.
         case vector(Int, lane: Int)
         /// The word above the return address, from 0.
         case stack(Int)
@@ -27,7 +27,7 @@ package struct CallLayout: Sendable, Hashable {
         func agrees(with other: Argument) -> Bool {
             guard isIndirect == other.isIndirect, locations.count == other.locations.count else { return false }
             // GCC has a pair of registers only in its own order, exchanges them first thing in a function, and describes them
-            // as they are then: an __int128 in rdi and rsi comes in rsi and rdi.
+            // as they are then: an __int128 that comes in the first two comes in the second and the first.
             if locations.count == 2, locations[0] == other.locations[1], locations[1] == other.locations[0] { return true }
             return zip(locations, other.locations).allSatisfy { $0 == $1 || $0 == .padding || $1 == .padding }
         }
@@ -35,19 +35,19 @@ package struct CallLayout: Sendable, Hashable {
 
     /// The place of one eightbyte of the result.
     package enum ReturnLocation: Sendable, Hashable {
-        /// 0: rax, 1: rdx.
+        /// The n-th of the integer registers that results come in, from 0.
         case integer(Int)
-        /// xmm0, xmm1.
+        /// Likewise of the vector registers.
         case vector(Int, lane: Int)
-        /// st0, st1, 80 bits of the 16 bytes.
-        case x87(Int)
+        /// A register of the floating-point unit's own stack: 80 bits of 16 bytes.
+        case extended(Int)
         case padding
     }
 
     package enum Return: Sendable, Hashable {
         case none
         case registers([ReturnLocation])
-        /// In memory of the caller, whose address comes in the first integer register and goes back in rax.
+        /// In memory of the caller, whose address the function is given, and gives back.
         case memory
         case unknown
     }

@@ -1,5 +1,11 @@
+import MachineCode
+
+extension X86_64 {
+    package typealias CallingABI = SystemVABI
+}
+
 /// The calling convention of the System V ABI for x86-64, "Parameter Passing" (psABI 3.2.3).
-package enum SystemVABI {
+package enum SystemVABI: CallABI {
     /// What an eightbyte of a value is, in the order of the ABI's rules for merging.
     enum EightbyteClass: Hashable {
         case none
@@ -68,7 +74,7 @@ package enum SystemVABI {
     ///
     /// GCC says nothing at functions whose parameters it has removed or changed (`f.isra.0`, `f.constprop.0`);
     /// Clang marks static functions that it only might have changed.
-    static func convention(of prototype: FunctionPrototype) -> FunctionPrototype.Convention {
+    package static func convention(of prototype: FunctionPrototype) -> FunctionPrototype.Convention {
         var standard = prototype
         standard.convention = .standard
         let layout = classify(standard)
@@ -177,8 +183,8 @@ package enum SystemVABI {
                     case .vectorUpper:
                         lane += 1
                         return .vector(vectors - 1, lane: lane)
-                    case .x87: return .x87(0)
-                    case .complexX87: return .x87(index / 2)
+                    case .x87: return .extended(0)
+                    case .complexX87: return .extended(index / 2)
                     case .x87Upper, .none: return .padding
                     }
                 })

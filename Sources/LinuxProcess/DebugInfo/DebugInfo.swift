@@ -11,7 +11,7 @@ package final class DebugInfo {
     private let main: LibraryHandle
     /// What `.gnu_debugaltlink` names (by dwz), or nothing in its place.
     private let alternative: LibraryHandle?
-    private let isX86_64: Bool
+    private let abi: MachineABI?
     /// Bytes that describe functions and types: no more entries can be there.
     private let mostEntries: Int
     private var loadedUnits: [CompilationUnit]?
@@ -52,7 +52,7 @@ package final class DebugInfo {
         } else {
             alternative = nil
         }
-        isX86_64 = file.machine == .x86_64
+        abi = MachineABI(file.machine)
         mostEntries = file.sections.reduce(0) {
             $0 + ($1.name == ".debug_info" || $1.name == ".zdebug_info" ? CompressedSections.size(of: $1, in: file) : 0)
         }
@@ -138,7 +138,7 @@ package final class DebugInfo {
                 guard !wanted.isEmpty else { continue }
                 left.subtract(wanted)
             }
-            var reader = UnitReader(unit: unit, wanted: wanted, isX86_64: isX86_64, entriesLeft: entriesLeft)
+            var reader = UnitReader(unit: unit, wanted: wanted, abi: abi, entriesLeft: entriesLeft)
             wanted = []
             let found = reader.prototypes()
             entriesLeft = reader.entriesLeft

@@ -1,9 +1,14 @@
 import CLibDW
+import MachineCode
+
+extension X86_64 {
+    typealias Places = EntryPlace
+}
 
 /// Where a parameter is at the first instruction of its function, by `DW_AT_location`: the truth about optimized
 /// functions, whatever their calling convention has become. Unoptimized code describes its stack slots instead,
 /// which hold nothing yet at entry; for those there is no answer.
-enum EntryPlace {
+enum EntryPlace: ParameterPlaces {
     /// Rust tuples and Swift structures come in parts, but not in many.
     private static let maximumOperations = 32
 

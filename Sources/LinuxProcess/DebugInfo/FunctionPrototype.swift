@@ -99,7 +99,7 @@ package struct ValueType: Sendable, Hashable {
         case character
         /// Binary or decimal floating point that lives in a vector register, `_Float16` to `_Float128`.
         case float
-        /// The 80-bit format of the x87.
+        /// The 80-bit format: 64 bits with the leading 1, an exponent of 15, a sign.
         case longDouble
         case pointer(to: Pointee)
         /// The first enumerators only, at most `maximumEnumerators`.

@@ -7,7 +7,7 @@ struct UnitReader {
     private static let maximumParameters = 1024
 
     private let unit: CompilationUnit
-    private let isX86_64: Bool
+    private let abi: MachineABI?
     private var wanted: Set<UInt64>
     /// Entries that may still be looked at: the links between those of a damaged file may lead to the same ones again and again.
     private(set) var entriesLeft: Int
@@ -17,10 +17,10 @@ struct UnitReader {
     /// A unit without any type was compiled for line numbers only (`-g1`), and leaves out parameters.
     private var hasTypes = false
 
-    init(unit: CompilationUnit, wanted: consuming Set<UInt64>, isX86_64: Bool, entriesLeft: Int) {
+    init(unit: CompilationUnit, wanted: consuming Set<UInt64>, abi: MachineABI?, entriesLeft: Int) {
         self.entriesLeft = entriesLeft
         self.unit = unit
-        self.isX86_64 = isX86_64
+        self.abi = abi
         self.wanted = wanted
     }
 
@@ -106,10 +106,9 @@ struct UnitReader {
                 FunctionPrototype.Parameter(
                     name: parameter.string(Int(DW_AT_name), integrated: true), type: type,
                     isArtificial: parameter.flag(Int(DW_AT_artificial), integrated: true),
-                    entryPlace: isX86_64
-                        ? list.bodies[parameter.key].flatMap {
-                            EntryPlace.argument($0, byteCount: type.byteCount, at: address)
-                        } : nil))
+                    entryPlace: list.bodies[parameter.key].flatMap {
+                        abi?.places?.argument($0, byteCount: type.byteCount, at: address)
+                    }))
         }
         var prototype = FunctionPrototype(
             name: name,
@@ -120,8 +119,8 @@ struct UnitReader {
             isVariadic: list.isVariadic,
             noReturn: entry.flag(Int(DW_AT_noreturn), integrated: true),
             convention: convention(of: entry))
-        if unit.language != .rust, unit.language != .swift, unit.language != .go {
-            prototype.convention = SystemVABI.convention(of: prototype)
+        if let abi, unit.language != .rust, unit.language != .swift, unit.language != .go {
+            prototype.convention = abi.calls.convention(of: prototype)
         }
         return prototype
     }

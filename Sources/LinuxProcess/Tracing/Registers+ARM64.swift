@@ -24,6 +24,10 @@ package struct RegistersARM64: ThreadRegisters {
     package var pstate: UInt64 { get { words[33] } set { words[33] = newValue } }
     /// PSTATE.nRW is set for AArch32.
     package var is64Bit: Bool { pstate & 0x10 == 0 }
+    /// The link register.
+    package var returnAddresses: [UInt64] { [self[30]] }
+    /// Pointer authentication has the bits that addresses of 48 bits leave free.
+    @inlinable package static func returnAddress(_ word: UInt64) -> UInt64 { word & 0xffff_ffff_ffff }
     // TPIDR_EL0 is in a set of registers of its own (NT_ARM_TLS).
     package var threadBlock: UInt64? { nil }
     package static let threadBlockNamesItself = false

@@ -40,6 +40,9 @@ package struct RegistersX86_64: ThreadRegisters {
     package var instructionPointer: UInt64 { get { rip } set { rip = newValue } }
     package var stackPointer: UInt64 { get { rsp } set { rsp = newValue } }
     package var is64Bit: Bool { cs == 0x33 }
+    /// All are on the stack, as they are.
+    package var returnAddresses: [UInt64] { [] }
+    @inlinable package static func returnAddress(_ word: UInt64) -> UInt64 { word }
     /// %fs, as the ABI has it.
     package var threadBlock: UInt64? { fsBase == 0 ? nil : fsBase }
     package static let threadBlockNamesItself = true

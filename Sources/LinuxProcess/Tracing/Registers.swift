@@ -22,6 +22,11 @@ package protocol ThreadRegisters: Sendable, Equatable {
     /// These registers, changed to make a system call with the instruction at `address`.
     func calling(number: Int, arguments: [UInt64], at address: UInt64) -> Self
 
+    /// Registers in which the thread may have where it returns to, other than on its stack.
+    var returnAddresses: [UInt64] { get }
+    /// A word that may be a return address, without what signs it.
+    static func returnAddress(_ word: UInt64) -> UInt64
+
     /// The thread's own block of memory; nil before it is set up, and where these registers do not tell.
     var threadBlock: UInt64? { get }
     /// Whether a thread's block has its own address at its start.

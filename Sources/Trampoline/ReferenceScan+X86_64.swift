@@ -1,20 +1,17 @@
+import MachineCode
+
 /// Looks for instructions that use the first bytes of a function for something else than to call it: `lea` of an
 /// address behind the first byte, which a jump through a register may go to, and `mov` from any of the bytes,
-/// which are data then. As with `ModuleBranchScan`, any bytes that could be such an instruction are taken for one.
-package enum ModuleReferenceScan {
+/// which are data then. As with branches, any bytes that could be such an instruction are taken for one.
+extension X86_64 {
     private static let lea: UInt8 = 0x8D
     private static let load: UInt8 = 0x8B
 
-    /// A possible reference.
-    package struct Reference: Sendable, Hashable {
-        package var target: UInt64
-        /// `mov` from there; else `lea`.
-        package var isLoad: Bool
-    }
-
     /// Every possible reference in `text` that starts within `offsets`.
     @inline(__always)
-    static func scan(_ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (Reference) -> Void) {
+    package static func forEachReference(
+        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (CodeReference) -> Void
+    ) {
         let end = min(offsets.upperBound, text.count - 5)
         guard offsets.lowerBound < end else { return }
         for offset in offsets.lowerBound..<end {
@@ -22,7 +19,7 @@ package enum ModuleReferenceScan {
             guard text[offset + 1] & 0xC7 == 0x05, text[offset] == lea || text[offset] == load else { continue }
             let distance = text.loadUnaligned(fromByteOffset: offset + 2, as: Int32.self)
             let target = base &+ UInt64(offset + 6) &+ UInt64(bitPattern: Int64(distance.littleEndian))
-            visit(Reference(target: target, isLoad: text[offset] == load))
+            visit(CodeReference(target: target, isLoad: text[offset] == load))
         }
     }
 }

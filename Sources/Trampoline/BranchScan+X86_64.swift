@@ -1,30 +1,19 @@
+import MachineCode
+
 /// Looks for direct branches without knowing where instructions start: any four bytes behind a byte that
 /// could be a branch's opcode are taken as its distance. It finds every long branch, and once in a long while
 /// one that is none.
-package enum ModuleBranchScan {
-    /// A possible branch with a 32-bit distance.
-    package struct Branch: Sendable, Hashable {
-        package var address: UInt64
-        package var target: UInt64
-        package var isCall: Bool
-
-        package init(address: UInt64, target: UInt64, isCall: Bool) {
-            self.address = address
-            self.target = target
-            self.isCall = isCall
-        }
-    }
-
+extension X86_64 {
     /// The branches in a module's text that go into one of `interiors`, in the order of the text, each with
     /// the index of the interior that it goes to.
     /// - `interiors`: sorted, not overlapping.
     package static func branches(
         in text: UnsafeRawBufferPointer, base: UInt64, into interiors: [Range<UInt64>]
-    ) -> [(interior: Int, branch: Branch)] {
+    ) -> [(interior: Int, branch: CodeBranch)] {
         guard let first = interiors.first, let last = interiors.last else { return [] }
         let all = first.lowerBound..<max(first.upperBound, last.upperBound)
-        var hits: [(interior: Int, branch: Branch)] = []
-        scan(text, base: base, in: 0..<text.count) { branch in
+        var hits: [(interior: Int, branch: CodeBranch)] = []
+        forEachBranch(text, base: base, in: 0..<text.count) { branch in
             guard all.contains(branch.target) else { return }
             var low = 0
             var high = interiors.count
@@ -43,7 +32,7 @@ package enum ModuleBranchScan {
     /// are decoded from their starts instead. They lie within 130 bytes; code without symbols is full of them.
     package static func shortBranches(
         in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>, except known: [Range<UInt64>]
-    ) -> [Branch] {
+    ) -> [CodeBranch] {
         let hits = possibleShortBranches(in: text, base: base, into: interior).filter { hit in
             !known.contains { $0.contains(hit.address) }
         }
@@ -55,7 +44,7 @@ package enum ModuleBranchScan {
         text.withUnsafeBytes { text in
             if mayBranchShort(text, base: base, into: targets) { return true }
             var found = false
-            scan(text, base: base, in: 0..<text.count) { found = found || targets.contains($0.target) }
+            forEachBranch(text, base: base, in: 0..<text.count) { found = found || targets.contains($0.target) }
             return found
         }
     }
@@ -71,15 +60,15 @@ package enum ModuleBranchScan {
 
     private static func possibleShortBranches(
         in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>
-    ) -> [Branch] {
-        var hits: [Branch] = []
+    ) -> [CodeBranch] {
+        var hits: [CodeBranch] = []
         scanShort(text, base: base, into: interior) { hits.append($0) }
         return hits
     }
 
     @inline(__always)
     private static func scanShort(
-        _ text: UnsafeRawBufferPointer, base: UInt64, into targets: Range<UInt64>, _ visit: (Branch) -> Void
+        _ text: UnsafeRawBufferPointer, base: UInt64, into targets: Range<UInt64>, _ visit: (CodeBranch) -> Void
     ) {
         let end = Int(truncatingIfNeeded: targets.upperBound &- base)
         guard abs(end) < 1 << 40 else { return }
@@ -93,12 +82,12 @@ package enum ModuleBranchScan {
             let address = base + UInt64(offset)
             let distance = Int64(Int8(bitPattern: text[offset + 1]))
             let target = address &+ 2 &+ UInt64(bitPattern: distance)
-            if targets.contains(target) { visit(Branch(address: address, target: target, isCall: false)) }
+            if targets.contains(target) { visit(CodeBranch(address: address, target: target, isCall: false)) }
         }
     }
 
     /// The branches of `hits` that may be instructions.
-    static func plausible(_ hits: [Branch], in text: UnsafeRawBufferPointer, base: UInt64) -> [Branch] {
+    package static func plausible(_ hits: [CodeBranch], in text: UnsafeRawBufferPointer, base: UInt64) -> [CodeBranch] {
         if hits.isEmpty { return [] }
         guard let decoder = X86_64Decoder() else { return hits }
         return hits.filter { mayStartInstruction(at: Int($0.address - base), of: text, decoder) }
@@ -126,16 +115,16 @@ package enum ModuleBranchScan {
     }
 
     /// Every possible branch from an offset on.
-    static func branches(in text: UnsafeRawBufferPointer, base: UInt64, from offset: Int) -> [Branch] {
-        var found: [Branch] = []
-        scan(text, base: base, in: max(0, offset)..<max(0, offset, text.count)) { found.append($0) }
+    static func branches(in text: UnsafeRawBufferPointer, base: UInt64, from offset: Int) -> [CodeBranch] {
+        var found: [CodeBranch] = []
+        forEachBranch(text, base: base, in: max(0, offset)..<max(0, offset, text.count)) { found.append($0) }
         return found
     }
 
     /// Every possible branch that starts within `offsets`.
     @inline(__always)
-    static func scan(
-        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (Branch) -> Void
+    package static func forEachBranch(
+        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (CodeBranch) -> Void
     ) {
         var offset = offsets.lowerBound
         let end = min(offsets.upperBound, text.count - 4)
@@ -151,9 +140,29 @@ package enum ModuleBranchScan {
                 let distance = text.loadUnaligned(fromByteOffset: offset + size - 4, as: Int32.self)
                 let address = base &+ UInt64(offset)
                 let target = address &+ UInt64(size) &+ UInt64(bitPattern: Int64(distance.littleEndian))
-                visit(Branch(address: address, target: target, isCall: byte == 0xE8))
+                visit(CodeBranch(address: address, target: target, isCall: byte == 0xE8))
             }
             offset += 1
         }
+    }
+
+    /// Whether the instruction behind a call reads flags: jcc, setcc, cmovcc, adc, sbb.
+    @inline(__always)
+    package static func readsFlags(_ text: UnsafeRawBufferPointer, behind call: CodeBranch, base: UInt64) -> Bool {
+        let offset = Int(call.address &- base) + 5
+        guard offset + 4 <= text.count else { return false }
+        let first = text[offset]
+        if first & 0xF0 == 0x70 { return true }
+        let isExtended = first & 0xF0 == 0x40
+        let opcode = isExtended ? text[offset + 1] : first
+        if opcode == 0x0F {
+            let second = text[offset + (isExtended ? 2 : 1)]
+            return second & 0xF0 == 0x40 || second & 0xE0 == 0x80
+        }
+        if opcode & 0xFC == 0x80 {
+            // adc and sbb of a constant
+            return text[offset + (isExtended ? 2 : 1)] & 0x30 == 0x10
+        }
+        return opcode & 0xF7 < 0x16 && opcode & 0xF0 == 0x10
     }
 }

@@ -1,0 +1,43 @@
+import Foundation
+import Testing
+
+/// What belongs to one architecture is in files that are named for it.
+@Suite("The seam between architectures")
+struct SeamTests {
+    private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .appendingPathComponent("../../scripts/check-seam").standardized.path
+
+    private func check(_ folder: String? = nil) throws -> (status: Int32, errors: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = [Self.script] + [folder].compactMap { $0 }
+        let errors = Pipe()
+        process.standardError = errors
+        try process.run()
+        let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return (process.terminationStatus, text)
+    }
+
+    @Test("no other file of the sources names a register, an opcode or the size of an instruction")
+    func sources() throws {
+        let result = try check()
+        #expect(result.status == 0, "\(result.errors)")
+    }
+
+    @Test("the check finds one that does, and leaves those alone that may", arguments: [
+        ("Engine.swift", "let register = \"rax\"", false), ("Engine.swift", "if code[0] == 0xE9 { return }", false),
+        ("Engine.swift", "// behind an endbr64", false), ("Engine.swift", "/// x30 has the return address.", false),
+        ("Engine.swift", "let relaxed = 9", true), ("Engine+X86_64.swift", "let register = \"rax\"", true),
+        ("ARM64Engine.swift", "/// x30 has the return address.", true),
+    ])
+    func finds(name: String, line: String, mayStand: Bool) throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-seam-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data((line + "\n").utf8).write(to: folder.appendingPathComponent(name))
+        let result = try check(folder.path)
+        #expect(result.status == (mayStand ? 0 : 1), "\(result.errors)")
+        #expect(result.errors.contains(line) != mayStand)
+    }
+}
