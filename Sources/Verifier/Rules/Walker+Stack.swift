@@ -33,7 +33,8 @@ extension Walker {
         let function = pointer.frame == state.depth ? state.function : Int(values.caller(Int(pointer.frame)).function)
         let index = Int(program.functionOfSlot[function])
         if stackDepths[index] < -low { stackDepths[index] = -low }
-        return low...high
+        // Bounds that contradict each other are those of a path that does not exist.
+        return low...max(low, high)
     }
 
     private func slotIndex(_ offset: Int) -> Int { (-offset - 1) / 8 }

@@ -2,7 +2,7 @@ import BPF
 
 extension Scalar {
     /// The result of an operation of 64 or 32 bits on two numbers.
-    static func apply(_ operation: ArithmeticOperation, _ width: Width, _ left: Scalar, _ right: Scalar) -> Scalar {
+    package static func apply(_ operation: ArithmeticOperation, _ width: Width, _ left: Scalar, _ right: Scalar) -> Scalar {
         if width == .bits64 {
             if let left = left.constant, let right = right.constant {
                 return Scalar(operation.constant(left, right))
@@ -17,6 +17,8 @@ extension Scalar {
     }
 
     private func applying(_ operation: ArithmeticOperation, _ right: Scalar) -> Scalar {
+        // Nothing comes here, though that was not seen when the path began: bounds that contradict each other are no ranges.
+        guard !isEmpty, !right.isEmpty else { return .unknown }
         var result: Scalar
         switch operation {
         case .add:
