@@ -80,7 +80,6 @@ package protocol EngineMap: Sendable {
     var definition: MapDefinition { get }
     /// How many values an element has: more than one in per-CPU maps.
     var valueCount: Int { get }
-    var isPerCPU: Bool { get }
     /// Updates and records that found no room.
     var dropped: UInt64 { get }
 
@@ -96,6 +95,7 @@ package protocol EngineMap: Sendable {
 
 extension EngineMap {
     package var name: String { definition.name }
+    package var isPerCPU: Bool { definition.type.traits.contains(.perCPU) }
     package var keySize: Int { Int(definition.keySize) }
     /// Bytes of one value, the copies of a per-CPU map not counted.
     package var valueSize: Int { Int(definition.valueSize) }

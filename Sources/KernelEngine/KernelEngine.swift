@@ -129,7 +129,7 @@ package actor KernelEngine {
         var loaded = Loaded(
             loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel), cookieMaps: cookieMaps)
         loaded.loader.printing = printing
-        for map in maps.prefix(object.maps.count) where map.definition.type == .ringBuffer || map.definition.type == .perfEventArray {
+        for map in maps.prefix(object.maps.count) where map.definition.type.traits.contains(.ring) {
             try reader.add(.records(map))
         }
         objects.append(loaded)

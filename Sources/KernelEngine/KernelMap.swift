@@ -12,7 +12,6 @@ struct KernelMap: EngineMap {
 
     /// What programs count themselves; the kernel counts no updates that found no room.
     var dropped: UInt64 { 0 }
-    var isPerCPU: Bool { definition.type.isPerCPU }
 
     private var stride: Int { (valueSize + 7) / 8 * 8 }
 
@@ -47,7 +46,7 @@ struct KernelMap: EngineMap {
                 because: "the kernel says: \(KernelAdvice.text(error))" + (plain.explanation(of: .mapCreate).map { ": \($0)" } ?? ""))
         }
         self.definition = definition
-        valueCount = definition.type.isPerCPU ? ProcessorCount.possible : 1
+        valueCount = definition.type.traits.contains(.perCPU) ? ProcessorCount.possible : 1
         if let contents = definition.initialContents {
             let error = write([0, 0, 0, 0], [contents], flags: 0)
             guard error == 0 else {
@@ -65,7 +64,7 @@ struct KernelMap: EngineMap {
     init(_ definition: MapDefinition, descriptor: BPFDescriptor) {
         self.definition = definition
         self.descriptor = descriptor
-        valueCount = definition.type.isPerCPU ? ProcessorCount.possible : 1
+        valueCount = definition.type.traits.contains(.perCPU) ? ProcessorCount.possible : 1
     }
 
     /// How many entries, or for a ring bytes, the kernel is asked for.
@@ -141,15 +140,6 @@ enum PerCPUFlags {
     static let cpu: UInt64 = 8
     /// `BPF_F_ALL_CPUS`
     static let allCPUs: UInt64 = 16
-}
-
-extension MapType {
-    var isPerCPU: Bool {
-        switch self {
-        case .perCPUArray, .perCPUHash, .lruPerCPUHash, .perCPUCgroupStorage: true
-        default: false
-        }
-    }
 }
 
 enum ProcessorCount {

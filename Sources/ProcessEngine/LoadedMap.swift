@@ -18,13 +18,6 @@ package struct LoadedMap: Sendable {
     /// Per-CPU maps hold a value for each of these; here a "CPU" is a slot that a thread owns.
     package var valueCount: Int { isPerCPU ? Int(FS_THREAD_SLOTS) : 1 }
 
-    package var isPerCPU: Bool {
-        switch definition.type {
-        case .perCPUArray, .perCPUHash, .lruPerCPUHash: true
-        default: false
-        }
-    }
-
     /// The map as the controller works on it: the target can write the map's head, so its shape is taken from
     /// the definition.
     private func withView(_ body: (UnsafePointer<fs_map_view>) -> Int32) -> Int32 {

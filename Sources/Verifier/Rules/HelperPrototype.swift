@@ -84,12 +84,13 @@ struct HelperPrototype: Sendable {
         Helper(rawValue: id).flatMap { table[$0] }
     }
 
-    private static let keyed: [MapType] = [
-        .hash, .array, .perCPUHash, .perCPUArray, .lruHash, .lruPerCPUHash,
-    ]
-    private static let hashes: [MapType] = [.hash, .perCPUHash, .lruHash, .lruPerCPUHash]
-    private static let perCPU: [MapType] = [.perCPUHash, .perCPUArray, .lruPerCPUHash]
-    private static let sequences: [MapType] = [.queue, .stack]
+    private static func maps(_ traits: MapTraits) -> [MapType] {
+        MapType.allCases.filter { $0.traits.isSuperset(of: traits.union(.inProcess)) }
+    }
+
+    private static let keyed = maps(.values)
+    private static let perCPU = maps([.values, .perCPU])
+    private static let sequences = maps(.sequence)
     private static let error: ClosedRange<Int64> = -4095...0
 
     private static let table: [Helper: HelperPrototype] = {
