@@ -56,7 +56,7 @@ let package = Package(
         .target(name: "CensusReader", dependencies: ["CCapstone"], path: "Tests/Census/Reader"),
 
         // Programs to machine code.
-        .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
+        .target(name: "Trampoline", dependencies: ["BPF", "MachineCode", "CCapstone"]),
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
         .target(name: "MachineCode"),
         // Proves a program safe.

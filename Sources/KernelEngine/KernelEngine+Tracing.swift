@@ -75,7 +75,7 @@ extension KernelEngine {
     private func attachTrace(_ tracing: inout KernelTracing) throws(EngineError) -> [Int: EngineError] {
         attachProgress.add(tracing.functions.count)
         let object = Object(
-            name: "the trace program", programs: [], externs: KernelTraceProgram.externs, license: "Dual MIT/GPL")
+            name: "the trace program", programs: [], externs: SessionKfunc.externs, license: "Dual MIT/GPL")
         let loader = try ProgramLoader(object, types: try ObjectTypes(object), maps: tracing.maps, kernel: &kernel)
         var places = Array(tracing.functions.indices)
         if hasMulti, places.count > 1 { places = attachMulti(&tracing, loader, places) }

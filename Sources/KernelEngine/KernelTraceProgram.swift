@@ -52,11 +52,6 @@ struct KernelTraceProgram {
         ]
     }
 
-    static let externs = [
-        Extern(name: SessionKfuncs.isReturn, isFunction: true, isWeak: false, typeID: nil),
-        Extern(name: SessionKfuncs.cookie, isFunction: true, isWeak: false, typeID: nil),
-    ]
-
     private static let recordSize = TracedCall.recordSize(arguments: TracedCall.argumentCount)
     private static func slot(_ offset: Int) -> Int16 { Int16(offset - recordSize) }
 
@@ -146,13 +141,13 @@ struct KernelTraceProgram {
             let entry =
                 countCall(isReturn: false)
                 + [
-                    .move(.r1, .r6), .call(.external(1)), .move(.r7, .r0), now, .store(.u64, .r0, to: .r7),
+                    .move(.r1, .r6), SessionKfunc.cookie.call, .move(.r7, .r0), now, .store(.u64, .r0, to: .r7),
                     .move(.r0, 0), .exit,
                 ]
-            code += [.move(.r1, .r6), .call(.external(0)), .branch(.notEqual, .r0, 0, Int16(entry.count))] + entry
+            code += [.move(.r1, .r6), SessionKfunc.isReturn.call, .branch(.notEqual, .r0, 0, Int16(entry.count))] + entry
             let alone = count(MapIndex.drops, 8) + [.move(.r0, 0), .exit]
             code += [
-                .move(.r1, .r6), .call(.external(1)), .load(.u64, into: .r0, from: .r0),
+                .move(.r1, .r6), SessionKfunc.cookie.call, .load(.u64, into: .r0, from: .r0),
                 .branch(.notEqual, .r0, 0, Int16(alone.count)),
             ]
             code += alone

@@ -34,7 +34,7 @@ package struct SessionSplit {
     let firstMap: Int
 
     var usesCookie: Bool {
-        program.instructions.contains { SessionKfuncs.name(of: $0, externs) == SessionKfuncs.cookie }
+        program.instructions.contains { SessionKfunc(calledBy: $0, externs) == .cookie }
     }
 
     static func maps(entries: UInt32 = cookieEntries) -> [MapDefinition] {
@@ -59,10 +59,10 @@ package struct SessionSplit {
         // The cookie's subprogram comes last; calls of it are set when the program has its final length.
         var cookieCalls: [Int] = []
         for (slot, instruction) in program.instructions.enumerated() {
-            switch SessionKfuncs.name(of: instruction, externs) {
-            case SessionKfuncs.isReturn: replacements[slot] = [.move(.r0, half == .exit ? 1 : 0)]
-            case SessionKfuncs.cookie: cookieCalls.append(slot)
-            default: break
+            switch SessionKfunc(calledBy: instruction, externs) {
+            case .isReturn: replacements[slot] = [.move(.r0, half == .exit ? 1 : 0)]
+            case .cookie: cookieCalls.append(slot)
+            case nil: break
             }
         }
         if half == .entry {
@@ -93,7 +93,7 @@ package struct SessionSplit {
         var instructions = head + body.instructions
         let tail = instructions.count
         instructions += cookieSubprogram
-        for slot in instructions.indices where SessionKfuncs.name(of: instructions[slot], externs) == SessionKfuncs.cookie {
+        for slot in instructions.indices where SessionKfunc(calledBy: instructions[slot], externs) == .cookie {
             instructions[slot] = .call(.subprogram(Int32(tail - slot - 1)))
         }
         if let call = head.lastIndex(where: { $0.opcode == .call && $0.source == .r1 }) {
@@ -162,19 +162,5 @@ package struct SessionSplit {
         [.store(.u64, .r1, to: .r10, offset: Self.keyOffset)] + loadCookies + pointer(.r2, Self.keyOffset)
             + [.call(.helper(Helper.mapLookupElem.rawValue)), .branch(.notEqual, .r0, 0, 2)]
             + loadMissed(.r0, offset: 8) + [.exit]
-    }
-}
-
-/// The two functions of the kernel that only sessions have.
-enum SessionKfuncs {
-    static let isReturn = "bpf_session_is_return"
-    static let cookie = "bpf_session_cookie"
-
-    /// The extern function that an instruction calls.
-    static func name(of instruction: Instruction, _ externs: [Extern]) -> String? {
-        guard instruction.opcode == .call, instruction.source == .r2,
-            externs.indices.contains(Int(instruction.immediate))
-        else { return nil }
-        return externs[Int(instruction.immediate)].name
     }
 }

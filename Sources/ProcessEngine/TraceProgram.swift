@@ -59,7 +59,7 @@ enum TraceProgram {
         func slot(_ offset: Int) -> Int16 { Int16(offset - recordSize(arguments: arguments)) }
         let entry: [Instruction] = [
             .move(.r1, .r6),
-            .call(.external(SessionKfunc.cookie.number)),
+            SessionKfunc.cookie.call,
             .move(.r7, .r0),
             .call(.helper(Helper.ktimeGetNs.rawValue)),
             .store(.u64, .r0, to: .r7),
@@ -68,13 +68,13 @@ enum TraceProgram {
         ]
         let exit: [Instruction] = [
             .move(.r1, .r6),
-            .call(.external(SessionKfunc.cookie.number)),
+            SessionKfunc.cookie.call,
             .load(.u64, into: .r0, from: .r0),
             .store(.u64, .r0, to: .r10, offset: slot(8)),
             .call(.helper(Helper.ktimeGetNs.rawValue)),
             .store(.u64, .r0, to: .r10, offset: slot(16)),
         ] + send(arguments: arguments, atExit: true)
-        return [.move(.r6, .r1), .call(.external(SessionKfunc.isReturn.number))]
+        return [.move(.r6, .r1), SessionKfunc.isReturn.call]
             + [.branch(.notEqual, .r0, 0, Int16(entry.count))] + entry + exit
     }
 

@@ -14,8 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// ctx[i] for negative i: what a trampoline keeps below a program's arguments.
+// ctx[i] for negative i: what a trampoline keeps below a program's arguments (ContextLayout.swift).
 #define FS_CTX_METADATA (-1)
+#define FS_CTX_COUNT_MASK 0xff   // of the metadata: how many argument words there are
 #define FS_CTX_FUNCTION_IP (-2)
 #define FS_CTX_ATTACH_COOKIE (-3)
 #define FS_CTX_TAIL_CALLS (-4)
