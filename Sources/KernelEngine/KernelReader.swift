@@ -134,7 +134,7 @@ final class KernelReader: Sendable {
                         switch recordKind {
                         case .call: if let call = TracedCall.decode(record) { events.append(.call(call)) }
                         case .print:
-                            if let line = PrintRing.event(record) { events.append(line) } else { lostRecords = (name, lostRecords.count &+ 1) }
+                            if let line = PrintRecord.decode(record, endsLine: true) { events.append(line) } else { lostRecords = (name, lostRecords.count &+ 1) }
                         case .other: records.append(record, of: name)
                         }
                     }

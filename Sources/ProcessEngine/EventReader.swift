@@ -136,7 +136,7 @@ package final class EventReader: Sendable {
             case .calls:
                 if let call = TracedCall.decode(bytes) { events.append(.call(call)) }
             case .prints:
-                events.append(EventReader.decodePrint(bytes))
+                events.append(PrintRecord.decode(bytes, endsLine: false) ?? .warning("a print record has no text"))
             case .executions:
                 if let event = ExecNotice.decode(bytes) { events.append(event) }
             case .records(let map):
@@ -147,16 +147,6 @@ package final class EventReader: Sendable {
         if records.count > 0 { events.append(.records(records)) }
         queue.append(events, records: count)
         return count
-    }
-
-    private static func decodePrint(_ record: UnsafeRawBufferPointer) -> EngineEvent {
-        guard record.count >= 16 else { return .warning("a print record is too short") }
-        let text = record[16...].prefix { $0 != 0 }
-        return .print(
-            time: record.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
-            processID: record.loadUnaligned(fromByteOffset: 8, as: Int32.self),
-            threadID: record.loadUnaligned(fromByteOffset: 12, as: Int32.self),
-            text: String(decoding: text, as: UTF8.self))
     }
 }
 

@@ -195,6 +195,7 @@ static i64 print_record(struct fs_state *state, const char *format, u64 size, co
     record->time_ns = monotonic_time(state);
     record->process_id = identity.process;
     record->thread_id = thread;
+    record->length = (i64)length + 1;
     if (!ring_output(state, ring, record, sizeof *record + length, 0, thread & FS_RING_OWNER_MASK)) return -EAGAIN;
     return (i64)length;
 }

@@ -141,11 +141,12 @@ struct fs_state {
     uint32_t shares_thread_blocks;           // threads were made without a thread block of their own: ask for ids
 };
 
-// A record in the ring of bpf_trace_printk: this head, then the text.
+// A record in the ring of bpf_trace_printk: this head, then the text (PrintRecord in Swift).
 struct fs_print_record {
     uint64_t time_ns;
-    uint32_t process_id;
     uint32_t thread_id;
+    uint32_t process_id;
+    int64_t length;      // of the text and a zero, which is not sent
     char text[];
 };
 
