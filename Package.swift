@@ -88,7 +88,7 @@ let package = Package(
             name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"],
             exclude: ["ARM64/runner.c"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
-        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport", "BPF"]),
+        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport", "BPF", "Engine"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux"]),
         .testTarget(
             name: "ProcessEngineTests", dependencies: ["FSession", "kernel-checks"],

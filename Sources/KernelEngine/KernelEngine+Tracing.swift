@@ -50,7 +50,7 @@ extension KernelEngine {
                 throw .allRefused(
                     pattern: patterns.map(\.description).joined(separator: " "), reasons: report.refused.map(\.reason))
             }
-            try reader.add(.calls(tracing.maps[Int(KernelTracing.MapIndex.events)]))
+            try reader.add(try RingReader(tracing.maps[Int(KernelTracing.MapIndex.events)], .calls))
         } catch {
             _ = tracing.close(options)
             throw error

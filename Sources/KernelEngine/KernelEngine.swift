@@ -130,7 +130,7 @@ package actor KernelEngine {
             loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel), cookieMaps: cookieMaps)
         loaded.loader.printing = printing
         for map in maps.prefix(object.maps.count) where map.definition.type.traits.contains(.ring) {
-            try reader.add(.records(map))
+            try reader.add(recordsOf: map)
         }
         objects.append(loaded)
         var result: [EngineProgram] = []
@@ -146,7 +146,7 @@ package actor KernelEngine {
         guard printMaps.isEmpty else { return printMaps }
         var maps: [KernelMap] = []
         for definition in PrintRing.maps { maps.append(try KernelMap(definition, types: nil)) }
-        try reader.add(.prints(maps[0]))
+        try reader.add(try RingReader(maps[0], .prints(endsLine: true)))
         printMaps = maps
         return maps
     }

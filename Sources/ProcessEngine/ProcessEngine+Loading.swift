@@ -34,7 +34,7 @@ extension ProcessEngine {
         try Self.followTailCalls(object, &programs)
         try fillProgramArrays(maps, programs)
         for map in maps where map.definition.type.traits.contains(.ring) {
-            reader.add(EventReader.Source(map: map, content: .records(map: map.name)))
+            reader.add(TargetRing(map, .records(map: map.name, processID: processID)))
         }
         return LoadedObject(maps: maps, programs: programs, object: object)
     }
