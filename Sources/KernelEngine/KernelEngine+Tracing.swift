@@ -47,8 +47,7 @@ extension KernelEngine {
                 }
             }
             guard !tracing.links.isEmpty else {
-                throw .allRefused(
-                    pattern: patterns.map(\.description).joined(separator: " "), reasons: report.refused.map(\.reason))
+                throw .allRefused(patterns, report.refused)
             }
             try reader.add(try RingReader(tracing.maps[Int(KernelTracing.MapIndex.events)], .calls))
         } catch {

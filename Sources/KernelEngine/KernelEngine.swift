@@ -227,11 +227,3 @@ extension KernelEngine: SessionEngine {
     package func exitStatus() async -> EngineExit { .unknown }
     package func currentSummary() -> EngineSummary { summaryNow() }
 }
-
-extension KernelMap {
-    /// A word of the one value of an array.
-    func word(_ index: Int) -> UInt64 {
-        guard let value = read([0, 0, 0, 0])?.first, value.count >= index * 8 + 8 else { return 0 }
-        return (0..<8).reduce(0) { $0 | UInt64(value[index * 8 + $1]) << (8 * UInt64($1)) }
-    }
-}

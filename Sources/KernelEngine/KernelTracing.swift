@@ -56,15 +56,11 @@ struct KernelTracing: Sendable {
     }
 
     func add(to summary: inout EngineSummary) {
-        let value = maps[Int(MapIndex.calls)].read([0, 0, 0, 0])?.first ?? []
-        func word(_ offset: Int) -> UInt64 {
-            guard offset + 8 <= value.count else { return 0 }
-            return (0..<8).reduce(0) { $0 | UInt64(value[offset + $1]) << (8 * UInt64($1)) }
-        }
+        let calls = maps[Int(MapIndex.calls)].words(0..<functions.count * 2)
         for (index, function) in functions.enumerated() {
             summary.counts.append(
                 CallCount(
-                    function: function.info, entered: word(index * 16), returned: word(index * 16 + 8),
+                    function: function.info, entered: calls[index * 2], returned: calls[index * 2 + 1],
                     seesReturns: function.entryOnly == nil))
         }
         let dropped = maps[Int(MapIndex.drops)].word(0)
