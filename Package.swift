@@ -60,7 +60,7 @@ let package = Package(
         .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
         .target(name: "MachineCode"),
         // Proves a program safe.
-        .target(name: "Verifier", dependencies: ["BPF", "BTF", "PlainText"]),
+        .target(name: "Verifier", dependencies: ["BPF", "BTF", "PlainText", "TargetRuntime"]),
 
         // File formats.
         .target(name: "BPF", dependencies: ["BTF", "ELF", "PlainText"]),

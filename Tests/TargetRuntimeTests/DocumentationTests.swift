@@ -28,7 +28,7 @@ import Testing
         for number in 0..<1000 as Range<UInt32> {
             if let name = fs_runtime_helper_name(number) { there[number] = String(cString: name) }
         }
-        #expect(there.count > 40)
+        #expect(!there.isEmpty)
         #expect(documented == there)
     }
 

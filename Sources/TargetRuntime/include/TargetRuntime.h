@@ -158,6 +158,58 @@ size_t fs_runtime_size(void);
 int64_t fs_runtime_helper_offset(uint32_t helper);  // BPF_FUNC_*; -1: not supported
 const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else NULL
 
+// What the verifier asks of a helper's arguments, and learns of its result.
+enum fs_takes {
+    FS_TAKES__,                       // no argument
+    FS_TAKES_ANYTHING,             // any number
+    FS_TAKES_ADDRESS,              // an address that is read without faulting: a number, or any pointer
+    FS_TAKES_MAP_OF_VALUES,        // a map whose values have addresses
+    FS_TAKES_MAP_PER_CPU,          // the same, with a value for each CPU
+    FS_TAKES_MAP_SEQUENCE,         // a queue or stack
+    FS_TAKES_MAP_RINGBUF,
+    FS_TAKES_MAP_PERF,             // a perf event array
+    FS_TAKES_MAP_STACKS,           // a map of stack traces
+    FS_TAKES_MAP_OF_PROGRAMS,
+    FS_TAKES_KEY,                  // as many bytes as the map's keys have, to read
+    FS_TAKES_VALUE,                // as many bytes as the map's values have, to read
+    FS_TAKES_NEW_VALUE,            // the same, to be written, also if the helper fails
+    FS_TAKES_MEMORY,               // to read; its size comes next
+    FS_TAKES_NEW_MEMORY,           // to be written, all of it, also if the helper fails; its size comes next
+    FS_TAKES_NEW_WORD,             // 8 bytes to be written, also if the helper fails
+    FS_TAKES_TEXT,                 // memory that is read to the end of the string that is there; its size comes next
+    FS_TAKES_NEW_TEXT,             // memory for a string, which is written with its end, also if the helper fails; its size comes next
+    FS_TAKES_NEW_TEXT_OR_NULL,     // the same, or null if the size is 0; nothing is written if the helper fails
+    FS_TAKES_WORDS,                // what is to be printed, or null if the size is 0: numbers, and pointers to strings; the size comes next
+    FS_TAKES_SIZE,                 // of the memory before
+    FS_TAKES_SIZE_OR_ZERO,
+    FS_TAKES_STRING,               // constant, in frozen memory
+    FS_TAKES_CONTEXT,              // the program's
+    FS_TAKES_ROUND_FUNCTION,       // called back as bpf_loop does
+    FS_TAKES_ELEMENT_FUNCTION,     // called back as bpf_for_each_map_elem does
+    FS_TAKES_FUNCTION_CONTEXT,     // what the function is handed
+    FS_TAKES_ALLOCATION_SIZE,      // a constant: the size of what is allocated
+    FS_TAKES_RECORD,               // of a ring buffer; it is given back
+};
+enum fs_gives {
+    FS_GIVES_SCALAR,               // any number
+    FS_GIVES_CPU,                  // a processor
+    FS_GIVES_NODE,                 // a NUMA node
+    FS_GIVES_U32,
+    FS_GIVES_WORD_COUNT,           // how many words an argument list has
+    FS_GIVES_SIZE_OR_ERROR,        // no more than the size that was handed in, or an error
+    FS_GIVES_VALUE_OR_NULL,        // of the map
+    FS_GIVES_RECORD_OR_NULL,       // memory of ALLOCATION_SIZE bytes; it must be given back
+    FS_GIVES_TAIL_CALL,            // the program does not go on, but where there is nothing to call
+};
+// A row of helper_rows.h; NULL behind the last.
+struct fs_helper_row {
+    uint32_t number;                  // BPF_FUNC_*
+    uint8_t gives;
+    uint8_t takes[5];
+    const char *name;                 // bpf_*
+};
+const struct fs_helper_row *fs_helper_row(size_t index);
+
 // Native "programs" for the engine's own links, by name: "library_event", "find_fde", "prctl_event",
 // "clone_event" and "syscall_event"; and for trampolines "safe_copy", `void f(void *to, const void *from, size_t n, struct fs_state *)`,
 // and "count" (frame in rbp, address of the counter in lane 0 in r10, state in r11; keeps all registers but rax, r10

@@ -126,9 +126,9 @@ extension Walker {
             // An fentry program has no return value, and its call becomes an error, which writes nothing.
             let isWritten = helper != .getFuncRet || input.kind != .fentry
             try checkMemory(register, value, size, isWrite: true, isExact: isWritten)
-        case .memory, .memoryOrNull, .text, .newMemory, .newText, .newTextOrNull, .words:
+        case .memory, .text, .newMemory, .newText, .newTextOrNull, .words:
             let size = Register(rawValue: register.rawValue + 1)
-            let mayBeNull = argument == .memoryOrNull || argument == .newTextOrNull || argument == .words
+            let mayBeNull = argument == .newTextOrNull || argument == .words
             let isNewText = argument == .newText || argument == .newTextOrNull
             let isShort = isNewText && !options.omitted.contains(.textMayBeShort)
             try checkSizedMemory(
