@@ -31,13 +31,13 @@ let package = Package(
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "PlainText", "TargetRuntime", "CLinux"]),
+            dependencies: ["Search", "Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "PlainText", "TargetRuntime", "CLinux"]),
         // Installs programs into the kernel.
         .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "ELF", "CLinux"]),
         // What both engines have in common.
         .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.
-        .target(name: "LinuxProcess", dependencies: ["MachineCode", "ELF", "PlainText", "CLinux", "CLibDW", "CLZMA"]),
+        .target(name: "LinuxProcess", dependencies: ["MachineCode", "Search", "ELF", "PlainText", "CLinux", "CLibDW", "CLZMA"]),
 
         // An example of the library.
         .executableTarget(
@@ -56,17 +56,19 @@ let package = Package(
         .target(name: "CensusReader", dependencies: ["CCapstone"], path: "Tests/Census/Reader"),
 
         // Programs to machine code.
-        .target(name: "Trampoline", dependencies: ["MachineCode", "CCapstone"]),
-        .target(name: "JIT", dependencies: ["BPF", "MachineCode"]),
-        .target(name: "MachineCode"),
+        .target(name: "Trampoline", dependencies: ["Search", "BPF", "MachineCode", "CCapstone"]),
+        .target(name: "JIT", dependencies: ["Search", "BPF", "MachineCode"]),
+        .target(name: "MachineCode", dependencies: ["Search"]),
         // Proves a program safe.
-        .target(name: "Verifier", dependencies: ["BPF", "BTF", "PlainText"]),
+        .target(name: "Verifier", dependencies: ["Search", "BPF", "BTF", "PlainText", "TargetRuntime"]),
 
         // File formats.
-        .target(name: "BPF", dependencies: ["BTF", "ELF", "PlainText"]),
+        .target(name: "BPF", dependencies: ["Search", "BTF", "ELF", "PlainText"]),
         .target(name: "BTF", dependencies: ["PlainText"]),
         .target(name: "ELF", dependencies: ["PlainText", "CLinux"]),
 
+        // The binary search.
+        .target(name: "Search"),
         // Text of others, made harmless.
         .target(name: "PlainText"),
 
@@ -88,7 +90,7 @@ let package = Package(
             name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"],
             exclude: ["ARM64/runner.c"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
-        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport"]),
+        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport", "BPF", "Engine"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux"]),
         .testTarget(
             name: "ProcessEngineTests", dependencies: ["FSession", "kernel-checks"],

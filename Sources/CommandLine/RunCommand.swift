@@ -105,7 +105,7 @@ struct RunCommand: AsyncParsableCommand {
     private func show(_ record: Record, _ output: Output) {
         let bytes = record.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         if options.json {
-            output.line("{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"bytes\": \"\(bytes)\"}")
+            output.line("{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"pid\": \(record.processID), \"bytes\": \"\(bytes)\"}")
         } else {
             output.line("\(record.map): \(bytes)")
         }

@@ -66,5 +66,13 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
 }
 
 extension EngineError {
+    /// All that was asked for was refused: the most frequent reasons, with their counts.
+    package static func allRefused(_ patterns: [FunctionPattern], _ refused: some Sequence<RefusedFunction>) -> EngineError {
+        let reasons = Dictionary(grouping: refused.map(\.reason)) { $0 }
+            .sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.prefix(3)
+            .map { $0.value.count > 1 ? "\($0.key) (\($0.value.count) functions)" : $0.key }
+        return .allRefused(pattern: patterns.map(\.description).joined(separator: " "), reasons: reasons)
+    }
+
     package static let interrupted = EngineError.request("interrupted while attaching; nothing stays attached")
 }

@@ -74,29 +74,3 @@ package struct AttachRequest: Sendable {
                 + "write one, as in '\(program.section.name)/libz:deflate'")
     }
 }
-
-/// A map of an engine, from the controller's side.
-package protocol EngineMap: Sendable {
-    var definition: MapDefinition { get }
-    /// How many values an element has: more than one in per-CPU maps.
-    var valueCount: Int { get }
-    var isPerCPU: Bool { get }
-    /// Updates and records that found no room.
-    var dropped: UInt64 { get }
-
-    /// The values at `key`, one for each copy; nil if there is no such element.
-    func read(_ key: [UInt8]) -> [[UInt8]]?
-    /// Writes `values` (one for each copy) at `key`; 0 or -errno.
-    func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64) -> Int32
-    /// Removes the element at `key`; 0 or -errno.
-    func delete(_ key: [UInt8]) -> Int32
-    /// The keys there are now, at most `max_entries`.
-    func keys() -> [[UInt8]]
-}
-
-extension EngineMap {
-    package var name: String { definition.name }
-    package var keySize: Int { Int(definition.keySize) }
-    /// Bytes of one value, the copies of a per-CPU map not counted.
-    package var valueSize: Int { Int(definition.valueSize) }
-}

@@ -12,26 +12,19 @@ package struct TracedCall: Sendable {
     package var arguments: InlineArray<6, UInt64>
     package var returnValue: UInt64
 
-    /// How many argument words a record holds at most.
-    package static let argumentCount = 6
-    /// Bytes before the arguments.
-    package static let headSize = 40
-    package static func recordSize(arguments: Int) -> Int { headSize + 8 * min(arguments, argumentCount) }
-
-    /// Reads a record; nil if it is not one:
-    ///
-    ///     0 the function's number   8 start   16 end (0: entry only)   24 pid_tgid   32 return value   40… arguments
+    /// Reads a record; nil if it is not one.
     package static func decode(_ record: UnsafeRawBufferPointer) -> TracedCall? {
-        guard record.count >= headSize else { return nil }
-        func word(_ offset: Int) -> UInt64 { record.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
-        let end = word(16)
-        let identity = word(24)
+        guard record.count >= RecordLayout.firstArgument.rawValue else { return nil }
+        func word(_ place: RecordLayout) -> UInt64 { record.loadUnaligned(fromByteOffset: place.rawValue, as: UInt64.self) }
+        let (start, end) = (word(.start), word(.end))
+        let identity = ThreadIdentity(word(.identity))
         return TracedCall(
-            function: Int(truncatingIfNeeded: word(0)), start: word(8),
-            duration: end == 0 ? 0 : end &- word(8),
-            processID: Int32(truncatingIfNeeded: identity >> 32), threadID: Int32(truncatingIfNeeded: identity),
-            hasReturned: end != 0,
-            arguments: InlineArray { headSize + $0 * 8 + 8 <= record.count ? word(headSize + $0 * 8) : 0 },
-            returnValue: word(32))
+            function: Int(truncatingIfNeeded: word(.function)), start: start, duration: end == 0 ? 0 : end &- start,
+            processID: identity.process, threadID: identity.thread, hasReturned: end != 0,
+            arguments: InlineArray {
+                let offset = RecordLayout.argument($0)
+                return offset + 8 <= record.count ? record.loadUnaligned(fromByteOffset: offset, as: UInt64.self) : 0
+            },
+            returnValue: word(.returnValue))
     }
 }

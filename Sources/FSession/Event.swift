@@ -50,6 +50,8 @@ public struct Print: Sendable {
 public struct Record: Sendable {
     /// The map's name.
     public var map: String { batch.map }
+    /// The traced process whose map it is, also where a child that it forked has sent the record; 0 for the kernel.
+    public var processID: Int32 { batch.processID }
     public var bytes: [UInt8] { Array(batch.bytes[batch.range(of: index)]) }
     let batch: RecordBatch
     let index: Int
@@ -85,7 +87,7 @@ public struct Events: AsyncSequence, Sendable {
         let functions: FunctionRegistry
         var batch: [EngineEvent] = []
         var position = 0
-        var records = RecordBatch()
+        var records = RecordBatch(map: "", processID: 0)
         var recordPosition = 0
         var known: [LinkedDescription] = []
 

@@ -33,7 +33,7 @@ public struct Map: Sendable {
     public var valueSize: Int { map.valueSize }
     public var maxEntries: Int { Int(map.definition.maxEntries) }
     /// Whether it has elements to list: ring buffers, queues and stacks have none.
-    public var isListed: Bool { keySize > 0 && map.definition.type != .progArray && map.definition.type != .perfEventArray }
+    public var isListed: Bool { keySize > 0 && map.definition.type != .progArray && !traits.contains(.ring) }
     /// Updates that found no room, or records that found none in a ring buffer.
     public var dropped: UInt64 { map.dropped }
 
@@ -70,7 +70,7 @@ public struct Map: Sendable {
 
     private func reason(_ error: Int32) -> String {
         switch error {
-        case E2BIG where isArray: "it has no element of that number; there are \(maxEntries)"
+        case E2BIG where traits.contains(.array): "it has no element of that number; there are \(maxEntries)"
         case E2BIG: "it is full (\(maxEntries) entries)"
         case EINVAL, EOPNOTSUPP: "maps of this type do not allow it"
         case EPERM: "it may only be read, or its elements are programs' alone"
@@ -78,16 +78,11 @@ public struct Map: Sendable {
         }
     }
 
-    private var isArray: Bool {
-        switch map.definition.type {
-        case .array, .perCPUArray, .progArray, .perfEventArray: true
-        default: false
-        }
-    }
+    private var traits: MapTraits { map.definition.type.traits }
 
     /// All elements there are now. Elements that never changed from zero are left out of arrays.
     public func entries() -> [Entry] {
-        let isArray = map.definition.type == .array || map.definition.type == .perCPUArray
+        let isArray = traits.isSuperset(of: .valueArray)
         return map.keys().compactMap { key in
             guard let values = map.read(key) else { return nil }
             if isArray, maxEntries > 1, values.allSatisfy({ $0.allSatisfy { $0 == 0 } }) { return nil }

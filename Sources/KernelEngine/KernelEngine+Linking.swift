@@ -7,7 +7,7 @@ import Glibc
 extension KernelEngine {
     /// Attaches programs; when it throws, nothing of this call stays attached: the links go with what holds them.
     func link(_ requests: [AttachRequest]) throws(EngineError) -> LinkReport {
-        var batch = LinkBatch(known: Set(links.values.flatMap(\.keys)), next: nextLink)
+        var batch = NewLinks(known: Set(links.values.flatMap(\.keys)), next: nextLink)
         for request in requests {
             guard let (index, name) = programs[request.program.id], let program = objects[index].loader.program(name) else {
                 throw .request("no program '\(request.program.name)' is loaded")
@@ -24,7 +24,7 @@ extension KernelEngine {
     }
 
     /// What one call of `link` has done so far.
-    private struct LinkBatch {
+    private struct NewLinks {
         var known: Set<KernelLink.Key>
         var next: Int
         var links: [Int: KernelLink] = [:]
@@ -40,7 +40,7 @@ extension KernelEngine {
 
     /// A probe, a tracepoint, a hook or the like.
     private func linkPlace(
-        _ program: ObjectProgram, of object: Int, _ request: AttachRequest, _ batch: inout LinkBatch
+        _ program: ObjectProgram, of object: Int, _ request: AttachRequest, _ batch: inout NewLinks
     ) throws(EngineError) {
         let place = request.pattern ?? FunctionPattern(program.section)
         let attached = try Attacher(program, objects[object].loader, place: place, cookie: request.cookie)
@@ -60,7 +60,7 @@ extension KernelEngine {
     }
 
     private func linkFunctions(
-        _ program: ObjectProgram, of object: Int, _ request: AttachRequest, _ batch: inout LinkBatch
+        _ program: ObjectProgram, of object: Int, _ request: AttachRequest, _ batch: inout NewLinks
     ) throws(EngineError) {
         let pattern = try request.functions()
         let kind = program.section.kind.single
@@ -68,10 +68,9 @@ extension KernelEngine {
             KernelLink.Key(program: request.program.id, module: function.module, function: function.key)
         }
         var chosen: [KernelFunction] = []
-        var reasons: [String] = []
-        func refuse(_ function: KernelFunction, _ error: EngineError, _ batch: inout LinkBatch) throws(EngineError) {
+        let refusedBefore = batch.report.refused.count
+        func refuse(_ function: KernelFunction, _ error: EngineError, _ batch: inout NewLinks) throws(EngineError) {
             guard pattern.function.isPattern, !error.isFinal else { throw error }
-            reasons.append(error.reason)
             batch.report.refused.append(RefusedFunction(function: function.info, reason: error.reason))
         }
         for function in try functions.matching(pattern, &kernel) {
@@ -119,7 +118,7 @@ extension KernelEngine {
             case nil: break
             }
         }
-        if count == 0 { throw .allRefused(pattern: pattern.description, reasons: reasons) }
+        if count == 0 { throw .allRefused([pattern], batch.report.refused[refusedBefore...]) }
     }
 
     /// One program at many functions, if it can be loaded without knowing their types.

@@ -47,10 +47,9 @@ extension KernelEngine {
                 }
             }
             guard !tracing.links.isEmpty else {
-                throw .allRefused(
-                    pattern: patterns.map(\.description).joined(separator: " "), reasons: report.refused.map(\.reason))
+                throw .allRefused(patterns, report.refused)
             }
-            try reader.add(.calls(tracing.maps[Int(KernelTraceProgram.MapIndex.events)]))
+            try reader.add(try RingReader(tracing.maps[Int(KernelTracing.MapIndex.events)], .calls))
         } catch {
             _ = tracing.close(options)
             throw error
@@ -63,7 +62,7 @@ extension KernelEngine {
         var maps: [KernelMap] = []
         // One map of cookies serves all: no function has the trace program twice, so `ctx` is one call's.
         let definitions =
-            KernelTraceProgram.maps(functions: max(functions.count, 1), ringBytes: options.ringBytes)
+            KernelTracing.maps(functions: max(functions.count, 1), ringBytes: options.ringBytes)
             + (isNative ? [] : SessionSplit.maps(entries: options.cookies))
         for definition in definitions {
             maps.append(try KernelMap(definition, types: nil))
@@ -75,15 +74,14 @@ extension KernelEngine {
     private func attachTrace(_ tracing: inout KernelTracing) throws(EngineError) -> [Int: EngineError] {
         attachProgress.add(tracing.functions.count)
         let object = Object(
-            name: "the trace program", programs: [], externs: KernelTraceProgram.externs, license: "Dual MIT/GPL")
+            name: "the trace program", programs: [], externs: SessionKfunc.externs, license: "Dual MIT/GPL")
         let loader = try ProgramLoader(object, types: try ObjectTypes(object), maps: tracing.maps, kernel: &kernel)
         var places = Array(tracing.functions.indices)
         if hasMulti, places.count > 1 { places = attachMulti(&tracing, loader, places) }
-        let functions = tracing.functions
-        let (first, isNative) = (tracing.first, isNative)
+        let (shared, isNative) = (tracing, isNative)
         let results = options.map(places, attachProgress, isFinal: { $0.isFinal }) { place -> AttachResult in
             AttachResult { () throws(EngineError) in
-                try Self.attachTrace(loader, functions[place], first + place, place, isNative)
+                try Self.attachTrace(loader, shared, place, isNative)
             }
         }
         if attachProgress.isCancelled { throw .interrupted }
@@ -101,18 +99,17 @@ extension KernelEngine {
     /// Attaches programs to many functions each, those that share a program; gives the places of those that are left.
     private func attachMulti(_ tracing: inout KernelTracing, _ loader: ProgramLoader, _ places: [Int]) -> [Int] {
         struct Group: Hashable {
-            let shape: KernelTraceProgram.Shape
+            let shape: TraceProgram.Shape
             let holder: Int32
         }
         var left: [Int] = []
         let functions = tracing.functions
         let groups = Dictionary(grouping: places) { place in
-            Group(shape: KernelTraceProgram.Shape(functions[place]), holder: functions[place].target.holder?.number ?? 0)
+            Group(shape: TraceProgram.Shape(functions[place]), holder: functions[place].target.holder?.number ?? 0)
         }
         for (group, members) in groups {
-            let numbers = KernelTraceProgram.Number.cookie(first: tracing.first, count: functions.count)
             guard members.count > 1, functions[members[0]].programID == nil,
-                let program = KernelTraceProgram(shape: group.shape, number: numbers, resultWord: nil).program(isMulti: true),
+                let program = try? tracing.program(group.shape, .helpers, .cookie, isMulti: true),
                 let loaded = try? loader.load(
                     program, as: ProgramType(program.section.kind),
                     for: LoadTarget(function: .void, holder: functions[members[0]].target.holder))
@@ -129,28 +126,25 @@ extension KernelEngine {
     }
 
     private static func attachTrace(
-        _ loader: ProgramLoader, _ function: KernelFunction, _ number: Int, _ place: Int, _ isNative: Bool
+        _ loader: ProgramLoader, _ tracing: KernelTracing, _ place: Int, _ isNative: Bool
     ) throws(EngineError) -> AttachedPrograms {
-        let shape = KernelTraceProgram.Shape(function)
-        func attach(resultWord: Int?) throws(EngineError) -> AttachedPrograms {
-            guard
-                let program = KernelTraceProgram(
-                    shape: shape, number: .constant(number, place: place), resultWord: resultWord
-                ).program()
-            else { throw .request("the trace program has no section") }
+        let function = tracing.functions[place]
+        let shape = TraceProgram.Shape(function)
+        func attach(_ access: TraceProgram.Access) throws(EngineError) -> AttachedPrograms {
+            let program = try tracing.program(shape, access, .constant(tracing.first + place))
             if program.section.kind == .session, !isNative {
                 let split = SessionSplit(
-                    program: program, externs: loader.object.externs, types: nil, firstMap: KernelTraceProgram.MapIndex.count)
+                    program: program, externs: loader.object.externs, types: nil, firstMap: KernelTracing.MapIndex.count)
                 return try KernelEngine.attach(split, loader, function, cookie: 0)
             }
             let loaded = try loader.load(program, as: ProgramType(program.section.kind), for: function.target)
             return AttachedPrograms([try KernelLink.create(loaded, program.name, function, cookie: 0)])
         }
         do throws(EngineError) {
-            return try attach(resultWord: function.prototype.argumentWords)
+            return try attach(.loads(result: function.prototype.argumentWords))
         } catch {
             guard case .rejected = error, !error.isFinal else { throw error }
-            return try attach(resultWord: nil)
+            return try attach(.helpers)
         }
     }
 }

@@ -129,8 +129,8 @@ package actor KernelEngine {
         var loaded = Loaded(
             loader: try ProgramLoader(object, types: types, maps: maps, kernel: &kernel), cookieMaps: cookieMaps)
         loaded.loader.printing = printing
-        for map in maps.prefix(object.maps.count) where map.definition.type == .ringBuffer || map.definition.type == .perfEventArray {
-            try reader.add(.records(map))
+        for map in maps.prefix(object.maps.count) where map.definition.type.traits.contains(.ring) {
+            try reader.add(recordsOf: map)
         }
         objects.append(loaded)
         var result: [EngineProgram] = []
@@ -146,7 +146,7 @@ package actor KernelEngine {
         guard printMaps.isEmpty else { return printMaps }
         var maps: [KernelMap] = []
         for definition in PrintRing.maps { maps.append(try KernelMap(definition, types: nil)) }
-        try reader.add(.prints(maps[0]))
+        try reader.add(try RingReader(maps[0], .prints(endsLine: true)))
         printMaps = maps
         return maps
     }
@@ -226,12 +226,4 @@ extension KernelEngine: SessionEngine {
     package func end() async -> EngineSummary { await finish() }
     package func exitStatus() async -> EngineExit { .unknown }
     package func currentSummary() -> EngineSummary { summaryNow() }
-}
-
-extension KernelMap {
-    /// A word of the one value of an array.
-    func word(_ index: Int) -> UInt64 {
-        guard let value = read([0, 0, 0, 0])?.first, value.count >= index * 8 + 8 else { return 0 }
-        return (0..<8).reduce(0) { $0 | UInt64(value[index * 8 + $1]) << (8 * UInt64($1)) }
-    }
 }

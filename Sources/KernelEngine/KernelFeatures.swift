@@ -6,7 +6,7 @@ import Engine
 enum KernelFeatures {
     /// `BPF_TRACE_FSESSION` and the kfuncs that belong to it.
     static func hasSessions(_ types: BTFIndex) -> Bool {
-        hasAttachType("BPF_TRACE_FSESSION", types) && types.id(named: SessionKfuncs.cookie, .function) != nil
+        hasAttachType("BPF_TRACE_FSESSION", types) && types.id(named: SessionKfunc.cookie.rawValue, .function) != nil
     }
 
     static func hasAttachType(_ name: String, _ types: BTFIndex) -> Bool {

@@ -12,9 +12,6 @@ struct KernelMap: EngineMap {
 
     /// What programs count themselves; the kernel counts no updates that found no room.
     var dropped: UInt64 { 0 }
-    var isPerCPU: Bool { definition.type.isPerCPU }
-
-    private var stride: Int { (valueSize + 7) / 8 * 8 }
 
     /// `BPF_MAP_CREATE`, with the first contents of variables, which are frozen where they are constant.
     init(_ definition: MapDefinition, types: ObjectTypes?, innerMap: BPFDescriptor? = nil) throws(EngineError) {
@@ -47,7 +44,7 @@ struct KernelMap: EngineMap {
                 because: "the kernel says: \(KernelAdvice.text(error))" + (plain.explanation(of: .mapCreate).map { ": \($0)" } ?? ""))
         }
         self.definition = definition
-        valueCount = definition.type.isPerCPU ? ProcessorCount.possible : 1
+        valueCount = definition.type.traits.contains(.perCPU) ? ProcessorCount.possible : 1
         if let contents = definition.initialContents {
             let error = write([0, 0, 0, 0], [contents], flags: 0)
             guard error == 0 else {
@@ -65,7 +62,7 @@ struct KernelMap: EngineMap {
     init(_ definition: MapDefinition, descriptor: BPFDescriptor) {
         self.definition = definition
         self.descriptor = descriptor
-        valueCount = definition.type.isPerCPU ? ProcessorCount.possible : 1
+        valueCount = definition.type.traits.contains(.perCPU) ? ProcessorCount.possible : 1
     }
 
     /// How many entries, or for a ring bytes, the kernel is asked for.
@@ -97,30 +94,20 @@ struct KernelMap: EngineMap {
         }
     }
 
-    func read(_ key: [UInt8]) -> [[UInt8]]? {
-        guard key.count == keySize else { return nil }
-        var bytes = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
-        guard run(.mapLookup, key, &bytes) == 0 else { return nil }
-        return (0..<valueCount).map { Array(bytes[($0 * stride)..<($0 * stride + valueSize)]) }
+    func lookUp(_ key: [UInt8], _ element: inout [UInt8]) -> Int32 { run(.mapLookup, key, &element) }
+
+    func update(_ key: [UInt8], _ element: inout [UInt8], flags: UInt64) -> Int32 {
+        run(.mapUpdate, key, &element, flags: flags)
+    }
+
+    func remove(_ key: [UInt8]) -> Int32 {
+        var none: [UInt8] = []
+        return run(.mapDelete, key, &none)
     }
 
     /// With `BPF_F_ALL_CPUS` or `BPF_F_CPU` in `flags` (Linux 7.0) there is one value, for all or for that CPU.
-    func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64) -> Int32 {
-        let isSingle = flags & (PerCPUFlags.cpu | PerCPUFlags.allCPUs) != 0
-        guard key.count == keySize, values.count == (isSingle ? 1 : valueCount),
-            values.allSatisfy({ $0.count == valueSize })
-        else { return -EINVAL }
-        var bytes = [UInt8](repeating: 0, count: max(stride * values.count, 8))
-        for (index, value) in values.enumerated() {
-            bytes.replaceSubrange((index * stride)..<(index * stride + valueSize), with: value)
-        }
-        return run(.mapUpdate, key, &bytes, flags: flags)
-    }
-
-    func delete(_ key: [UInt8]) -> Int32 {
-        guard key.count == keySize else { return -EINVAL }
-        var none: [UInt8] = []
-        return run(.mapDelete, key, &none)
+    func valueCount(_ flags: UInt64) -> Int {
+        flags & (PerCPUFlags.cpu | PerCPUFlags.allCPUs) != 0 ? 1 : valueCount
     }
 
     func keys() -> [[UInt8]] {
@@ -141,15 +128,6 @@ enum PerCPUFlags {
     static let cpu: UInt64 = 8
     /// `BPF_F_ALL_CPUS`
     static let allCPUs: UInt64 = 16
-}
-
-extension MapType {
-    var isPerCPU: Bool {
-        switch self {
-        case .perCPUArray, .perCPUHash, .lruPerCPUHash, .perCPUCgroupStorage: true
-        default: false
-        }
-    }
 }
 
 enum ProcessorCount {

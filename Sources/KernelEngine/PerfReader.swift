@@ -4,7 +4,7 @@ import Engine
 import Glibc
 
 /// The reader's side of a perf event array: a ring for each CPU, of `bpf_perf_event_output`.
-struct PerfReader: ~Copyable {
+final class PerfReader: KernelSource, @unchecked Sendable {
     /// `struct perf_event_mmap_page`, and behind it the data.
     private struct Ring {
         let event: BPFDescriptor
@@ -23,12 +23,16 @@ struct PerfReader: ~Copyable {
     private static let (lostType, sampleType): (UInt32, UInt32) = (2, 9)
 
     private let map: KernelMap
+    private let content: RecordContent
     private var rings: [Ring] = []
+
+    var name: String { map.name }
 
     var descriptors: [Int32] { rings.map(\.event.number) }
 
-    init(_ map: KernelMap) throws(EngineError) {
+    init(_ map: KernelMap, _ content: RecordContent) throws(EngineError) {
         self.map = map
+        self.content = content
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         // PERF_COUNT_SW_BPF_OUTPUT, whose samples are what programs send.
         var event = PerfEvent(type: PerfEvent.Sort.software.rawValue, config: 10)
@@ -58,20 +62,16 @@ struct PerfReader: ~Copyable {
         for ring in rings { munmap(ring.page, ring.size + ring.pageSize) }
     }
 
-    /// Hands what is there to `body`, and to `lost` how many records found no room; how many there were.
-    func drain(_ limit: Int, lost: (UInt64) -> Void, _ body: (UnsafeRawBufferPointer) -> Void) -> Int {
-        var count = 0
-        for ring in rings where count < limit { count += drain(ring, limit - count, lost, body) }
-        return count
+    func read(_ limit: Int) -> EventBatch {
+        var batch = EventBatch(content)
+        for ring in rings { read(ring, limit, &batch) }
+        return batch
     }
 
-    private func drain(
-        _ ring: Ring, _ limit: Int, _ lost: (UInt64) -> Void, _ body: (UnsafeRawBufferPointer) -> Void
-    ) -> Int {
-        var count = 0
+    private func read(_ ring: Ring, _ limit: Int, _ batch: inout EventBatch) {
         let head = clinux_load_acquire(ring.head)
         var tail = clinux_load_acquire(ring.tail)
-        while count < limit, tail + 8 <= head {
+        while batch.count < limit, tail + 8 <= head {
             let start = Int(tail % UInt64(ring.size))
             // struct perf_event_header: type, misc, size
             let type = ring.data.loadUnaligned(fromByteOffset: start, as: UInt32.self)
@@ -88,18 +88,16 @@ struct PerfReader: ~Copyable {
             }
             bytes.withUnsafeBytes { bytes in
                 if type == Self.lostType, size >= 24 {
-                    lost(bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+                    batch.lost &+= bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
                 } else if type == Self.sampleType, size >= 12 {
                     // The kernel rounds the length so that the record's is a multiple of 8.
                     let length = Int(bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
                     guard 12 + length <= size else { return }
-                    body(UnsafeRawBufferPointer(rebasing: bytes[12..<12 + length]))
-                    count += 1
+                    batch.append(UnsafeRawBufferPointer(rebasing: bytes[12..<12 + length]))
                 }
             }
             tail += UInt64(size)
             clinux_store_release(ring.tail, tail)
         }
-        return count
     }
 }

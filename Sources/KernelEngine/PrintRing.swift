@@ -19,8 +19,6 @@ package struct PrintRing: Sendable {
 
     /// The longest text, as the kernel's own: `BPF_TRACE_PRINTK_SIZE`.
     private static let textBytes: Int32 = 1024
-    /// Time, thread and process, and what `bpf_snprintf` said.
-    private static let headBytes: Int32 = 24
     private static let file = "fsession"
     private static let line = "what a program prints"
     static let lineTexts = [file, line]
@@ -37,7 +35,7 @@ package struct PrintRing: Sendable {
     }
 
     /// The program, of an object with these types, with its lines going into the ring.
-    package func redirecting(_ program: ObjectProgram, _ types: BTF?) throws(ProgramPatcher.PatchError) -> ObjectProgram {
+    package func redirecting(_ program: ObjectProgram, _ types: BTF?) throws(EngineError) -> ObjectProgram {
         var parameters: [Int: Int] = [:]
         for function in program.subprograms {
             guard let types, let id = function.typeID, case .function(let prototype, _) = types[id].kind,
@@ -52,21 +50,30 @@ package struct PrintRing: Sendable {
             // them may not.
             zeros[slot] = unset.among([.r3, .r4, .r5], at: slot).map { .move($0, 0) } + [call]
         }
-        let body = try program.replacing(zeros)
-        var (instructions, subprograms, lines) = (body.instructions, body.subprograms, body.lines)
-        for (helper, name, function) in [
-            (Helper.tracePrintk, "fsession_printk", keepValues + print), (.traceVprintk, "fsession_vprintk", keepArray + print),
-        ] {
-            let calls = instructions.indices.filter { instructions[$0].printHelper == helper }
-            guard !calls.isEmpty else { continue }
-            let start = instructions.count
-            for slot in calls { instructions[slot] = .call(.subprogram(Int32(start - slot - 1))) }
-            instructions += function
-            subprograms.append(ObjectProgram.Subprogram(name: name, start: start, isGlobal: false, typeID: typeID))
+        let body = try program.with(zeros)
+        var (subprograms, lines) = (body.subprograms, body.lines)
+        var code = ProgramBuilder()
+        let functions = [
+            (helper: Helper.tracePrintk, label: code.makeLabel(), name: "fsession_printk", start: keepValues),
+            (helper: .traceVprintk, label: code.makeLabel(), name: "fsession_vprintk", start: keepArray),
+        ]
+        for instruction in body.instructions {
+            if let function = functions.first(where: { $0.helper == instruction.printHelper }) {
+                code.call(function.label)
+            } else {
+                code.append(instruction)
+            }
+        }
+        for function in functions where body.instructions.contains(where: { $0.printHelper == function.helper }) {
+            let start = code.instructions.count
+            code.place(function.label)
+            code.append(function.start)
+            appendPrint(to: &code)
+            subprograms.append(ObjectProgram.Subprogram(name: function.name, start: start, isGlobal: false, typeID: typeID))
             if !lines.isEmpty { lines.append(SourceLine(slot: start, file: Self.file, line: 1, column: 1, text: Self.line)) }
         }
         return ObjectProgram(
-            name: body.name, section: body.section, instructions: instructions, subprograms: subprograms, lines: lines,
+            name: body.name, section: body.section, instructions: try code.finish(body.name), subprograms: subprograms, lines: lines,
             typeID: body.typeID, coreRelocations: body.coreRelocations)
     }
 
@@ -86,40 +93,26 @@ package struct PrintRing: Sendable {
     private var keepArray: [Instruction] { [.move(.r6, .r1), .move(.r7, .r3), .move(.r8, .r4)] }
 
     /// Gives what the helpers give: the length of the text, or an error.
-    private var print: [Instruction] {
-        let lost: [Instruction] =
-            Instruction.loadMapValue(.r1, index: firstMap + 1, offset: 0)
-            + [.move(.r2, 1), .atomic(.add, base: .r1, .r2), .move(.r0, -ENOSPC), .exit]
-        return Instruction.loadMap(.r1, index: firstMap)
-            + [
-                .move(.r2, Self.headBytes + Self.textBytes), .move(.r3, 0), .call(Helper.ringbufReserve),
-                .branch(.notEqual, .r0, 0, Int16(lost.count)),
-            ] + lost
-            + [
-                .move(.r9, .r0),
-                .call(Helper.ktimeGetNs), .store(.u64, .r0, to: .r9),
-                .call(Helper.getCurrentPidTgid), .store(.u64, .r0, to: .r9, offset: 8),
-                .move(.r1, .r9), .add(.r1, Self.headBytes), .move(.r2, Self.textBytes), .move(.r3, .r6),
-                .move(.r4, .r7), .move(.r5, .r8), .call(Helper.snprintf),
-                .store(.u64, .r0, to: .r9, offset: 16), .move(.r6, .r0),
-                .move(.r1, .r9), .move(.r2, 0), .call(Helper.ringbufSubmit),
-                // It counts the zero at the end.
-                .move(.r0, .r6), .subtract(.r0, 1), .exit,
-            ]
-    }
-
-    // MARK: The records
-
-    /// A line; nil for a record without text: `bpf_snprintf` found none of its buffers free, as `bpf_trace_printk` may not.
-    package static func event(_ record: UnsafeRawBufferPointer) -> EngineEvent? {
-        guard record.count >= Int(headBytes) else { return nil }
-        let length = record.loadUnaligned(fromByteOffset: 16, as: Int64.self)
-        guard length > 0 else { return nil }
-        let who = record.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-        let text = String(decoding: record.dropFirst(Int(headBytes)).prefix { $0 != 0 }, as: UTF8.self)
-        return .print(
-            time: record.loadUnaligned(as: UInt64.self), processID: Int32(truncatingIfNeeded: who >> 32),
-            threadID: Int32(truncatingIfNeeded: who), text: text.hasSuffix("\n") ? text : text + "\n")
+    private func appendPrint(to code: inout ProgramBuilder) {
+        let hasRoom = code.makeLabel()
+        let head = Int32(PrintRecord.text)
+        code.append(Instruction.loadMap(.r1, index: firstMap))
+        code.append([.move(.r2, head + Self.textBytes), .move(.r3, 0), .call(.ringbufReserve)])
+        code.branch(.notEqual, .r0, 0, to: hasRoom)
+        code.append(Instruction.loadMapValue(.r1, index: firstMap + 1, offset: 0))
+        code.append([.move(.r2, 1), .atomic(.add, base: .r1, .r2), .move(.r0, -ENOSPC), .exit])
+        code.place(hasRoom)
+        code.append([
+            .move(.r9, .r0),
+            .call(.ktimeGetNs), .store(.u64, .r0, to: .r9, offset: Int16(PrintRecord.time)),
+            .call(.getCurrentPidTgid), .store(.u64, .r0, to: .r9, offset: Int16(PrintRecord.identity)),
+            .move(.r1, .r9), .add(.r1, head), .move(.r2, Self.textBytes), .move(.r3, .r6),
+            .move(.r4, .r7), .move(.r5, .r8), .call(.snprintf),
+            .store(.u64, .r0, to: .r9, offset: Int16(PrintRecord.length)), .move(.r6, .r0),
+            .move(.r1, .r9), .move(.r2, 0), .call(.ringbufSubmit),
+            // It counts the zero at the end.
+            .move(.r0, .r6), .subtract(.r0, 1), .exit,
+        ])
     }
 }
 

@@ -92,7 +92,7 @@ struct ProgramLoader {
         _ extern: Extern, _ object: Object, _ kernel: inout KernelTypes, _ holders: inout [BPFDescriptor?]
     ) throws(EngineError) -> Address {
         let name = extern.name
-        if name == SessionKfuncs.isReturn || name == SessionKfuncs.cookie {
+        if SessionKfunc(rawValue: name) != nil {
             if let id = kernel.vmlinux.types.id(named: name, .function) { return .function(id: id.rawValue, holder: 0) }
             return .session
         }

@@ -4,8 +4,10 @@ import Engine
 import Glibc
 
 /// The reader's side of a ring buffer of the kernel, mapped into this process.
-struct RingReader: ~Copyable {
-    let descriptor: BPFDescriptor
+final class RingReader: KernelSource, @unchecked Sendable {
+    let name: String
+    private let content: RecordContent
+    private let descriptor: BPFDescriptor
     private let consumer: UnsafeMutableRawPointer
     private let producer: UnsafeMutableRawPointer
     private let size: Int
@@ -14,7 +16,9 @@ struct RingReader: ~Copyable {
     private static let busy: UInt32 = 1 << 31
     private static let discarded: UInt32 = 1 << 30
 
-    init(_ map: KernelMap) throws(EngineError) {
+    var descriptors: [Int32] { [descriptor.number] }
+
+    init(_ map: KernelMap, _ content: RecordContent) throws(EngineError) {
         let descriptor = map.descriptor
         var bytes = 4096
         while bytes < Int(map.definition.maxEntries) { bytes *= 2 }
@@ -26,6 +30,8 @@ struct RingReader: ~Copyable {
             if let own, own != MAP_FAILED { munmap(own, page) }
             throw .map(name: map.name, because: "its records cannot be mapped: \(Errno(error))")
         }
+        name = map.name
+        self.content = content
         self.descriptor = descriptor
         size = bytes
         consumer = own
@@ -37,11 +43,10 @@ struct RingReader: ~Copyable {
         munmap(producer, page + 2 * size)
     }
 
-    /// Hands all finished records to `body`; how many there were.
-    func drain(_ limit: Int, _ body: (UnsafeRawBufferPointer) -> Void) -> Int {
-        var count = 0
+    func read(_ limit: Int) -> EventBatch {
+        var batch = EventBatch(content)
         var position = clinux_load_acquire(consumer)
-        while count < limit {
+        while batch.count < limit {
             guard position < clinux_load_acquire(producer) else { break }
             let record = producer + page + Int(position & UInt64(size - 1))
             let head = UInt32(truncatingIfNeeded: clinux_load_acquire(record))
@@ -49,12 +54,11 @@ struct RingReader: ~Copyable {
             let length = Int(head & ~Self.discarded)
             guard length <= size else { break }
             if head & Self.discarded == 0 {
-                body(UnsafeRawBufferPointer(start: record + 8, count: length))
-                count += 1
+                batch.append(UnsafeRawBufferPointer(start: record + 8, count: length))
             }
             position += UInt64((length + 8 + 7) / 8 * 8)
             clinux_store_release(consumer, position)
         }
-        return count
+        return batch
     }
 }

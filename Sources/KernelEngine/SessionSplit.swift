@@ -34,7 +34,7 @@ package struct SessionSplit {
     let firstMap: Int
 
     var usesCookie: Bool {
-        program.instructions.contains { SessionKfuncs.name(of: $0, externs) == SessionKfuncs.cookie }
+        program.instructions.contains { SessionKfunc(calledBy: $0, externs) == .cookie }
     }
 
     static func maps(entries: UInt32 = cookieEntries) -> [MapDefinition] {
@@ -56,14 +56,8 @@ package struct SessionSplit {
         guard let section = ProgramSection(name: (half == .entry ? "fentry" : "fexit") + (program.section.sleepable ? ".s" : ""))
         else { throw .program(name: program.name, because: "it cannot be split") }
         var replacements: [Int: [Instruction]] = [:]
-        // The cookie's subprogram comes last; calls of it are set when the program has its final length.
-        var cookieCalls: [Int] = []
         for (slot, instruction) in program.instructions.enumerated() {
-            switch SessionKfuncs.name(of: instruction, externs) {
-            case SessionKfuncs.isReturn: replacements[slot] = [.move(.r0, half == .exit ? 1 : 0)]
-            case SessionKfuncs.cookie: cookieCalls.append(slot)
-            default: break
-            }
+            if SessionKfunc(calledBy: instruction, externs) == .isReturn { replacements[slot] = [.move(.r0, half == .exit ? 1 : 0)] }
         }
         if half == .entry {
             for slot in ReturnReads.slots(in: program, arguments: arguments) {
@@ -74,107 +68,99 @@ package struct SessionSplit {
                 replacements[slot] = [.store(.u64, Int32(0), to: .r2), .move(.r0, 0)]
             }
         }
-        let body: ObjectProgram
-        do throws(ProgramPatcher.PatchError) {
-            body = try program.replacing(replacements)
-        } catch {
-            throw .program(name: program.name, because: "\(error)")
-        }
-        guard !cookieCalls.isEmpty else {
+        let body = try program.with(replacements)
+        guard usesCookie else {
             return ObjectProgram(
                 name: program.name, section: section, instructions: body.instructions, subprograms: body.subprograms,
                 lines: body.lines, typeID: body.typeID, coreRelocations: body.coreRelocations)
         }
-        return around(body, half, section)
+        return try around(body, half, section)
     }
 
-    private func around(_ body: ObjectProgram, _ half: Half, _ section: ProgramSection) -> ObjectProgram {
-        let head = half == .entry ? entryHead : exitHead
-        var instructions = head + body.instructions
-        let tail = instructions.count
-        instructions += cookieSubprogram
-        for slot in instructions.indices where SessionKfuncs.name(of: instructions[slot], externs) == SessionKfuncs.cookie {
-            instructions[slot] = .call(.subprogram(Int32(tail - slot - 1)))
+    private func around(_ body: ObjectProgram, _ half: Half, _ section: ProgramSection) throws(EngineError) -> ObjectProgram {
+        var code = ProgramBuilder()
+        let (start, cookie) = (code.makeLabel(), code.makeLabel())
+        appendHead(half, body: start, to: &code)
+        code.place(start)
+        let head = code.instructions.count
+        for instruction in body.instructions {
+            if SessionKfunc(calledBy: instruction, externs) == .cookie { code.call(cookie) } else { code.append(instruction) }
         }
-        if let call = head.lastIndex(where: { $0.opcode == .call && $0.source == .r1 }) {
-            instructions[call] = .call(.subprogram(Int32(head.count - call - 1)))
-        }
+        code.place(cookie)
+        let tail = code.instructions.count
+        appendCookie(to: &code)
         func line(_ slot: Int) -> SourceLine { SourceLine(slot: slot, file: Self.file, line: 1, column: 1, text: Self.line) }
-        var subprograms = [ObjectProgram.Subprogram(name: body.name, start: head.count, isGlobal: false, typeID: types?.body)]
+        var subprograms = [ObjectProgram.Subprogram(name: body.name, start: head, isGlobal: false, typeID: types?.body)]
         subprograms += body.subprograms.map {
-            ObjectProgram.Subprogram(name: $0.name, start: $0.start + head.count, isGlobal: $0.isGlobal, typeID: $0.typeID)
+            ObjectProgram.Subprogram(name: $0.name, start: $0.start + head, isGlobal: $0.isGlobal, typeID: $0.typeID)
         }
         subprograms.append(ObjectProgram.Subprogram(name: "fsession_cookie", start: tail, isGlobal: false, typeID: types?.cookie))
         let lines = body.lines.map {
-            SourceLine(slot: $0.slot + head.count, file: $0.file, line: $0.line, column: $0.column, text: $0.text)
+            SourceLine(slot: $0.slot + head, file: $0.file, line: $0.line, column: $0.column, text: $0.text)
         }
         return ObjectProgram(
-            name: body.name, section: section, instructions: instructions, subprograms: subprograms,
+            name: body.name, section: section, instructions: try code.finish(body.name), subprograms: subprograms,
             lines: lines.isEmpty ? [] : [line(0)] + lines + [line(tail)], typeID: body.typeID,
             coreRelocations: body.coreRelocations.map {
                 var relocation = $0
-                relocation.slot += head.count
+                relocation.slot += head
                 return relocation
             })
     }
 
     // MARK: The code around
 
-    private var loadCookies: [Instruction] { Instruction.loadMap(.r1, index: Int32(firstMap)) }
-    private func loadMissed(_ register: Register, offset: Int32) -> [Instruction] {
-        Instruction.loadMapValue(register, index: Int32(firstMap + 1), offset: offset)
-    }
+    // r6: ctx, which is also the key, on the stack.
+
     private static let keyOffset: Int16 = -8
     private static let zeroOffset: Int16 = -16
 
-    private var keepContext: [Instruction] {
-        [.move(.r6, .r1), .store(.u64, .r1, to: .r10, offset: Self.keyOffset)]
-    }
-    private func pointer(_ register: Register, _ offset: Int16) -> [Instruction] {
-        [.move(register, .r10), .add(register, Int32(offset))]
+    private func appendHead(_ half: Half, body: ProgramBuilder.Label, to code: inout ProgramBuilder) {
+        let goesOn = code.makeLabel()
+        code.append([.move(.r6, .r1), .store(.u64, .r1, to: .r10, offset: Self.keyOffset)])
+        if half == .entry { code.append(.store(.u64, Int32(0), to: .r10, offset: Self.zeroOffset)) }
+        appendCookieArguments(to: &code)
+        switch half {
+        case .entry:
+            code.append([.move(.r3, .r10), .add(.r3, Int32(Self.zeroOffset)), .move(.r4, 0), .call(.mapUpdateElem)])
+            code.branch(.equal, .r0, 0, to: goesOn)
+        case .exit:
+            code.append(.call(.mapLookupElem))
+            code.branch(.notEqual, .r0, 0, to: goesOn)
+        }
+        // No room for a cookie, or an exit whose entry did not run.
+        code.append(loadMissed(.r1, offset: half == .entry ? 0 : 16))
+        code.append([.move(.r2, 1), .atomic(.add, base: .r1, .r2), .move(.r0, 0), .exit])
+        code.place(goesOn)
+        code.append(.move(.r1, .r6))
+        code.call(body)
+        if half == .exit {
+            code.append(.move(.r7, .r0))
+            appendCookieArguments(to: &code)
+            code.append([.call(.mapDeleteElem), .move(.r0, .r7)])
+        }
+        code.append(.exit)
     }
 
-    private var entryHead: [Instruction] {
-        let missed: [Instruction] =
-            loadMissed(.r1, offset: 0)
-            + [.move(.r2, 1), .atomic(.add, base: .r1, .r2), .move(.r0, 0), .exit]
-        return keepContext
-            + [.store(.u64, Int32(0), to: .r10, offset: Self.zeroOffset)]
-            + loadCookies + pointer(.r2, Self.keyOffset) + pointer(.r3, Self.zeroOffset)
-            + [.move(.r4, 0), .call(.helper(Helper.mapUpdateElem.rawValue))]
-            + [.branch(.equal, .r0, 0, Int16(missed.count))] + missed
-            + [.move(.r1, .r6), .call(.subprogram(0)), .exit]
+    /// The map of cookies, and the key in it.
+    private func appendCookieArguments(to code: inout ProgramBuilder) {
+        code.append(Instruction.loadMap(.r1, index: Int32(firstMap)))
+        code.append([.move(.r2, .r10), .add(.r2, Int32(Self.keyOffset))])
     }
 
-    private var exitHead: [Instruction] {
-        let alone = loadMissed(.r1, offset: 16) + [.move(.r2, 1), .atomic(.add, base: .r1, .r2), .move(.r0, 0), .exit]
-        return keepContext + loadCookies + pointer(.r2, Self.keyOffset)
-            + [.call(.helper(Helper.mapLookupElem.rawValue)), .branch(.notEqual, .r0, 0, Int16(alone.count))] + alone
-            + [
-                .move(.r1, .r6), .call(.subprogram(0)), .move(.r7, .r0),
-            ]
-            + loadCookies + pointer(.r2, Self.keyOffset)
-            + [.call(.helper(Helper.mapDeleteElem.rawValue)), .move(.r0, .r7), .exit]
+    private func loadMissed(_ register: Register, offset: Int32) -> [Instruction] {
+        Instruction.loadMapValue(register, index: Int32(firstMap + 1), offset: offset)
     }
 
     /// `u64 *cookie(ctx)`: never null, as the verifier must see. The element is there as long as the call runs.
-    private var cookieSubprogram: [Instruction] {
-        [.store(.u64, .r1, to: .r10, offset: Self.keyOffset)] + loadCookies + pointer(.r2, Self.keyOffset)
-            + [.call(.helper(Helper.mapLookupElem.rawValue)), .branch(.notEqual, .r0, 0, 2)]
-            + loadMissed(.r0, offset: 8) + [.exit]
-    }
-}
-
-/// The two functions of the kernel that only sessions have.
-enum SessionKfuncs {
-    static let isReturn = "bpf_session_is_return"
-    static let cookie = "bpf_session_cookie"
-
-    /// The extern function that an instruction calls.
-    static func name(of instruction: Instruction, _ externs: [Extern]) -> String? {
-        guard instruction.opcode == .call, instruction.source == .r2,
-            externs.indices.contains(Int(instruction.immediate))
-        else { return nil }
-        return externs[Int(instruction.immediate)].name
+    private func appendCookie(to code: inout ProgramBuilder) {
+        let isFound = code.makeLabel()
+        code.append(.store(.u64, .r1, to: .r10, offset: Self.keyOffset))
+        appendCookieArguments(to: &code)
+        code.append(.call(.mapLookupElem))
+        code.branch(.notEqual, .r0, 0, to: isFound)
+        code.append(loadMissed(.r0, offset: 8))
+        code.place(isFound)
+        code.append(.exit)
     }
 }

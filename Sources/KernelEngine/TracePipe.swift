@@ -7,14 +7,14 @@ import LinuxProcess
 ///
 /// All programs of the machine write there. The lines of ours cannot be told from those of others; what was there
 /// before the session is thrown away, and what other tracers write is left out.
-struct TracePipe: ~Copyable {
-    let file: FileDescriptor
+final class TracePipe: KernelSource, @unchecked Sendable {
+    let name = "trace_pipe"
+    private let file: FileDescriptor
     private var rest: [UInt8]
     /// A text with a newline inside goes on in the next line of the file.
     private var isInside: Bool
 
     init() throws(EngineError) {
-        // All fields at once: where an initializer throws, Swift 6.2 gives what is set by then back twice.
         file = try Self.open()
         rest = []
         isInside = false
@@ -22,6 +22,8 @@ struct TracePipe: ~Copyable {
         var rounds = 0
         while rounds < 1000, !readBytes().isEmpty { rounds += 1 }
     }
+
+    var descriptors: [Int32] { [file.rawValue] }
 
     private static func open() throws(EngineError) -> FileDescriptor {
         guard let path = TraceFiles.path("trace_pipe") else {
@@ -42,11 +44,11 @@ struct TracePipe: ~Copyable {
     }
 
     /// What was printed since the last time.
-    mutating func events() -> [EngineEvent] {
+    func read(_ limit: Int) -> EventBatch {
         var events: [EngineEvent] = []
         while true {
             let bytes = readBytes()
-            if bytes.isEmpty { return events }
+            if bytes.isEmpty { return EventBatch(events) }
             rest += bytes
             while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
                 let line = String(decoding: rest[..<end], as: UTF8.self)
@@ -56,7 +58,7 @@ struct TracePipe: ~Copyable {
         }
     }
 
-    private mutating func event(_ line: String) -> EngineEvent? {
+    private func event(_ line: String) -> EngineEvent? {
         // "            ping-123     [000] b..21   12.345678: bpf_trace_printk: text"
         let parts = line.split(separator: " ", omittingEmptySubsequences: true)
         if let head = Head(parts) {

@@ -1,3 +1,5 @@
+import Search
+
 /// Appends x86-64 instructions to a buffer and resolves their references at the end.
 ///
 /// Operands are in Intel order, destination first. Without a width an instruction works on 64 bits.
@@ -119,7 +121,7 @@ package struct X86_64Assembler: Sendable {
         let candidates = fixups.indices.filter { fixups[$0].kind.isAutomatic }
         if candidates.isEmpty { return }
         let starts = candidates.map { fixups[$0].position - fixups[$0].kind.opcodeSize }
-        let labelRanks = labels.map { Self.rank(of: $0, in: starts) }
+        let labelRanks = labels.map { label in starts.partitioningIndex { $0 >= label } }
         var isShort = [Bool](repeating: false, count: candidates.count)
         // Bytes taken away before a candidate, and from it to the end.
         var removedBefore = [Int](repeating: 0, count: candidates.count + 1)
@@ -187,17 +189,6 @@ package struct X86_64Assembler: Sendable {
             labels[index] -= removedBefore[labelRanks[index]]
         }
         code = result
-    }
-
-    /// How many of the sorted `starts` lie before `offset`.
-    private static func rank(of offset: Int, in starts: [Int]) -> Int {
-        var low = 0
-        var high = starts.count
-        while low < high {
-            let middle = (low + high) / 2
-            if starts[middle] < offset { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 }
 

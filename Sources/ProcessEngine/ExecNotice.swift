@@ -38,7 +38,7 @@ enum ExecNotice {
     }
 
     /// The event of a record; nil for a path that nothing is at: `execvp` tries every folder of PATH.
-    static func decode(_ record: UnsafeRawBufferPointer) -> EngineEvent? {
+    @Sendable static func decode(_ record: UnsafeRawBufferPointer) -> EngineEvent? {
         guard record.count >= recordSize else { return nil }
         let identity = record.loadUnaligned(as: UInt64.self)
         let path = String(decoding: record[8...].prefix { $0 != 0 }, as: UTF8.self)
@@ -71,7 +71,7 @@ extension ProcessEngine {
         let linked = try ProgramLinker(maps: [map], externs: [], symbol: { _ in nil })
             .link(ObjectProgram(name: "executions", section: section, instructions: ExecNotice.program))
         let program = try compile("executions", linked, section: section, kind: .fentry)
-        reader.add(EventReader.Source(map: map, content: .executions))
+        reader.add(TargetRing(map, .other(ExecNotice.decode)))
         executions = program
         return program
     }

@@ -7,14 +7,14 @@ import BPF
 enum InlinedHelper {
     static func instructions(_ helper: UInt32) -> [Instruction]? {
         switch Helper(rawValue: helper) {
-        case .getFuncIp: [.load(.u64, into: .r0, from: .r1, offset: -16)]
-        case .getAttachCookie: [.load(.u64, into: .r0, from: .r1, offset: -24)]
-        case .getFuncArgCnt: [.load(.u64, into: .r0, from: .r1, offset: -8), .and(.r0, 0xff)]
+        case .getFuncIp: [.load(.functionIP, into: .r0, context: .r1)]
+        case .getAttachCookie: [.load(.attachCookie, into: .r0, context: .r1)]
+        case .getFuncArgCnt: [.load(.metadata, into: .r0, context: .r1), .and(.r0, ContextLayout.countMask)]
         // *(u64 *)r2 = ctx[number of arguments]
         case .getFuncRet:
             [
-                .load(.u64, into: .r0, from: .r1, offset: -8),
-                .and(.r0, 0xff),
+                .load(.metadata, into: .r0, context: .r1),
+                .and(.r0, ContextLayout.countMask),
                 .shiftLeft(.r0, 3),
                 .add(.r0, .r1),
                 .load(.u64, into: .r0, from: .r0, offset: 0),

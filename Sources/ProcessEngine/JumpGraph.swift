@@ -1,6 +1,7 @@
 import MachineCode
 import ELF
 import LinuxProcess
+import Search
 import Trampoline
 
 /// Which functions of a module leave to which by a jump, and what holds for them by their names: enough to tell what follows
@@ -142,14 +143,9 @@ struct JumpGraph: Sendable {
 
         /// The start of the function that an address is in.
         func start(of address: UInt64) -> UInt64? {
-            var low = 0
-            var high = ranges.count
-            while low < high {
-                let middle = (low + high) / 2
-                if ranges[middle].lowerBound <= address { low = middle + 1 } else { high = middle }
-            }
+            let end = ranges.partitioningIndex { $0.lowerBound > address }
             // They hardly ever overlap.
-            for index in stride(from: low - 1, through: max(0, low - 4), by: -1) where ranges[index].contains(address) {
+            for index in stride(from: end - 1, through: max(0, end - 4), by: -1) where ranges[index].contains(address) {
                 return ranges[index].lowerBound
             }
             return nil

@@ -5,7 +5,7 @@ import TargetRuntime
 /// A map that lives in memory shared with the target, from the controller's side.
 ///
 /// The same C code works on it here and in the target.
-package struct LoadedMap: Sendable {
+package struct LoadedMap: EngineMap {
     package let definition: MapDefinition
     /// Where the map's head lies in the shared region.
     let region: SharedRegion
@@ -17,13 +17,6 @@ package struct LoadedMap: Sendable {
 
     /// Per-CPU maps hold a value for each of these; here a "CPU" is a slot that a thread owns.
     package var valueCount: Int { isPerCPU ? Int(FS_THREAD_SLOTS) : 1 }
-
-    package var isPerCPU: Bool {
-        switch definition.type {
-        case .perCPUArray, .perCPUHash, .lruPerCPUHash: true
-        default: false
-        }
-    }
 
     /// The map as the controller works on it: the target can write the map's head, so its shape is taken from
     /// the definition.
@@ -46,43 +39,25 @@ package struct LoadedMap: Sendable {
         targetAddress + head.pointee.data_offset + UInt64(index) * UInt64(stride)
     }
 
-    /// `value_size` rounded up to 8, as values of per-CPU maps lie one behind the other.
-    private var stride: Int { (valueSize + 7) / 8 * 8 }
-
-    /// The values at `key`, one for each copy; nil if there is no such element.
-    package func read(_ key: [UInt8]) -> [[UInt8]]? {
-        guard key.count == keySize else { return nil }
-        var bytes = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
-        guard withView({ fs_view_read($0, key, &bytes) }) == 0 else { return nil }
-        return (0..<valueCount).map { Array(bytes[($0 * stride)..<($0 * stride + valueSize)]) }
+    package func lookUp(_ key: [UInt8], _ element: inout [UInt8]) -> Int32 {
+        withView { fs_view_read($0, key, &element) }
     }
 
-    /// Writes `values` (one for each copy) at `key`; 0 or -errno.
-    package func write(_ key: [UInt8], _ values: [[UInt8]], flags: UInt64) -> Int32 {
+    package func update(_ key: [UInt8], _ element: inout [UInt8], flags: UInt64) -> Int32 {
         // What programs jump to is decided when they are loaded: which they may go on in has been followed then.
         if definition.type == .progArray { return -EPERM }
-        guard key.count == keySize, values.count == valueCount, values.allSatisfy({ $0.count == valueSize }) else {
-            return -EINVAL
-        }
-        var bytes = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
-        for (index, value) in values.enumerated() {
-            bytes.replaceSubrange((index * stride)..<(index * stride + valueSize), with: value)
-        }
-        return withView { fs_view_write($0, key, bytes, flags) }
+        return withView { fs_view_write($0, key, element, flags) }
     }
 
-    /// Removes the element at `key`; 0 or -errno.
-    package func delete(_ key: [UInt8]) -> Int32 {
-        if definition.type == .progArray { return -EPERM }
-        return key.count == keySize ? withView { fs_view_delete($0, key) } : -EINVAL
+    package func remove(_ key: [UInt8]) -> Int32 {
+        definition.type == .progArray ? -EPERM : withView { fs_view_delete($0, key) }
     }
 
-    /// The keys there are now, at most `max_entries`.
     package func keys() -> [[UInt8]] {
         var keys: [[UInt8]] = []
         var cursor: UInt64 = 0
         var key = [UInt8](repeating: 0, count: max(keySize, 4))
-        var value = [UInt8](repeating: 0, count: max(stride * valueCount, 8))
+        var value = element(of: valueCount)
         while keys.count < Int(definition.maxEntries),
             withView({ fs_view_iterate($0, &cursor, &key, &value) }) == 0
         {

@@ -1,4 +1,5 @@
 import MachineCode
+import Search
 import Synchronization
 import Trampoline
 
@@ -21,13 +22,7 @@ struct ModuleAnalysis {
 
         /// The index of the first function that starts at or behind an address.
         func firstIndex(notBelow address: UInt64) -> Int {
-            var low = 0
-            var high = starts.count
-            while low < high {
-                let middle = (low + high) / 2
-                if starts[middle] < address { low = middle + 1 } else { high = middle }
-            }
-            return low
+            starts.partitioningIndex { $0 >= address }
         }
 
         /// The size of the function that starts at an address.
@@ -148,13 +143,7 @@ struct ModuleAnalysis {
     }
 
     private func firstPatch(endingBehind address: UInt64) -> Int {
-        var low = 0
-        var high = patched.count
-        while low < high {
-            let middle = (low + high) / 2
-            if patched[middle].address + UInt64(patched[middle].bytes.count) <= address { low = middle + 1 } else { high = middle }
-        }
-        return low
+        patched.partitioningIndex { $0.address + UInt64($0.bytes.count) > address }
     }
 
     private static func bytes(_ range: Range<UInt64>, of code: [CodeRange]) -> [UInt8] {

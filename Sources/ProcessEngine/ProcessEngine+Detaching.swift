@@ -118,10 +118,10 @@ extension ProcessEngine {
                     seesReturns: function.image?.callsFunction ?? false))
         }
         summary.counts.sort { ($1.entered, $0.function.name) < ($0.entered, $1.function.name) }
-        for source in reader.rings where source.map.dropped > 0 {
-            summary.drops.append((source.map.name, source.map.dropped))
+        for case let ring as TargetRing in reader.sources where ring.map.dropped > 0 {
+            summary.drops.append((ring.name, ring.map.dropped))
         }
-        summary.abandoned = reader.abandoned
+        summary.abandoned = reader.lost.values.reduce(0, +)
         return summary
     }
 

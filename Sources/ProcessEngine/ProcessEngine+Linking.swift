@@ -78,9 +78,7 @@ extension ProcessEngine {
                 }
             }
             if modules == nil, late.isEmpty, batch.linked.count == linkedBefore, batch.refused.count > refusedBefore, batch.changes.isEmpty {
-                throw .allRefused(
-                    pattern: request.pattern.description,
-                    reasons: Self.summarize(batch.refused[refusedBefore...].map(\.reason)))
+                throw .allRefused([request.pattern], batch.refused[refusedBefore...])
             }
         }
         Self.giveBackMemory(usedFor: batch.changes.count)
@@ -167,12 +165,6 @@ extension ProcessEngine {
             queue.append([.warning("\(module) was never loaded; nothing of it was traced")])
         }
         awaited = []
-    }
-
-    /// The most frequent reasons, with their counts.
-    static func summarize(_ reasons: [String]) -> [String] {
-        Dictionary(grouping: reasons) { $0 }.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.prefix(3)
-            .map { $0.value.count > 1 ? "\($0.key) (\($0.value.count) functions)" : $0.key }
     }
 
     // MARK: - Choosing
@@ -266,8 +258,6 @@ extension ProcessEngine {
         _ requests: [StandingRequest], _ batch: LinkBatch, _ modules: Set<String>?
     ) throws(EngineError) {
         guard modules == nil, batch.linked.isEmpty, !batch.waits else { return }
-        throw .allRefused(
-            pattern: requests.map(\.pattern.description).joined(separator: " "),
-            reasons: Self.summarize(batch.refused.map(\.reason)))
+        throw .allRefused(requests.map(\.pattern), batch.refused)
     }
 }

@@ -34,8 +34,8 @@ extension ProcessEngine {
         }
         try Self.followTailCalls(object, &programs)
         try fillProgramArrays(maps, programs)
-        for map in maps where map.definition.isRing {
-            reader.add(EventReader.Source(map: map, content: .records(map: map.name)))
+        for map in maps where map.definition.type.traits.contains(.ring) {
+            reader.add(TargetRing(map, .records(map: map.name, processID: processID)))
         }
         return LoadedObject(maps: maps, programs: programs, object: object)
     }
@@ -75,10 +75,10 @@ extension ProcessEngine {
         var layout = SharedLayout()
         var sizes: [Int] = []
         for definition in definitions { sizes.append(try definition.memorySize()) }
-        let plain = definitions.indices.filter { !definitions[$0].isRing }
+        let plain = definitions.indices.filter { !definitions[$0].type.traits.contains(.ring) }
         let offsets = layout.placePlain(plain.map { sizes[$0] })
         var place = Dictionary(uniqueKeysWithValues: zip(plain, offsets))
-        for index in definitions.indices where definitions[index].isRing {
+        for index in definitions.indices where definitions[index].type.traits.contains(.ring) {
             let head = Int(FS_RING_DATA_OFFSET)
             place[index] = layout.placeRing(head: head, data: (sizes[index] - head) / 2)
         }

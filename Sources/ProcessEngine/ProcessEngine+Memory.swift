@@ -40,7 +40,7 @@ extension ProcessEngine {
         if process.threads.contains(where: \.dispatchesSystemCalls) { try makeNoCalls(in: &process) }
         shared = memory
         sharedRegions.append(memory.region)
-        reader.add(EventReader.Source(map: memory.printRing, content: .prints))
+        reader.add(TargetRing(memory.printRing, .prints(endsLine: false)))
 
         let code = Array(UnsafeRawBufferPointer(start: fs_runtime_start(), count: fs_runtime_size()))
         try addCodeRegion(near: functions.executableRange, size: ProcessEngine.firstRegionSize, in: &process)

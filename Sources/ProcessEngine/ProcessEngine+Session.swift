@@ -1,7 +1,5 @@
 import BPF
 
-extension LoadedMap: EngineMap {}
-
 extension ProcessEngine: SessionEngine {
     package func functions(matching pattern: FunctionPattern) throws(EngineError) -> [FunctionInfo] {
         try list(pattern)

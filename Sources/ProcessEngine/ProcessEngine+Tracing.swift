@@ -49,18 +49,14 @@ extension ProcessEngine {
         if let known = tracePrograms?.map {
             map = known
         } else {
-            map = try makeMaps([TraceProgram.map(bytes: Self.traceRingBytes)])[0]
+            map = try makeMaps([TraceProgram.eventsMap(bytes: Self.traceRingBytes)])[0]
             tracePrograms = TracePrograms(map: map)
-            reader.add(EventReader.Source(map: map, content: .calls))
+            reader.add(TargetRing(map, .calls))
         }
         let name = entryOnly ? "trace_entry" : "trace"
-        guard let section = ProgramSection(name: entryOnly ? "fentry" : "fsession") else {
-            throw .request("the trace program has no section")
-        }
-        let program = ObjectProgram(
-            name: name, section: section,
-            instructions: entryOnly
-                ? TraceProgram.entry(arguments: arguments) : TraceProgram.session(arguments: arguments))
+        let shape = TraceProgram.Shape(words: arguments, hasResult: true, isEntryOnly: entryOnly)
+        let program = try TraceProgram(shape, .loads(result: arguments), .cookie).program(name)
+        let section = program.section
         let proof = try ProgramProof.prove(
             VerifierInput(
                 name: name, kind: section.kind, instructions: program.instructions, maps: [map.definition],

@@ -1,4 +1,5 @@
 import LinuxProcess
+import Search
 import TargetRuntime
 import Trampoline
 
@@ -122,7 +123,8 @@ extension ProcessEngine {
         // In its own region of code each reaches its description by 32 bits.
         let regions = codeRegions.map(\.range).sorted { $0.lowerBound < $1.lowerBound }
         for region in regions {
-            let own = entries[entries.partition(below: region.lowerBound)..<entries.partition(below: region.upperBound)]
+            let start = entries.partitioningIndex { $0.start >= region.lowerBound }
+            let own = entries[start...].prefix { $0.start < region.upperBound }
             guard let first = own.first, let last = own.last else { continue }
             let frames = UnwindFrames(own)
             let header = try placeForData(frames.size, "unwind frames", near: region) { frames.bytes(at: $0) }
@@ -170,18 +172,5 @@ extension ProcessEngine {
         try stageCode(record.encoded, at: place)
         try flushCode()
         return base
-    }
-}
-
-extension [UnwindEntry] {
-    /// How many start below an address; they are sorted.
-    fileprivate func partition(below address: UInt64) -> Int {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if self[middle].start < address { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 }

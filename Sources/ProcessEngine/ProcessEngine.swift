@@ -25,7 +25,7 @@ package actor ProcessEngine {
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
-    let reader: EventReader
+    let reader: ReaderThread
     nonisolated let life = ProcessLife()
 
     /// A launched command before it runs: stopped before any code of its own.
@@ -87,7 +87,7 @@ package actor ProcessEngine {
         self.isChild = isChild
         self.memory = memory
         queue = EventQueue()
-        reader = EventReader(queue: queue)
+        reader = ReaderThread(queue: queue, TargetRing.pace)
         functions = FunctionTable(processID: processID)
     }
 

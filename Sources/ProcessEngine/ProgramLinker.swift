@@ -148,8 +148,7 @@ struct ProgramLinker {
         guard let kfunc = SessionKfunc(rawValue: name) else {
             throw .program(
                 name: program.name,
-                because: "kfunc '\(name)' does not exist for programs in a process; "
-                    + "there are bpf_session_is_return and bpf_session_cookie")
+                because: "kfunc '\(name)' does not exist for programs in a process; there are \(SessionKfunc.names)")
         }
         guard program.section.kind.single == .session else {
             throw .program(
@@ -160,36 +159,17 @@ struct ProgramLinker {
     }
 }
 
-/// The two kfuncs of a session, inlined as the kernel inlines them.
-enum SessionKfunc: String {
-    case isReturn = "bpf_session_is_return"
-    case cookie = "bpf_session_cookie"
-
-    /// Both as externs, for programs that come from no object.
-    static let externs = VerifierInput.sessionKfuncs
-
-    /// The place in ``externs``.
-    var number: Int32 { self == .isReturn ? 0 : 1 }
-
-    /// r0 = result; r1 = ctx. Only r0 changes.
+extension SessionKfunc {
+    /// Its result in r0, from ctx in r1, as the kernel inlines it. Only r0 changes.
     var inlined: [Instruction] {
-        switch self {
-        case .isReturn:
-            [
-                // bit 63 of ctx[-1]
-                .load(.u64, into: .r0, from: .r1, offset: -8),
-                .shiftRight(.r0, 63),
-                .and(.r0, 1),
-            ]
+        let metadata = Instruction.load(.metadata, into: .r0, context: .r1)
+        return switch self {
+        case .isReturn: [metadata, .shiftRight(.r0, ContextLayout.returnShift), .and(.r0, 1)]
+        // &ctx[-depth]
         case .cookie:
             [
-                // &ctx[-index], index in bits 8–15 of ctx[-1]
-                .load(.u64, into: .r0, from: .r1, offset: -8),
-                .shiftRight(.r0, 8),
-                .and(.r0, 0xff),
-                .shiftLeft(.r0, 3),
-                .negate(.bits64, .r0),
-                .add(.r0, .r1),
+                metadata, .shiftRight(.r0, ContextLayout.cookieShift), .and(.r0, ContextLayout.countMask),
+                .shiftLeft(.r0, 3), .negate(.bits64, .r0), .add(.r0, .r1),
             ]
         }
     }

@@ -2,6 +2,7 @@ import ELF
 import LinuxProcess
 import MachineCode
 import PlainText
+import Search
 import Trampoline
 
 /// The prototypes of a module's functions, as far as its debug information tells, and what follows from
@@ -84,13 +85,8 @@ package struct Prototypes {
 
     private func wasAsked(_ address: UInt64) -> Bool {
         asked.contains { list in
-            var low = 0
-            var high = list.count
-            while low < high {
-                let middle = (low + high) / 2
-                if list[middle] < address { low = middle + 1 } else { high = middle }
-            }
-            return low < list.count && list[low] == address
+            let index = list.partitioningIndex { $0 >= address }
+            return index < list.count && list[index] == address
         }
     }
 

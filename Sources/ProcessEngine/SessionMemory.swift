@@ -118,9 +118,6 @@ extension MapDefinition {
         }
         return size
     }
-
-    /// Ring buffers have pages of their own, their data twice in a row.
-    var isRing: Bool { type == .ringBuffer || type == .perfEventArray }
 }
 
 /// Which processes hold a session's shared memory: the target, and children that it forked.

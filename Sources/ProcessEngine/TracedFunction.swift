@@ -1,5 +1,6 @@
 import MachineCode
 import LinuxProcess
+import Search
 import Trampoline
 
 /// A function with programs at it, and what it takes to undo that. A change makes a new one: the tables that hold
@@ -85,13 +86,8 @@ struct RangeIndex: Sendable {
 
     /// The index of the range that holds `address`.
     func index(of address: UInt64) -> Int? {
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].range.upperBound <= address { low = middle + 1 } else { high = middle }
-        }
-        guard low < ranges.count, ranges[low].range.contains(address) else { return nil }
-        return ranges[low].index
+        let index = ranges.partitioningIndex { $0.range.upperBound > address }
+        guard index < ranges.count, ranges[index].range.contains(address) else { return nil }
+        return ranges[index].index
     }
 }

@@ -112,4 +112,7 @@ FS_INLINE u64 kernel_clock(u32 clock) {
 // A zombie that leads its process still counts as there.
 FS_INLINE int thread_is_gone(u32 thread) { return system_call(SYSTEM_CALL_TKILL, thread, 0, 0, 0, 0, 0) == -ESRCH; }
 
+// How many words of arguments a program's context has.
+FS_INLINE u64 argument_count(const u64 *ctx) { return ctx[FS_CTX_METADATA] & FS_CTX_COUNT_MASK; }
+
 #endif

@@ -195,6 +195,7 @@ static i64 print_record(struct fs_state *state, const char *format, u64 size, co
     record->time_ns = monotonic_time(state);
     record->process_id = identity.process;
     record->thread_id = thread;
+    record->length = (i64)length + 1;
     if (!ring_output(state, ring, record, sizeof *record + length, 0, thread & FS_RING_OWNER_MASK)) return -EAGAIN;
     return (i64)length;
 }
@@ -311,11 +312,11 @@ HELPER(probe_write_user) {
 
 HELPER(get_func_ip) { return ((const u64 *)a1)[FS_CTX_FUNCTION_IP]; }
 HELPER(get_attach_cookie) { return ((const u64 *)a1)[FS_CTX_ATTACH_COOKIE]; }
-HELPER(get_func_arg_cnt) { return ((const u64 *)a1)[FS_CTX_METADATA] & 0xff; }
+HELPER(get_func_arg_cnt) { return argument_count((const u64 *)a1); }
 
 HELPER(get_func_arg) {
     const u64 *ctx = (const u64 *)a1;
-    u32 is_there = a2 < (ctx[FS_CTX_METADATA] & 0xff);
+    u32 is_there = a2 < argument_count(ctx);
     put64((void *)a3, is_there ? ctx[a2] : 0);
     return is_there ? 0 : ERROR(EINVAL);
 }
@@ -323,7 +324,7 @@ HELPER(get_func_arg) {
 // 0 before the function has run. fentry programs have no return value: their loader answers for us.
 HELPER(get_func_ret) {
     const u64 *ctx = (const u64 *)a1;
-    put64((void *)a2, ctx[ctx[FS_CTX_METADATA] & 0xff]);
+    put64((void *)a2, ctx[argument_count(ctx)]);
     return 0;
 }
 

@@ -66,7 +66,7 @@ enum { PRCTL_SET_DISPATCH = 59, PRCTL_SET_SECCOMP = 22, SECCOMP_STRICT = 1, PRCT
 // Strict seccomp takes the time stamp counter away, too, and so does PR_SET_TSC. `first`: among the words of the
 // context; where the prototype is known the variable arguments are not there.
 FS_INLINE void prctl_event(struct fs_state *state, u64 *ctx, u64 first) {
-    int is_known = (ctx[FS_CTX_METADATA] & 0xff) > first + 1;
+    int is_known = argument_count(ctx) > first + 1;
     u32 option = (u32)ctx[first], value = is_known ? (u32)ctx[first + 1] : 0;
     if ((option == PRCTL_SET_SECCOMP && (!is_known || value == SECCOMP_STRICT))
         || (option == PRCTL_SET_TSC && (!is_known || value == TSC_FAULTS)))
@@ -87,7 +87,7 @@ FS_INLINE void clone_event(struct fs_state *state, u64 flags) {
 }
 
 static u64 native_clone_event(u64 *ctx) {
-    if ((ctx[FS_CTX_METADATA] & 0xff) > 2) clone_event((struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE], ctx[2]);
+    if (argument_count(ctx) > 2) clone_event((struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE], ctx[2]);
     return 0;
 }
 
@@ -98,13 +98,13 @@ static u64 native_prctl_event(u64 *ctx) {
 
 static u64 native_syscall_event(u64 *ctx) {
     struct fs_state *state = (struct fs_state *)ctx[FS_CTX_ATTACH_COOKIE];
-    u32 count = ctx[FS_CTX_METADATA] & 0xff;
+    u32 count = (u32)argument_count(ctx);
     if (ctx[0] == SYSTEM_CALL_SECCOMP) no_more_calls(state);
     if (ctx[0] == SYSTEM_CALL_CLONE && count > 1) clone_event(state, ctx[1]);
     u64 flags = 0;
     if (ctx[0] == SYSTEM_CALL_CLONE3 && count > 1 && read_memory(state, &flags, ctx[1], sizeof flags) == 0)
         clone_event(state, flags);
-    if (ctx[0] == SYSTEM_CALL_PRCTL && (ctx[FS_CTX_METADATA] & 0xff) > 1) prctl_event(state, ctx, 1);
+    if (ctx[0] == SYSTEM_CALL_PRCTL && argument_count(ctx) > 1) prctl_event(state, ctx, 1);
     return 0;
 }
 

@@ -14,64 +14,27 @@ size_t fs_runtime_size(void) { return (size_t)(__stop_fsession_runtime - (const 
 typedef u64 helper_function(u64, u64, u64, u64, u64, struct fs_state *);
 
 struct helper_entry {
-    u32 number;
-    const char *name;
+    struct fs_helper_row row;
     helper_function *function;
 };
 
-#define ENTRY(name, function) {BPF_FUNC_##name, "bpf_" #name, helper_##function}
+#define ROW(name, function, result, a1, a2, a3, a4, a5)                                                        \
+    {{BPF_FUNC_##name, FS_GIVES_##result,                                                                      \
+      {FS_TAKES_##a1, FS_TAKES_##a2, FS_TAKES_##a3, FS_TAKES_##a4, FS_TAKES_##a5}, "bpf_" #name}, function},
+#define HELPER_ROW(name, function, ...) ROW(name, helper_##function, __VA_ARGS__)
+#define INLINED_ROW(name, ...) ROW(name, NULL, __VA_ARGS__)
 
 static const struct helper_entry helper_table[] = {
-    ENTRY(map_lookup_elem, map_lookup_elem),
-    ENTRY(map_update_elem, map_update_elem),
-    ENTRY(map_delete_elem, map_delete_elem),
-    ENTRY(map_push_elem, map_push_elem),
-    ENTRY(map_pop_elem, map_pop_elem),
-    ENTRY(map_peek_elem, map_peek_elem),
-    ENTRY(map_lookup_percpu_elem, map_lookup_percpu_elem),
-    ENTRY(for_each_map_elem, for_each_map_elem),
-    ENTRY(loop, loop),
-    ENTRY(ringbuf_output, ringbuf_output),
-    ENTRY(ringbuf_reserve, ringbuf_reserve),
-    ENTRY(ringbuf_submit, ringbuf_submit),
-    ENTRY(ringbuf_discard, ringbuf_discard),
-    ENTRY(ringbuf_query, ringbuf_query),
-    ENTRY(perf_event_output, perf_event_output),
-    ENTRY(trace_printk, trace_printk),
-    ENTRY(trace_vprintk, trace_vprintk),
-    ENTRY(snprintf, snprintf),
-    ENTRY(strncmp, strncmp),
-    ENTRY(ktime_get_ns, ktime_get_ns),
-    ENTRY(ktime_get_boot_ns, ktime_get_boot_ns),
-    ENTRY(ktime_get_coarse_ns, ktime_get_ns),
-    ENTRY(ktime_get_tai_ns, ktime_get_tai_ns),
-    ENTRY(jiffies64, jiffies64),
-    ENTRY(get_current_pid_tgid, get_current_pid_tgid),
-    ENTRY(get_current_uid_gid, get_current_uid_gid),
-    ENTRY(get_current_comm, get_current_comm),
-    ENTRY(get_smp_processor_id, get_smp_processor_id),
-    ENTRY(get_numa_node_id, get_numa_node_id),
-    ENTRY(get_prandom_u32, get_prandom_u32),
-    ENTRY(probe_read, probe_read),
-    ENTRY(probe_read_user, probe_read),
-    ENTRY(probe_read_kernel, probe_read),
-    ENTRY(copy_from_user, probe_read),
-    ENTRY(probe_read_str, probe_read_str),
-    ENTRY(probe_read_user_str, probe_read_str),
-    ENTRY(probe_read_kernel_str, probe_read_str),
-    ENTRY(probe_write_user, probe_write_user),
-    ENTRY(get_stack, get_stack),
-    ENTRY(get_stackid, get_stackid),
-    ENTRY(get_func_ip, get_func_ip),
-    ENTRY(get_func_arg, get_func_arg),
-    ENTRY(get_func_ret, get_func_ret),
-    ENTRY(get_func_arg_cnt, get_func_arg_cnt),
-    ENTRY(get_attach_cookie, get_attach_cookie),
+#include "helper_rows.h"
 };
 
+#define HELPER_COUNT (sizeof helper_table / sizeof *helper_table)
+
+const struct fs_helper_row *fs_helper_row(size_t index) { return index < HELPER_COUNT ? &helper_table[index].row : NULL; }
+
 static const struct helper_entry *helper_entry(uint32_t helper) {
-    for (size_t i = 0; i < sizeof helper_table / sizeof *helper_table; i++)
-        if (helper_table[i].number == helper) return &helper_table[i];
+    for (size_t i = 0; i < HELPER_COUNT; i++)
+        if (helper_table[i].row.number == helper && helper_table[i].function) return &helper_table[i];
     return NULL;
 }
 
@@ -82,7 +45,7 @@ int64_t fs_runtime_helper_offset(uint32_t helper) {
 
 const char *fs_runtime_helper_name(uint32_t helper) {
     const struct helper_entry *entry = helper_entry(helper);
-    return entry ? entry->name : NULL;
+    return entry ? entry->row.name : NULL;
 }
 
 int64_t fs_runtime_function_offset(const char *name) {

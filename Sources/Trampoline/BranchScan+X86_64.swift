@@ -1,4 +1,5 @@
 import MachineCode
+import Search
 
 /// Looks for direct branches without knowing where instructions start: any four bytes behind a byte that
 /// could be a branch's opcode are taken as its distance. It finds every long branch, and once in a long while
@@ -15,13 +16,8 @@ extension X86_64 {
         var hits: [(interior: Int, branch: CodeBranch)] = []
         forEachBranch(text, base: base, in: 0..<text.count) { branch in
             guard all.contains(branch.target) else { return }
-            var low = 0
-            var high = interiors.count
-            while low < high {
-                let middle = (low + high) / 2
-                if interiors[middle].upperBound <= branch.target { low = middle + 1 } else { high = middle }
-            }
-            if low < interiors.count, interiors[low].contains(branch.target) { hits.append((low, branch)) }
+            let index = interiors.partitioningIndex { $0.upperBound > branch.target }
+            if index < interiors.count, interiors[index].contains(branch.target) { hits.append((index, branch)) }
         }
         if hits.isEmpty { return [] }
         guard let decoder = X86_64Decoder() else { return hits }

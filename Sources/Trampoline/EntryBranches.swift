@@ -1,4 +1,5 @@
 import MachineCode
+import Search
 
 /// The long branches of a module that matter to the entries of its functions, found in one pass over its text.
 ///
@@ -226,13 +227,7 @@ package struct EntryBranches: Sendable {
 
     /// The first function that starts behind an address.
     private static func index(above address: UInt64, in entries: [Entry]) -> Int {
-        var low = 0
-        var high = entries.count
-        while low < high {
-            let middle = (low + high) / 2
-            if entries[middle].address <= address { low = middle + 1 } else { high = middle }
-        }
-        return low
+        entries.partitioningIndex { $0.address > address }
     }
 }
 

@@ -1,3 +1,4 @@
+import BPF
 import MachineCode
 
 /// Offsets from `rbp` of the words that `X86_64ImageBuilder` draws.
@@ -17,13 +18,10 @@ struct X86_64FrameLayout {
     let restorePlaces: [(register: X86_64Register, offset: Int32)]
     let returnValue: Int32
     let context: Int32
-    var metadata: Int32 { context - 8 }
-    var functionIP: Int32 { context - 16 }
-    var attachCookie: Int32 { context - 24 }
-    var tailCalls: Int32 { context - 32 }
-    /// Index in the context, downwards, of the cookie of a session that uses one, by link.
-    private let cookieIndices: [TrampolineLink.ID: Int]
-    var cookieCount: Int { cookieIndices.count }
+    func offset(of word: ContextLayout) -> Int32 { context + word.offset }
+    /// How far below ctx the cookie of a session that uses one is, by link.
+    private let cookieDepths: [TrampolineLink.ID: Int]
+    var cookieCount: Int { cookieDepths.count }
     /// Offset of the lowest ctx word: the last cookie, or tailCalls.
     let contextBottom: Int32
     let programFrameSize: Int32
@@ -57,27 +55,27 @@ struct X86_64FrameLayout {
         for register in Self.argumentRegisters {
             if let word = holders[register], clobbered.contains(register) { places.append((register, context + Int32(8 * word))) }
         }
-        var cookieIndices: [TrampolineLink.ID: Int] = [:]
+        var cookieDepths: [TrampolineLink.ID: Int] = [:]
         for link in lists.entry where link.kind == .session && link.usesCookie {
-            cookieIndices[link.id] = 5 + cookieIndices.count
+            cookieDepths[link.id] = ContextLayout.firstCookie.depth + cookieDepths.count
         }
         self.saved = saved
         self.restorePlaces = places
         self.returnValue = returnValue
         self.context = context
-        self.cookieIndices = cookieIndices
+        self.cookieDepths = cookieDepths
         returned = Self.returnable.filter(afterCall.contains)
         alignsStack = lists.links.contains(where: \.needsAlignedStack)
         let hasProgram = !lists.links.isEmpty
-        contextBottom = context - Int32(hasProgram ? 8 * (4 + cookieIndices.count) : convention.keepsFrame ? 0 : 16)
+        contextBottom = context - Int32(hasProgram ? 8 * (ContextLayout.tailCalls.depth + cookieDepths.count) : convention.keepsFrame ? 0 : 16)
         programFrameSize = (-contextBottom + 15) / 16 * 16
         frameSize = programFrameSize + Int32((8 * convention.stackWords + 15) / 16 * 16)
         entryDepth = hasProgram ? programFrameSize : -contextBottom
     }
 
-    /// Where a link's cookie is, from ctx downwards. A session that has none never asks; were it to, it would be given
+    /// How far below ctx a link's cookie is. A session that has none never asks; were it to, it would be given
     /// its attach cookie, not an argument of the function.
-    func cookieIndex(of link: TrampolineLink) -> Int {
-        cookieIndices[link.id] ?? (link.kind == .session ? 3 : 0)
+    func cookieDepth(of link: TrampolineLink) -> Int {
+        cookieDepths[link.id] ?? (link.kind == .session ? ContextLayout.attachCookie.depth : 0)
     }
 }

@@ -1,3 +1,4 @@
+import BPF
 import MachineCode
 
 /// Writes the template of a trampoline.
@@ -12,7 +13,7 @@ import MachineCode
 ///                     may change
 ///     returnValue     ctx[n]
 ///     argument(i)     ctx[n - 1] … ctx[0]                               programs get &ctx[0]
-///     metadata        ctx[-1]: argument count | cookie index << 8 | is return << 63
+///     metadata        ctx[-1], as `ContextLayout` has it, and what follows, too
 ///     functionIP      ctx[-2]
 ///     attachCookie    ctx[-3]
 ///     tailCalls       ctx[-4]
@@ -203,7 +204,8 @@ struct X86_64ImageBuilder {
     // MARK: Programs
 
     private func metadata(for link: TrampolineLink, isReturn: Bool = false) -> UInt64 {
-        UInt64(convention.arguments.count) | UInt64(layout.cookieIndex(of: link)) << 8 | (isReturn ? 1 << 63 : 0)
+        ContextLayout.metadata(
+            arguments: convention.arguments.count, cookieDepth: layout.cookieDepth(of: link), isReturn: isReturn)
     }
 
     /// Writes a whole word: programs load it whole, and a load cannot be served from two stores that are
@@ -221,23 +223,23 @@ struct X86_64ImageBuilder {
     private mutating func run(_ link: TrampolineLink, isReturn: Bool = false) {
         let wanted = metadata(for: link, isReturn: isReturn)
         if metadata != wanted {
-            store(wanted, at: layout.metadata)
+            store(wanted, at: layout.offset(of: .metadata))
             metadata = wanted
         }
         let wantedCookie = cookie(of: link)
         if attachCookie != wantedCookie {
             switch wantedCookie {
-            case .value(let value): store(value, at: layout.attachCookie)
+            case .value(let value): store(value, at: layout.offset(of: .attachCookie))
             case .filledIn where shape.hasShortCookie:
-                assembler.mov(.at(.rbp, layout.attachCookie), valueOf: cookie)
+                assembler.mov(.at(.rbp, layout.offset(of: .attachCookie)), valueOf: cookie)
             case .filledIn:
                 assembler.mov64(.rax, addressOf: cookie)
-                assembler.mov(.at(.rbp, layout.attachCookie), .rax)
+                assembler.mov(.at(.rbp, layout.offset(of: .attachCookie)), .rax)
             }
             attachCookie = wantedCookie
         }
         if link.usesTailCalls {
-            if !tailCallsAreZero { assembler.mov(.at(.rbp, layout.tailCalls), immediate: 0) }
+            if !tailCallsAreZero { assembler.mov(.at(.rbp, layout.offset(of: .tailCalls)), immediate: 0) }
             tailCallsAreZero = false
         }
         assembler.lea(.rdi, .at(.rbp, layout.context))
@@ -336,7 +338,7 @@ struct X86_64ImageBuilder {
     private mutating func findFrame() {
         let taken = assembler.makeLabel()
         let moved = assembler.makeLabel()
-        assembler.cmp(.at(.r11, layout.functionIP), lowHalfOf: functionAddress)
+        assembler.cmp(.at(.r11, layout.offset(of: .functionIP)), lowHalfOf: functionAddress)
         assembler.jcc(.notEqual, taken)
         assembler.mov(.at(.r11), .rbp)
         assembler.mov(.rbp, .r11)
@@ -349,7 +351,7 @@ struct X86_64ImageBuilder {
         let next = assembler.here()
         let here = assembler.makeLabel()
         assembler.lea(.r10, .at(.r10, -8))
-        assembler.cmp(.at(.r10, layout.functionIP), lowHalfOf: functionAddress)
+        assembler.cmp(.at(.r10, layout.offset(of: .functionIP)), lowHalfOf: functionAddress)
         assembler.jcc(.equal, here)
         assembler.dec(.rax, .dword)
         assembler.jcc(.notEqual, next)

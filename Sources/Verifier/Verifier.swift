@@ -55,7 +55,7 @@ package struct VerifierInput: Sendable {
     package init(
         name: String = "program", kind: ProgramKind = .session, instructions: [Instruction],
         subprograms: [ObjectProgram.Subprogram] = [], lines: [SourceLine] = [], maps: [MapDefinition] = [],
-        externs: [Extern] = VerifierInput.sessionKfuncs, btf: BTF? = nil, context: ContextShape = .unknown
+        externs: [Extern] = SessionKfunc.externs, btf: BTF? = nil, context: ContextShape = .unknown
     ) {
         self.name = name
         self.kind = kind
@@ -74,12 +74,6 @@ package struct VerifierInput: Sendable {
             subprograms: program.subprograms, lines: program.lines, maps: object.maps, externs: object.externs,
             btf: object.btf, context: context)
     }
-
-    /// The kfuncs that exist, for programs that do not come from an object: index 0 and index 1.
-    package static let sessionKfuncs = [
-        Extern(name: "bpf_session_is_return", isFunction: true, isWeak: false, typeID: nil),
-        Extern(name: "bpf_session_cookie", isFunction: true, isWeak: false, typeID: nil),
-    ]
 }
 
 /// How many words the target's functions put into the context.

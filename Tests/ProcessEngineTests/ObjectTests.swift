@@ -108,6 +108,7 @@ struct ObjectTests {
         var perf: [[UInt8]] = []
         for try await event in bed.session.events {
             guard case .record(let record) = event else { continue }
+            #expect(record.processID == bed.target.pid)
             if record.map == "ring" { ring.append(record.bytes) } else if record.map == "perf" { perf.append(record.bytes) }
         }
         var expected: [[UInt8]] = []

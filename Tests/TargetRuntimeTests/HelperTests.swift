@@ -1,3 +1,4 @@
+import Engine
 import Foundation
 import Glibc
 import TargetRuntime
@@ -131,12 +132,15 @@ import Testing
         #expect(print() == 10)
         let next = reader.next()
         let record = try #require(next)
-        #expect(String(decoding: record.dropFirst(16), as: UTF8.self) == "x=5 y=why\n")
+        #expect(String(decoding: record.dropFirst(MemoryLayout<fs_print_record>.size), as: UTF8.self) == "x=5 y=why\n")
         record.withUnsafeBytes {
             let time = Int64($0.load(as: UInt64.self)) - Int64(before)
             #expect(abs(time) < 500_000_000)
-            #expect($0.load(fromByteOffset: 8, as: UInt32.self) == UInt32(getpid()))
-            #expect($0.load(fromByteOffset: 12, as: UInt32.self) == test_thread_id())
+            guard case .print(_, let process, let thread, "x=5 y=why\n") = PrintRecord.decode($0, endsLine: false) else {
+                return #expect(Bool(false), "the controller reads another text")
+            }
+            #expect(process == getpid() && thread == Int32(test_thread_id()))
+            #expect($0.load(as: fs_print_record.self).length == 11, "with its zero")
         }
         // Without its terminator, or with more arguments than there are.
         #expect(session.call(BPF_FUNC_trace_printk, text.address, UInt64(text.count) - 1, 5, 0, 0) == error(EINVAL))
@@ -147,11 +151,11 @@ import Testing
             session.call(BPF_FUNC_trace_vprintk, format.address, UInt64(format.count), numbers.address, bytes)
         }
         #expect(printv(40, format) == 9)
-        #expect(reader.next().map { String(decoding: $0.dropFirst(16), as: UTF8.self) } == "1 2 3 4 5")
+        #expect(reader.next().map { String(decoding: $0.dropFirst(MemoryLayout<fs_print_record>.size), as: UTF8.self) } == "1 2 3 4 5")
         #expect(printv(32, format) == error(EINVAL))
         #expect(printv(39, format) == error(EINVAL))
         #expect(printv(8, wide) == Int64(FS_PRINT_MAXIMUM))
-        #expect(reader.next()?.count == 16 + Int(FS_PRINT_MAXIMUM))
+        #expect(reader.next()?.count == MemoryLayout<fs_print_record>.size + Int(FS_PRINT_MAXIMUM))
         var last: Int64 = 0
         for _ in 0..<100 where last >= 0 { last = printv(8, wide) }
         #expect(last == error(EAGAIN))

@@ -80,7 +80,7 @@ private struct CaseHead {
     var kind = ProgramKind.session
     var context = ContextShape.unknown
     var maps: [MapDefinition] = []
-    var externs = VerifierInput.sessionKfuncs
+    var externs = SessionKfunc.externs
     var globals: [GlobalFunction] = []
     var options = VerifierOptions()
     private var verdict: Substring?

@@ -1,4 +1,6 @@
+import BPF
 import Foundation
+import TargetRuntime
 import Testing
 import Verifier
 
@@ -50,11 +52,11 @@ struct CaseTests {
 
     @Test("each helper and kfunc that a process has is called by an accepted and by a refused program")
     func helpers() throws {
-        let root = Self.folder.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let table = try String(contentsOf: root.appendingPathComponent("docs/helpers.md"), encoding: .utf8)
-        let rows = table.split(separator: "\n").filter { $0.hasPrefix("| ") && $0.contains("`bpf_") }
-        let names: [Substring] = ["bpf_tail_call"] + rows.compactMap { $0.split(separator: "`").dropFirst().first }
-        #expect(names.count > 45)
+        var helpers: [fs_helper_row] = []
+        while let row = fs_helper_row(helpers.count) { helpers.append(row.pointee) }
+        let names = helpers.map { Substring(String(cString: $0.name)) } + SessionKfunc.allCases.map { Substring($0.rawValue) }
+        #expect(HelperPrototype.count == helpers.count, "a row says what Swift does not know")
+        for row in helpers { #expect(Helper(rawValue: row.number)?.name == String(cString: row.name)) }
         var accepted: Set<Substring> = []
         var refused: Set<Substring> = []
         for name in Self.names {

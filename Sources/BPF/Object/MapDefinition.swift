@@ -38,44 +38,79 @@ package enum MapType: UInt32, Sendable, CaseIterable {
     case instructionArray = 34
 
     /// As C spells it, without `BPF_MAP_TYPE_`, in lower case: "lru_hash".
-    package var kernelName: String {
+    package var kernelName: String { row.name }
+
+    package var traits: MapTraits { Self.allTraits[Int(rawValue)] }
+
+    /// By number: they are asked for at every lookup that is verified, and to put a set together takes longer.
+    private static let allTraits: [MapTraits] = {
+        var traits = [MapTraits](repeating: [], count: allCases.reduce(0) { max($0, Int($1.rawValue) + 1) })
+        for type in allCases { traits[Int(type.rawValue)] = type.row.traits }
+        return traits
+    }()
+
+    /// All that is known of a type.
+    private var row: (name: String, traits: MapTraits) {
         switch self {
-        case .hash: "hash"
-        case .array: "array"
-        case .progArray: "prog_array"
-        case .perfEventArray: "perf_event_array"
-        case .perCPUHash: "percpu_hash"
-        case .perCPUArray: "percpu_array"
-        case .stackTrace: "stack_trace"
-        case .cgroupArray: "cgroup_array"
-        case .lruHash: "lru_hash"
-        case .lruPerCPUHash: "lru_percpu_hash"
-        case .lpmTrie: "lpm_trie"
-        case .arrayOfMaps: "array_of_maps"
-        case .hashOfMaps: "hash_of_maps"
-        case .devMap: "devmap"
-        case .sockMap: "sockmap"
-        case .cpuMap: "cpumap"
-        case .xskMap: "xskmap"
-        case .sockHash: "sockhash"
-        case .cgroupStorage: "cgroup_storage"
-        case .reusePortSockArray: "reuseport_sockarray"
-        case .perCPUCgroupStorage: "percpu_cgroup_storage"
-        case .queue: "queue"
-        case .stack: "stack"
-        case .skStorage: "sk_storage"
-        case .devMapHash: "devmap_hash"
-        case .structOps: "struct_ops"
-        case .ringBuffer: "ringbuf"
-        case .inodeStorage: "inode_storage"
-        case .taskStorage: "task_storage"
-        case .bloomFilter: "bloom_filter"
-        case .userRingBuffer: "user_ringbuf"
-        case .cgroupLocalStorage: "cgrp_storage"
-        case .arena: "arena"
-        case .instructionArray: "insn_array"
+        case .hash: ("hash", [.inProcess, .hash, .values])
+        case .array: ("array", [.inProcess, .array, .values])
+        case .progArray: ("prog_array", [.inProcess, .array])
+        case .perfEventArray: ("perf_event_array", [.inProcess, .array, .ring])
+        case .perCPUHash: ("percpu_hash", [.inProcess, .hash, .values, .perCPU])
+        case .perCPUArray: ("percpu_array", [.inProcess, .array, .values, .perCPU])
+        case .stackTrace: ("stack_trace", [.inProcess, .hash])
+        case .cgroupArray: ("cgroup_array", .array)
+        case .lruHash: ("lru_hash", [.inProcess, .hash, .values])
+        case .lruPerCPUHash: ("lru_percpu_hash", [.inProcess, .hash, .values, .perCPU])
+        case .lpmTrie: ("lpm_trie", [.hash, .values])
+        case .arrayOfMaps: ("array_of_maps", .array)
+        case .hashOfMaps: ("hash_of_maps", .hash)
+        case .devMap: ("devmap", .array)
+        case .sockMap: ("sockmap", .array)
+        case .cpuMap: ("cpumap", .array)
+        case .xskMap: ("xskmap", .array)
+        case .sockHash: ("sockhash", .hash)
+        case .cgroupStorage: ("cgroup_storage", [.hash, .values])
+        case .reusePortSockArray: ("reuseport_sockarray", .array)
+        case .perCPUCgroupStorage: ("percpu_cgroup_storage", [.hash, .values, .perCPU])
+        case .queue: ("queue", [.inProcess, .sequence])
+        case .stack: ("stack", [.inProcess, .sequence])
+        case .skStorage: ("sk_storage", [.hash, .values])
+        case .devMapHash: ("devmap_hash", .hash)
+        case .structOps: ("struct_ops", .array)
+        case .ringBuffer: ("ringbuf", [.inProcess, .ring])
+        case .inodeStorage: ("inode_storage", [.hash, .values])
+        case .taskStorage: ("task_storage", [.hash, .values])
+        case .bloomFilter: ("bloom_filter", .sequence)
+        case .userRingBuffer: ("user_ringbuf", [])
+        case .cgroupLocalStorage: ("cgrp_storage", [.hash, .values])
+        case .arena: ("arena", [])
+        case .instructionArray: ("insn_array", [.array, .values])
         }
     }
+}
+
+/// What holds for all maps of a type.
+package struct MapTraits: OptionSet, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// Processes have it, too.
+    package static let inProcess = MapTraits(rawValue: 1 << 0)
+    /// Elements by keys of any sort, which come and go.
+    package static let hash = MapTraits(rawValue: 1 << 1)
+    /// Elements by number, which are all there from the start: `max_entries` of them.
+    package static let array = MapTraits(rawValue: 1 << 2)
+    /// Elements without keys.
+    package static let sequence = MapTraits(rawValue: 1 << 3)
+    /// Records for the controller.
+    package static let ring = MapTraits(rawValue: 1 << 4)
+    /// A lookup gives the address of an element's value.
+    package static let values = MapTraits(rawValue: 1 << 5)
+    /// An element has a value for each CPU; in a process, for each thread slot.
+    package static let perCPU = MapTraits(rawValue: 1 << 6)
+    /// An array whose elements programs read and write.
+    package static let valueArray: MapTraits = [.array, .values]
 }
 
 /// A map as the object describes it: one of `.maps`, or the variables of a section.

@@ -1,5 +1,6 @@
 import BTF
 import ELF
+import Search
 
 /// An object's maps, and how relocations find them.
 struct ObjectMaps {
@@ -82,7 +83,7 @@ struct MapReader {
                 let start = UInt64(variable.offset) + UInt64(place)
                 let end = UInt64(variable.offset) + UInt64(variable.size)
                 var slots = MapParser.Slots()
-                var index = held.partitioningIndex { $0.offset >= start } ?? held.count
+                var index = held.partitioningIndex { $0.offset >= start }
                 while index < held.count, held[index].offset < end, placed < held.count {
                     let place = Int((held[index].offset - start) / 8)
                     if held[index].isMap { slots.maps[place] = held[index].name } else { slots.programs[place] = held[index].name }

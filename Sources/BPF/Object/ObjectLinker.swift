@@ -1,5 +1,6 @@
 import BTF
 import ELF
+import Search
 
 /// Makes whole programs of the functions of an object, as libbpf does: behind each program the subprograms that
 /// it reaches, with calls and callbacks set to where these went.
@@ -305,7 +306,7 @@ struct ObjectLinker {
     /// The subprogram that starts at a slot of a section.
     private func function(_ section: Int, _ slot: Int64, from user: Function) throws(ObjectError) -> Function {
         guard let code = sections[section], slot >= 0,
-            let index = code.functions.partitioningIndex(where: { Int64($0.range.lowerBound) >= slot }),
+            case let index = code.functions.partitioningIndex(where: { Int64($0.range.lowerBound) >= slot }), index < code.functions.count,
             Int64(code.functions[index].range.lowerBound) == slot
         else {
             throw .malformed(name: input.name, what: "\(user.name) refers to slot \(slot) of a section, where no function starts")
@@ -343,7 +344,7 @@ struct ObjectLinker {
         of function: Function, _ section: CodeSection, at base: Int, to output: inout Output
     ) throws(ObjectError) {
         let all = section.coreRelocations
-        guard var index = all.partitioningIndex(where: { Int($0.offset / 8) >= function.range.lowerBound }) else { return }
+        var index = all.partitioningIndex { Int($0.offset / 8) >= function.range.lowerBound }
         while index < all.count, Int(all[index].offset / 8) < function.range.upperBound {
             let relocation = all[index]
             index += 1
@@ -359,7 +360,7 @@ struct ObjectLinker {
 
     private func appendLines(of function: Function, _ section: CodeSection, at base: Int, to output: inout Output) {
         let lines = section.lines
-        guard var index = lines.partitioningIndex(where: { Int($0.offset / 8) >= function.range.lowerBound }) else { return }
+        var index = lines.partitioningIndex { Int($0.offset / 8) >= function.range.lowerBound }
         while index < lines.count, Int(lines[index].offset / 8) < function.range.upperBound {
             let line = lines[index]
             index += 1
@@ -367,18 +368,5 @@ struct ObjectLinker {
             output.lines.append(
                 SourceLine(slot: slot, file: line.file, line: Int(line.line), column: Int(line.column), text: line.text))
         }
-    }
-}
-
-extension Array {
-    /// The first index whose element and all after it belong to the second half; nil if none does.
-    func partitioningIndex(where belongsInSecondHalf: (Element) -> Bool) -> Int? {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if belongsInSecondHalf(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low < count ? low : nil
     }
 }

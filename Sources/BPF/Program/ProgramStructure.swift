@@ -1,3 +1,5 @@
+import Search
+
 /// A program that is well formed: every slot an instruction of RFC 9669, every jump inside its subprogram and at
 /// an instruction, no end that control could run off. Interpreter and JIT take nothing less. It proves nothing
 /// about values: that is the verifier's work.
@@ -61,14 +63,9 @@ package struct ProgramStructure: Sendable {
 
     /// The subprogram that starts at `slot`.
     package func subprogram(at slot: Int) -> Subprogram? {
-        var low = 0
-        var high = subprograms.count
-        while low < high {
-            let middle = (low + high) / 2
-            if subprograms[middle].slots.lowerBound < slot { low = middle + 1 } else { high = middle }
-        }
-        guard low < subprograms.count, subprograms[low].slots.lowerBound == slot else { return nil }
-        return subprograms[low]
+        let index = subprograms.partitioningIndex { $0.slots.lowerBound >= slot }
+        guard index < subprograms.count, subprograms[index].slots.lowerBound == slot else { return nil }
+        return subprograms[index]
     }
 
     private static func decode(_ instructions: [Instruction]) throws(ProgramError) -> [Operation?] {

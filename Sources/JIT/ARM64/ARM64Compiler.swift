@@ -1,5 +1,6 @@
 import BPF
 import MachineCode
+import Search
 
 /// BPF to arm64.
 ///
@@ -214,16 +215,11 @@ struct ARM64Emitter {
 
     /// Structural validation has made a subprogram of every call's target.
     private func entryLabel(ofSlot target: Int, from slot: Int) throws(JITError) -> ARM64Label {
-        var low = 0
-        var high = structure.subprograms.count
-        while low < high {
-            let middle = (low + high) / 2
-            if structure.subprograms[middle].slots.lowerBound < target { low = middle + 1 } else { high = middle }
-        }
-        guard low < entryLabels.count, structure.subprograms[low].slots.lowerBound == target else {
+        let index = structure.subprograms.partitioningIndex { $0.slots.lowerBound >= target }
+        guard index < entryLabels.count, structure.subprograms[index].slots.lowerBound == target else {
             throw .unresolved(slot: slot)
         }
-        return entryLabels[low]
+        return entryLabels[index]
     }
 
     /// Exits branch to the first one's epilogue, unless that is no more than the two instructions that every exit has.

@@ -1,5 +1,6 @@
 import BPF
 import MachineCode
+import Search
 
 /// BPF to x86-64.
 ///
@@ -190,16 +191,11 @@ struct X86_64Emitter {
 
     /// Structural validation has made a subprogram of every call's target.
     private func entryLabel(ofSlot target: Int, from slot: Int) throws(JITError) -> X86_64Label {
-        var low = 0
-        var high = structure.subprograms.count
-        while low < high {
-            let middle = (low + high) / 2
-            if structure.subprograms[middle].slots.lowerBound < target { low = middle + 1 } else { high = middle }
-        }
-        guard low < entryLabels.count, structure.subprograms[low].slots.lowerBound == target else {
+        let index = structure.subprograms.partitioningIndex { $0.slots.lowerBound >= target }
+        guard index < entryLabels.count, structure.subprograms[index].slots.lowerBound == target else {
             throw .unresolved(slot: slot)
         }
-        return entryLabels[low]
+        return entryLabels[index]
     }
 
     /// Exits jump to the first one's epilogue, unless a jump is no shorter.

@@ -1,4 +1,5 @@
 import CLibDW
+import Search
 
 /// A compilation unit (`DW_TAG_compile_unit`): its first entry, language and address ranges.
 struct CompilationUnit {
@@ -43,16 +44,11 @@ struct CompilationUnit {
     func contained(of sorted: [UInt64], among wanted: Set<UInt64>, steps: inout Int) -> Set<UInt64> {
         var result: Set<UInt64> = []
         for range in ranges where steps > 0 {
-            var low = 0
-            var high = sorted.count
-            while low < high {
-                let middle = (low + high) / 2
-                if sorted[middle] < range.lowerBound { low = middle + 1 } else { high = middle }
-            }
-            while low < sorted.count, sorted[low] < range.upperBound, steps > 0 {
-                if wanted.contains(sorted[low]) { result.insert(sorted[low]) }
+            var index = sorted.partitioningIndex { $0 >= range.lowerBound }
+            while index < sorted.count, sorted[index] < range.upperBound, steps > 0 {
+                if wanted.contains(sorted[index]) { result.insert(sorted[index]) }
                 steps -= 1
-                low += 1
+                index += 1
             }
         }
         return result

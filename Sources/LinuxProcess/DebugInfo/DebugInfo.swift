@@ -1,6 +1,7 @@
 import CLibDW
 import ELF
 import Glibc
+import Search
 
 /// The DWARF of one ELF file, or of the separate debug file that belongs to one; read as far as it is asked for.
 ///
@@ -157,14 +158,9 @@ package final class DebugInfo {
     /// The source line of the instruction at `fileAddress`.
     package func sourceLocation(of fileAddress: UInt64) -> (file: String, line: Int)? {
         let ranges = unitRanges
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].start <= fileAddress { low = middle + 1 } else { high = middle }
-        }
+        let end = ranges.partitioningIndex { $0.start > fileAddress }
         // Ranges of different units should not overlap; where they do, the nearest few are tried.
-        for range in ranges[max(0, low - 8)..<low].reversed() where fileAddress < range.end {
+        for range in ranges[max(0, end - 8)..<end].reversed() where fileAddress < range.end {
             var die = units[range.unit].entry.raw
             guard let line = dwarf_getsrc_die(&die, fileAddress) else { continue }
             var number: Int32 = 0

@@ -1,4 +1,5 @@
 import Glibc
+import Search
 
 /// A parsed /proc/PID/maps.
 package struct MemoryMap: Sendable, Equatable {
@@ -72,13 +73,8 @@ package struct MemoryMap: Sendable, Equatable {
 
     /// The region that holds an address.
     package func region(at address: UInt64) -> Region? {
-        var low = 0
-        var high = regions.count
-        while low < high {
-            let middle = (low + high) / 2
-            if regions[middle].range.upperBound <= address { low = middle + 1 } else { high = middle }
-        }
-        return low < regions.count && regions[low].range.contains(address) ? regions[low] : nil
+        let index = regions.partitioningIndex { $0.range.upperBound > address }
+        return index < regions.count && regions[index].range.contains(address) ? regions[index] : nil
     }
 }
 

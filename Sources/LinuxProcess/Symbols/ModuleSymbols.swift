@@ -1,5 +1,6 @@
 import ELF
 import Glibc
+import Search
 
 /// The functions of an ELF file, from .symtab, .dynsym and a separate debug file.
 package struct ModuleSymbols: Sendable {
@@ -91,13 +92,7 @@ package struct ModuleSymbols: Sendable {
     }
 
     private func firstIndex(above address: UInt64) -> Int {
-        var low = 0
-        var high = functions.count
-        while low < high {
-            let middle = (low + high) / 2
-            if functions[middle].address <= address { low = middle + 1 } else { high = middle }
-        }
-        return low
+        functions.partitioningIndex { $0.address > address }
     }
 }
 
@@ -140,13 +135,8 @@ struct SymbolReader {
     }
 
     private func section(at address: UInt64) -> Range<UInt64>? {
-        var low = 0
-        var high = code.count
-        while low < high {
-            let middle = (low + high) / 2
-            if code[middle].upperBound <= address { low = middle + 1 } else { high = middle }
-        }
-        return low < code.count && code[low].contains(address) ? code[low] : nil
+        let index = code.partitioningIndex { $0.upperBound > address }
+        return index < code.count && code[index].contains(address) ? code[index] : nil
     }
 
     mutating func add(_ table: SymbolTable) {

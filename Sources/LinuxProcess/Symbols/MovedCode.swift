@@ -1,5 +1,6 @@
 import ELF
 import Glibc
+import Search
 
 /// Code that a program has copied to other memory at the same addresses: onto huge pages (`node --use-largepages=on`,
 /// iodlr). It belongs to no file any more, and is still the file's code.
@@ -22,13 +23,8 @@ enum MovedCode {
     /// Both lists ascend.
     static func beside(_ regions: [MemoryMap.Region], among movable: [MemoryMap.Region]) -> [MemoryMap.Region] {
         guard let first = regions.first, let last = regions.last, !movable.isEmpty else { return [] }
-        var low = 0
-        var high = movable.count
-        while low < high {
-            let middle = (low + high) / 2
-            if movable[middle].range.upperBound &+ distance < first.range.lowerBound { low = middle + 1 } else { high = middle }
-        }
-        let found = Array(movable[low...].prefix { $0.range.lowerBound <= last.range.upperBound })
+        let start = movable.partitioningIndex { $0.range.upperBound &+ distance >= first.range.lowerBound }
+        let found = Array(movable[start...].prefix { $0.range.lowerBound <= last.range.upperBound })
         // All of it is compared with the file.
         return found.reduce(0) { $0 &+ $1.range.count } <= largest ? found : []
     }

@@ -14,8 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// ctx[i] for negative i: what a trampoline keeps below a program's arguments.
+// ctx[i] for negative i: what a trampoline keeps below a program's arguments (ContextLayout.swift).
 #define FS_CTX_METADATA (-1)
+#define FS_CTX_COUNT_MASK 0xff   // of the metadata: how many argument words there are
 #define FS_CTX_FUNCTION_IP (-2)
 #define FS_CTX_ATTACH_COOKIE (-3)
 #define FS_CTX_TAIL_CALLS (-4)
@@ -140,11 +141,12 @@ struct fs_state {
     uint32_t shares_thread_blocks;           // threads were made without a thread block of their own: ask for ids
 };
 
-// A record in the ring of bpf_trace_printk: this head, then the text.
+// A record in the ring of bpf_trace_printk: this head, then the text (PrintRecord in Swift).
 struct fs_print_record {
     uint64_t time_ns;
-    uint32_t process_id;
     uint32_t thread_id;
+    uint32_t process_id;
+    int64_t length;      // of the text and a zero, which is not sent
     char text[];
 };
 
@@ -155,6 +157,58 @@ const void *fs_runtime_start(void);
 size_t fs_runtime_size(void);
 int64_t fs_runtime_helper_offset(uint32_t helper);  // BPF_FUNC_*; -1: not supported
 const char *fs_runtime_helper_name(uint32_t helper); // of those supported, else NULL
+
+// What the verifier asks of a helper's arguments, and learns of its result.
+enum fs_takes {
+    FS_TAKES__,                       // no argument
+    FS_TAKES_ANYTHING,             // any number
+    FS_TAKES_ADDRESS,              // an address that is read without faulting: a number, or any pointer
+    FS_TAKES_MAP_OF_VALUES,        // a map whose values have addresses
+    FS_TAKES_MAP_PER_CPU,          // the same, with a value for each CPU
+    FS_TAKES_MAP_SEQUENCE,         // a queue or stack
+    FS_TAKES_MAP_RINGBUF,
+    FS_TAKES_MAP_PERF,             // a perf event array
+    FS_TAKES_MAP_STACKS,           // a map of stack traces
+    FS_TAKES_MAP_OF_PROGRAMS,
+    FS_TAKES_KEY,                  // as many bytes as the map's keys have, to read
+    FS_TAKES_VALUE,                // as many bytes as the map's values have, to read
+    FS_TAKES_NEW_VALUE,            // the same, to be written, also if the helper fails
+    FS_TAKES_MEMORY,               // to read; its size comes next
+    FS_TAKES_NEW_MEMORY,           // to be written, all of it, also if the helper fails; its size comes next
+    FS_TAKES_NEW_WORD,             // 8 bytes to be written, also if the helper fails
+    FS_TAKES_TEXT,                 // memory that is read to the end of the string that is there; its size comes next
+    FS_TAKES_NEW_TEXT,             // memory for a string, which is written with its end, also if the helper fails; its size comes next
+    FS_TAKES_NEW_TEXT_OR_NULL,     // the same, or null if the size is 0; nothing is written if the helper fails
+    FS_TAKES_WORDS,                // what is to be printed, or null if the size is 0: numbers, and pointers to strings; the size comes next
+    FS_TAKES_SIZE,                 // of the memory before
+    FS_TAKES_SIZE_OR_ZERO,
+    FS_TAKES_STRING,               // constant, in frozen memory
+    FS_TAKES_CONTEXT,              // the program's
+    FS_TAKES_ROUND_FUNCTION,       // called back as bpf_loop does
+    FS_TAKES_ELEMENT_FUNCTION,     // called back as bpf_for_each_map_elem does
+    FS_TAKES_FUNCTION_CONTEXT,     // what the function is handed
+    FS_TAKES_ALLOCATION_SIZE,      // a constant: the size of what is allocated
+    FS_TAKES_RECORD,               // of a ring buffer; it is given back
+};
+enum fs_gives {
+    FS_GIVES_SCALAR,               // any number
+    FS_GIVES_CPU,                  // a processor
+    FS_GIVES_NODE,                 // a NUMA node
+    FS_GIVES_U32,
+    FS_GIVES_WORD_COUNT,           // how many words an argument list has
+    FS_GIVES_SIZE_OR_ERROR,        // no more than the size that was handed in, or an error
+    FS_GIVES_VALUE_OR_NULL,        // of the map
+    FS_GIVES_RECORD_OR_NULL,       // memory of ALLOCATION_SIZE bytes; it must be given back
+    FS_GIVES_TAIL_CALL,            // the program does not go on, but where there is nothing to call
+};
+// A row of helper_rows.h; NULL behind the last.
+struct fs_helper_row {
+    uint32_t number;                  // BPF_FUNC_*
+    uint8_t gives;
+    uint8_t takes[5];
+    const char *name;                 // bpf_*
+};
+const struct fs_helper_row *fs_helper_row(size_t index);
 
 // Native "programs" for the engine's own links, by name: "library_event", "find_fde", "prctl_event",
 // "clone_event" and "syscall_event"; and for trampolines "safe_copy", `void f(void *to, const void *from, size_t n, struct fs_state *)`,

@@ -1,16 +1,12 @@
 import BPF
+import TargetRuntime
 
-/// What a helper takes and gives: the helpers that exist in a process (docs/helpers.md).
-struct HelperPrototype: Sendable {
+/// What a helper of a process takes and gives, as its row in `helper_rows.h` of TargetRuntime says.
+package struct HelperPrototype: Sendable {
     var arguments: [Argument]
     var result: Result
     /// It calls a function of the program.
     var callsBack: Bool { arguments.contains { if case .function = $0 { true } else { false } } }
-
-    init(_ arguments: [Argument], _ result: Result = .scalar) {
-        self.arguments = arguments
-        self.result = result
-    }
 
     enum Argument: Hashable, Sendable {
         /// Any number.
@@ -27,8 +23,6 @@ struct HelperPrototype: Sendable {
         case newMapValue
         /// Memory to read; its size comes next.
         case memory
-        /// The same, or null if the size is 0.
-        case memoryOrNull
         /// What is to be printed, or null if the size is 0: numbers, and pointers to strings.
         case words
         /// Memory to be written, all of it, also if the helper fails; its size comes next.
@@ -80,68 +74,85 @@ struct HelperPrototype: Sendable {
         case tailCall
     }
 
-    static func of(_ id: UInt32) -> HelperPrototype? {
-        Helper(rawValue: id).flatMap { table[$0] }
-    }
+    static func of(_ id: UInt32) -> HelperPrototype? { table[id] }
 
-    private static let keyed: [MapType] = [
-        .hash, .array, .perCPUHash, .perCPUArray, .lruHash, .lruPerCPUHash,
-    ]
-    private static let hashes: [MapType] = [.hash, .perCPUHash, .lruHash, .lruPerCPUHash]
-    private static let perCPU: [MapType] = [.perCPUHash, .perCPUArray, .lruPerCPUHash]
-    private static let sequences: [MapType] = [.queue, .stack]
-    private static let error: ClosedRange<Int64> = -4095...0
-
-    private static let table: [Helper: HelperPrototype] = {
-        var table: [Helper: HelperPrototype] = [
-            .mapLookupElem: HelperPrototype([.map(keyed), .mapKey], .mapValueOrNull),
-            .mapUpdateElem: HelperPrototype([.map(keyed), .mapKey, .mapValue, .anything]),
-            .mapDeleteElem: HelperPrototype([.map(keyed), .mapKey]),
-            .mapLookupPercpuElem: HelperPrototype([.map(perCPU), .mapKey, .anything], .mapValueOrNull),
-            .mapPushElem: HelperPrototype([.map(sequences), .mapValue, .anything]),
-            .mapPopElem: HelperPrototype([.map(sequences), .newMapValue]),
-            .mapPeekElem: HelperPrototype([.map(sequences), .newMapValue]),
-            .forEachMapElem: HelperPrototype(
-                [.map(keyed), .function(.element), .callbackContext, .anything]),
-            .loop: HelperPrototype([.anything, .function(.round), .callbackContext, .anything]),
-            .ringbufOutput: HelperPrototype([.map([.ringBuffer]), .memory, .sizeOrZero, .anything]),
-            .ringbufReserve: HelperPrototype([.map([.ringBuffer]), .allocationSize, .anything], .recordOrNull),
-            .ringbufSubmit: HelperPrototype([.record, .anything]),
-            .ringbufDiscard: HelperPrototype([.record, .anything]),
-            .ringbufQuery: HelperPrototype([.map([.ringBuffer]), .anything]),
-            .perfEventOutput: HelperPrototype([.context, .map([.perfEventArray]), .anything, .memory, .sizeOrZero]),
-            // As in the kernel, what is printed is not looked at: programs load as many registers as they print.
-            .tracePrintk: HelperPrototype([.memory, .size]),
-            .traceVprintk: HelperPrototype([.memory, .size, .words, .sizeOrZero]),
-            .snprintf: HelperPrototype([.newTextOrNull, .sizeOrZero, .string, .words, .sizeOrZero]),
-            .strncmp: HelperPrototype([.text, .size, .string]),
-            .ktimeGetNs: HelperPrototype([]),
-            .ktimeGetBootNs: HelperPrototype([]),
-            .ktimeGetCoarseNs: HelperPrototype([]),
-            .ktimeGetTaiNs: HelperPrototype([]),
-            .jiffies64: HelperPrototype([]),
-            .getCurrentPidTgid: HelperPrototype([]),
-            .getCurrentUidGid: HelperPrototype([]),
-            .getCurrentComm: HelperPrototype([.newMemory, .size]),
-            .getSmpProcessorId: HelperPrototype([], .range(0...4095)),
-            .getNumaNodeId: HelperPrototype([], .range(0...0xf_ffff)),
-            .getPrandomU32: HelperPrototype([], .range(0...0xffff_ffff)),
-            .probeWriteUser: HelperPrototype([.anything, .memory, .size]),
-            .getStack: HelperPrototype([.context, .newMemory, .sizeOrZero, .anything], .sizeOrError),
-            .getStackid: HelperPrototype([.context, .map([.stackTrace]), .anything]),
-            .getFuncIp: HelperPrototype([.context]),
-            .getAttachCookie: HelperPrototype([.context]),
-            .getFuncArg: HelperPrototype([.context, .anything, .newMemoryOf(8)]),
-            .getFuncRet: HelperPrototype([.context, .newMemoryOf(8)]),
-            .getFuncArgCnt: HelperPrototype([.context], .range(0...255)),
-            .tailCall: HelperPrototype([.context, .map([.progArray]), .anything], .tailCall),
-        ]
-        for helper: Helper in [.probeRead, .probeReadUser, .probeReadKernel, .copyFromUser] {
-            table[helper] = HelperPrototype([.newMemory, .sizeOrZero, .address])
-        }
-        for helper: Helper in [.probeReadStr, .probeReadUserStr, .probeReadKernelStr] {
-            table[helper] = HelperPrototype([.newText, .sizeOrZero, .address], .sizeOrError)
+    /// All that there are, by number.
+    static let table: [UInt32: HelperPrototype] = {
+        var table: [UInt32: HelperPrototype] = [:]
+        var index = 0
+        while let row = fs_helper_row(index)?.pointee {
+            index += 1
+            table[row.number] = HelperPrototype(row)
         }
         return table
     }()
+
+    /// How many rows Swift knows all words of.
+    package static var count: Int { table.count }
+
+    /// Nil for a row with a word that is not known here.
+    private init?(_ row: fs_helper_row) {
+        guard let result = Result(fs_gives(UInt32(row.gives))) else { return nil }
+        let words = withUnsafeBytes(of: row.takes) { $0.map { fs_takes(UInt32($0)) } }.prefix { $0 != FS_TAKES__ }
+        arguments = words.compactMap(Argument.init)
+        self.result = result
+        guard arguments.count == words.count else { return nil }
+    }
+}
+
+extension HelperPrototype.Argument {
+    private static func map(_ traits: MapTraits) -> Self {
+        .map(MapType.allCases.filter { $0.traits.isSuperset(of: traits.union(.inProcess)) })
+    }
+
+    fileprivate init?(_ word: fs_takes) {
+        switch word {
+        case FS_TAKES_ANYTHING: self = .anything
+        case FS_TAKES_ADDRESS: self = .address
+        case FS_TAKES_MAP_OF_VALUES: self = .map(.values)
+        case FS_TAKES_MAP_PER_CPU: self = .map([.values, .perCPU])
+        case FS_TAKES_MAP_SEQUENCE: self = .map(.sequence)
+        case FS_TAKES_MAP_RINGBUF: self = .map([.ringBuffer])
+        case FS_TAKES_MAP_PERF: self = .map([.perfEventArray])
+        case FS_TAKES_MAP_STACKS: self = .map([.stackTrace])
+        case FS_TAKES_MAP_OF_PROGRAMS: self = .map([.progArray])
+        case FS_TAKES_KEY: self = .mapKey
+        case FS_TAKES_VALUE: self = .mapValue
+        case FS_TAKES_NEW_VALUE: self = .newMapValue
+        case FS_TAKES_MEMORY: self = .memory
+        case FS_TAKES_NEW_MEMORY: self = .newMemory
+        case FS_TAKES_NEW_WORD: self = .newMemoryOf(8)
+        case FS_TAKES_TEXT: self = .text
+        case FS_TAKES_NEW_TEXT: self = .newText
+        case FS_TAKES_NEW_TEXT_OR_NULL: self = .newTextOrNull
+        case FS_TAKES_WORDS: self = .words
+        case FS_TAKES_SIZE: self = .size
+        case FS_TAKES_SIZE_OR_ZERO: self = .sizeOrZero
+        case FS_TAKES_STRING: self = .string
+        case FS_TAKES_CONTEXT: self = .context
+        case FS_TAKES_ROUND_FUNCTION: self = .function(.round)
+        case FS_TAKES_ELEMENT_FUNCTION: self = .function(.element)
+        case FS_TAKES_FUNCTION_CONTEXT: self = .callbackContext
+        case FS_TAKES_ALLOCATION_SIZE: self = .allocationSize
+        case FS_TAKES_RECORD: self = .record
+        default: return nil
+        }
+    }
+}
+
+extension HelperPrototype.Result {
+    fileprivate init?(_ word: fs_gives) {
+        switch word {
+        case FS_GIVES_SCALAR: self = .scalar
+        case FS_GIVES_CPU: self = .range(0...4095)
+        case FS_GIVES_NODE: self = .range(0...0xf_ffff)
+        case FS_GIVES_U32: self = .range(0...0xffff_ffff)
+        case FS_GIVES_WORD_COUNT: self = .range(0...255)
+        case FS_GIVES_SIZE_OR_ERROR: self = .sizeOrError
+        case FS_GIVES_VALUE_OR_NULL: self = .mapValueOrNull
+        case FS_GIVES_RECORD_OR_NULL: self = .recordOrNull
+        case FS_GIVES_TAIL_CALL: self = .tailCall
+        default: return nil
+        }
+    }
 }

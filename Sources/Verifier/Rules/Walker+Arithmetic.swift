@@ -123,7 +123,7 @@ extension Walker {
         case .variable:
             guard input.externs.indices.contains(Int(first)) else { throw failure("invalid extern index \(first)") }
             let extern = input.externs[Int(first)]
-            if extern.isFunction, !Self.kfuncs.contains(extern.name) {
+            if extern.isFunction, SessionKfunc(rawValue: extern.name) == nil {
                 guard extern.isWeak else {
                     throw failure("calling kernel function \(extern.name) is not allowed", hint: Self.kfuncHint)
                 }

@@ -79,14 +79,12 @@ extension Walker {
 
     // MARK: - Kfuncs
 
-    /// Those that exist in a process.
-    static let kfuncs = ["bpf_session_is_return", "bpf_session_cookie"]
-    static let kfuncHint = "in a process there are bpf_session_is_return and bpf_session_cookie"
+    static let kfuncHint = "in a process there are \(SessionKfunc.names)"
 
     private mutating func callKfunc(_ index: Int32) throws(VerifierFailure) {
         guard input.externs.indices.contains(Int(index)) else { throw failure("invalid kernel function call: no extern \(index)") }
         let name = input.externs[Int(index)].name
-        guard Self.kfuncs.contains(name) else {
+        guard let kfunc = SessionKfunc(rawValue: name) else {
             throw failure("calling kernel function \(name) is not allowed", hint: Self.kfuncHint)
         }
         guard input.kind == .session else {
@@ -101,10 +99,9 @@ extension Walker {
                 hint: "\(name) takes the program's ctx: hand it on through functions in between")
         }
         try checkContextArgument(.r1, of: name)
-        if name == "bpf_session_is_return" {
-            finishCall(RegisterState(Scalar(0...1)))
-        } else {
-            finishCall(RegisterState(kind: .memory, size: 8))
+        switch kfunc {
+        case .isReturn: finishCall(RegisterState(Scalar(0...1)))
+        case .cookie: finishCall(RegisterState(kind: .memory, size: 8))
         }
     }
 

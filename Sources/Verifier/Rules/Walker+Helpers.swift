@@ -54,7 +54,7 @@ extension Walker {
             return
         }
         var value = try result(prototype.result, call)
-        if helper == .mapLookupElem, let map = call.map, map.type == .array || map.type == .perCPUArray {
+        if helper == .mapLookupElem, let map = call.map, map.type.traits.isSuperset(of: .valueArray) {
             let found = constantElement(map).map { ConstantLookup(map: Int(call.mapIndex), element: $0) }
             // A path that is dropped has the same key as the one that it is dropped for: the walk relied on it.
             if let known = lookups[state.slot] {
@@ -102,10 +102,10 @@ extension Walker {
                     hint: "\(helper.name) takes a number there")
             }
         case .address, .callbackContext: break
-        case .map(let types):
+        case .map(let accepted):
             guard value.kind == .map else { throw wrongKind(register, value, "map_ptr") }
             let map = try map(value.index)
-            guard types.contains(map.type) else {
+            guard accepted.contains(map.type) else {
                 if helper == .tailCall { throw failure("expected prog array map for tail call") }
                 throw failure(
                     "cannot pass map_type \(map.type.rawValue) into func \(helper.name)#\(helper.rawValue)",
@@ -126,9 +126,9 @@ extension Walker {
             // An fentry program has no return value, and its call becomes an error, which writes nothing.
             let isWritten = helper != .getFuncRet || input.kind != .fentry
             try checkMemory(register, value, size, isWrite: true, isExact: isWritten)
-        case .memory, .memoryOrNull, .text, .newMemory, .newText, .newTextOrNull, .words:
+        case .memory, .text, .newMemory, .newText, .newTextOrNull, .words:
             let size = Register(rawValue: register.rawValue + 1)
-            let mayBeNull = argument == .memoryOrNull || argument == .newTextOrNull || argument == .words
+            let mayBeNull = argument == .newTextOrNull || argument == .words
             let isNewText = argument == .newText || argument == .newTextOrNull
             let isShort = isNewText && !options.omitted.contains(.textMayBeShort)
             try checkSizedMemory(

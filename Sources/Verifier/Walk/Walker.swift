@@ -1,5 +1,6 @@
 import BPF
 import BTF
+import Search
 
 /// Walks all paths of a program, one after the other, and keeps states on the way so that a path that comes to where
 /// another has been, with nothing new, ends there.
@@ -252,21 +253,8 @@ struct Walker: ~Copyable {
 extension VerifierInput {
     /// The line of the source that an instruction comes from.
     func line(at slot: Int) -> SourceLine? {
-        guard let index = lines.partitionIndex(where: { $0.slot > slot }), index > 0 else { return nil }
-        return lines[index - 1]
-    }
-}
-
-extension Array {
-    /// How many elements come before the first that `belongsInSecondHalf`.
-    fileprivate func partitionIndex(where belongsInSecondHalf: (Element) -> Bool) -> Int? {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if belongsInSecondHalf(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
+        let index = lines.partitioningIndex { $0.slot > slot }
+        return index > 0 ? lines[index - 1] : nil
     }
 }
 

@@ -1,11 +1,16 @@
 /// Records of one ring buffer, in one piece of memory: at millions a second, one allocation for each would cost more
 /// than everything else.
 package struct RecordBatch: Sendable {
-    package private(set) var map = ""
+    package let map: String
+    /// The traced process whose map it is; 0 for the kernel's.
+    package let processID: Int32
     package private(set) var bytes: [UInt8] = []
     private var ends: [Int] = []
 
-    package init() {}
+    package init(map: String, processID: Int32) {
+        self.map = map
+        self.processID = processID
+    }
 
     package var count: Int { ends.count }
 
@@ -14,8 +19,7 @@ package struct RecordBatch: Sendable {
         (record == 0 ? 0 : ends[record - 1])..<ends[record]
     }
 
-    package mutating func append(_ record: UnsafeRawBufferPointer, of map: String) {
-        if ends.isEmpty { self.map = map }
+    package mutating func append(_ record: UnsafeRawBufferPointer) {
         bytes.append(contentsOf: record)
         ends.append(bytes.count)
     }
