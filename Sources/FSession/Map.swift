@@ -138,18 +138,10 @@ public struct Variable: Sendable, CustomStringConvertible {
     /// The variables of an object that programs can change.
     static func all(of object: EngineObject) -> [Variable] {
         guard let types = object.object.btf else { return [] }
-        return object.maps.flatMap { map -> [Variable] in
-            guard map.definition.section == .data || map.definition.section == .bss,
-                let section = map.definition.valueTypeID, case .dataSection(_, let members) = types[section].kind
-            else { return [] }
-            return members.compactMap { member in
-                guard case .variable(let type, _) = types[member.type].kind, !types[member.type].name.isEmpty else {
-                    return nil
-                }
-                return Variable(
-                    name: types[member.type].name, size: Int(member.size), map: map, types: types, type: type,
-                    offset: Int(member.offset))
-            }
+        return object.object.variables.filter { $0.section != .rodata }.map { variable in
+            Variable(
+                name: variable.name, size: variable.range.count, map: object.maps[variable.map], types: types, type: variable.typeID,
+                offset: variable.range.lowerBound)
         }
     }
 }

@@ -18,7 +18,7 @@ public struct Object: Sendable {
         public let listing: String
     }
 
-    let object: BPF.Object
+    var object: BPF.Object
 
     /// Reads the object file at `path`.
     /// - Throws: ``SessionError`` with the code `object`: no such file, no ELF file, not for BPF, damaged, or
