@@ -60,6 +60,11 @@ public struct Map: Sendable {
         return true
     }
 
+    /// The maps of an object, the sections of global variables left out.
+    static func all(of object: EngineObject) -> [Map] {
+        object.maps.filter { $0.definition.section == .none }.map { Map(map: $0, types: object.object.btf) }
+    }
+
     private func checkKey(_ key: [UInt8], _ what: String) throws(SessionError) {
         if key.count != keySize { throw refused(what, "its keys have \(keySize) bytes, not \(key.count)") }
     }

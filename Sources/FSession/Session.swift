@@ -64,15 +64,18 @@ public final class Session: Sendable {
     ///   - allowsWriting: lets programs call `bpf_probe_write_user`.
     ///   - verifies: false leaves the proof out. Then a fault of a program is a fault of the target, which must be
     ///     a process of the same user.
+    /// - Returns: the object's programs, maps and variables in this session, told from those of other objects.
     /// - Throws: ``SessionError`` with the code `program`: a program that is not safe, or a helper, kfunc, map or
     ///   instruction that a process does not have.
+    @discardableResult
     public func load(
         _ object: Object, allowsWriting: Bool = false, verifies: Bool = true
-    ) async throws(SessionError) {
+    ) async throws(SessionError) -> LoadedObject {
         let result = try await mapErrors { () async throws(EngineError) in
             try await engine.loadObject(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
         }
         loaded.withLock { $0.append(result) }
+        return LoadedObject(session: self, object: result)
     }
 
     /// Attaches the loaded programs that are not attached yet to the functions that their sections name.
@@ -86,31 +89,35 @@ public final class Session: Sendable {
         _ program: String? = nil, to pattern: String? = nil, cookie: UInt64 = 0
     ) async throws(SessionError) -> Attachment {
         let all = loaded.withLock { $0.flatMap(\.programs) }
-        let programs: [EngineProgram]
-        if let program {
-            programs = all.filter { $0.name == program }
-            if programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
-        } else {
-            let wanted = all.filter { !$0.section.isOptional }
-            let ids = attached.withLock { $0.claim(wanted.map(\.id)) }
-            programs = wanted.filter { ids.contains($0.id) }
-            if programs.isEmpty {
-                throw SessionError(
-                    .request, wanted.isEmpty ? "no program is loaded" : "all programs that are loaded are attached; load another object first")
-            }
+        guard let program else { return try await attachNew(all, to: pattern, cookie: cookie) }
+        let programs = all.filter { $0.name == program }
+        if programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
+        return try await attach(programs, to: pattern, cookie: cookie)
+    }
+
+    /// Attaches those that are not attached yet.
+    func attachNew(_ all: [EngineProgram], to pattern: String?, cookie: UInt64) async throws(SessionError) -> Attachment {
+        let wanted = all.filter { !$0.section.isOptional }
+        let ids = attached.withLock { $0.claim(wanted.map(\.id)) }
+        guard !ids.isEmpty else {
+            throw SessionError(
+                .request, wanted.isEmpty ? "no program is loaded" : "all programs that are loaded are attached; load another object first")
         }
         do throws(SessionError) {
-            let report = try await mapErrors { () async throws(EngineError) in
-                let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
-                return try await engine.attach(
-                    programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
-            }
-            attached.withLock { $0.add(programs.map(\.id), report) }
-            return Attachment(report)
+            return try await attach(wanted.filter { ids.contains($0.id) }, to: pattern, cookie: cookie)
         } catch {
-            if program == nil { attached.withLock { $0.giveUp(programs.map(\.id)) } }
+            attached.withLock { $0.giveUp(Array(ids)) }
             throw error
         }
+    }
+
+    func attach(_ programs: [EngineProgram], to pattern: String?, cookie: UInt64) async throws(SessionError) -> Attachment {
+        let report = try await mapErrors { () async throws(EngineError) in
+            let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
+            return try await engine.attach(programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
+        }
+        attached.withLock { $0.add(programs.map(\.id), report) }
+        return Attachment(report)
     }
 
     /// Records every call of the functions that `patterns` match as ``Event/call(_:)``.
@@ -163,12 +170,7 @@ public final class Session: Sendable {
 
     /// The maps of the loaded objects, the sections of global variables left out.
     public var maps: [Map] {
-        loaded.withLock { objects in
-            objects.flatMap { object in
-                object.maps.filter { $0.definition.initialContents == nil }
-                    .map { Map(map: $0, types: object.object.btf) }
-            }
-        }
+        loaded.withLock { $0.flatMap(Map.all) }
     }
 
     /// The map of that name.
@@ -176,7 +178,7 @@ public final class Session: Sendable {
 
     /// The global variables of the loaded objects, the read-only ones left out.
     public var variables: [Variable] {
-        loaded.withLock { objects in objects.flatMap(Variable.all) }
+        loaded.withLock { $0.flatMap(Variable.all) }
     }
 
     /// The global variable of that name.
