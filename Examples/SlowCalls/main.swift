@@ -48,7 +48,7 @@ func run() async throws(SessionError) {
 
     // Ends with the process. A process that runs for long can be left earlier: `session.detach()` ends the
     // events as well.
-    for try await event in session.events {
+    for await event in session.events {
         switch event {
         case .record(let record):
             guard let call = SlowCall(record) else { continue }

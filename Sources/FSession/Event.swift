@@ -75,12 +75,23 @@ public enum ExitStatus: Sendable, Hashable {
 }
 
 /// The events of a session, in the order in which they were read; calls of different threads may overtake
-/// each other. For one iteration: to make a second iterator ends the program.
+/// each other. For one iteration: to make a second iterator ends the program. A Task that is cancelled while it iterates
+/// detaches the session.
+///
+/// ```swift
+/// for await event in session.events {
+///     if case .call(let call) = event { print(call.function.name, call.renderedArguments) }
+/// }
+/// ```
 public struct Events: AsyncSequence, Sendable {
-    package let queue: EventQueue
-    let functions: FunctionRegistry
+    public typealias Failure = Never
 
+    let engine: any SessionEngine
+    package var queue: EventQueue { engine.queue }
+
+    /// Takes the events, one by one.
     public struct AsyncIterator: AsyncIteratorProtocol {
+        let engine: any SessionEngine
         let queue: EventQueue
         let functions: FunctionRegistry
         var batch: [EngineEvent] = []
@@ -90,14 +101,17 @@ public struct Events: AsyncSequence, Sendable {
         var known: [LinkedDescription] = []
 
         /// The next event; nil when the process has ended or the session is detached and all is read.
-        public mutating func next(isolation actor: isolated (any Actor)?) async throws(SessionError) -> Event? {
+        public mutating func next(isolation actor: isolated (any Actor)?) async -> Event? {
             while true {
                 if recordPosition < records.count {
                     defer { recordPosition += 1 }
                     return .record(Record(batch: records, index: recordPosition))
                 }
                 if position == batch.count {
-                    guard let next = await queue.next() else { return nil }
+                    guard let next = await queue.next() else {
+                        if Task.isCancelled { _ = try? await engine.end() }
+                        return nil
+                    }
                     batch = next
                     position = 0
                     continue
@@ -116,7 +130,7 @@ public struct Events: AsyncSequence, Sendable {
         public var hasMore: Bool { recordPosition < records.count || position < batch.count }
 
         /// The next event, from no actor in particular.
-        public mutating func next() async throws(SessionError) -> Event? { try await next(isolation: nil) }
+        public mutating func next() async -> Event? { await next(isolation: nil) }
 
         private mutating func event(_ event: EngineEvent) -> Event? {
             switch event {
@@ -155,6 +169,6 @@ public struct Events: AsyncSequence, Sendable {
     /// the program, and ends it.
     public func makeAsyncIterator() -> AsyncIterator {
         precondition(queue.takeConsumer(), "the events of a session can be iterated once")
-        return AsyncIterator(queue: queue, functions: functions)
+        return AsyncIterator(engine: engine, queue: queue, functions: FunctionRegistry(links: engine.registry))
     }
 }

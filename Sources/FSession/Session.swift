@@ -7,19 +7,22 @@ import Synchronization
 /// Programs at both ends of the functions of a process, or of the kernel.
 ///
 /// ```swift
-/// let session = try await Session(.launch("gzip", ["-k", "file"]))
 /// let object = try Object(contentsOf: "latency.bpf.o")
-/// try await session.load(object)
-/// try await session.attach()
-/// try await session.resume()
-/// for try await event in session.events {
-///     if case .print(let line) = event { print(line.text, terminator: "") }
+/// try await withSession(.launch("gzip", ["-k", "file"])) { session in
+///     try await session.load(object)
+///     try await session.attach()
+///     try await session.resume()
+///     for await event in session.events {
+///         if case .print(let line) = event { print(line.text, terminator: "") }
+///     }
 /// }
-/// let summary = try await session.detach()
 /// ```
 ///
-/// Detach in the end. A session that goes away without ``detach()`` leaves its programs in the target: they run
-/// on, unheard, until the target ends or the next session on it takes them out.
+/// ``withSession(_:isolation:_:)`` detaches in the end. One that is opened by ``init(_:)`` is left by ``detach()``: a session that
+/// goes away without it leaves its programs in the target, where they run on, unheard, until the target ends or the next
+/// session on it takes them out.
+///
+/// A Task that is cancelled while it attaches, traces, iterates over ``events`` or waits for ``exitStatus()`` detaches its session.
 public final class Session: Sendable {
     private let engine: any SessionEngine
     private let loaded = Mutex<[EngineObject]>([])
@@ -46,7 +49,7 @@ public final class Session: Sendable {
                 try await KernelEngine.open()
             }
         }
-        events = Events(queue: engine.queue, functions: FunctionRegistry(links: engine.registry))
+        events = Events(engine: engine)
     }
 
     /// The functions that `pattern` matches (`FUNCTION` or `MODULE:FUNCTION`, globs in both), those that cannot
@@ -112,7 +115,7 @@ public final class Session: Sendable {
     }
 
     func attach(_ programs: [EngineProgram], to pattern: String?, cookie: UInt64) async throws(SessionError) -> Attachment {
-        let report = try await mapErrors { () async throws(EngineError) in
+        let report = try await attaching { () async throws(EngineError) in
             let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
             return try await engine.attach(programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
         }
@@ -124,11 +127,32 @@ public final class Session: Sendable {
     /// - Throws: ``SessionError`` with the code `noFunction` or `refused`; then nothing of this call stays attached.
     @discardableResult
     public func trace(_ patterns: [String]) async throws(SessionError) -> Attachment {
-        try await mapErrors { () async throws(EngineError) in
+        let report = try await attaching { () async throws(EngineError) in
             var read: [FunctionPattern] = []
             for pattern in patterns { read.append(try FunctionPattern(pattern)) }
-            return Attachment(try await engine.traceCalls(of: read))
+            return try await engine.traceCalls(of: read)
         }
+        return Attachment(report)
+    }
+
+    /// Attaches; a Task that is cancelled meanwhile leaves nothing attached.
+    private func attaching(_ body: () async throws(EngineError) -> LinkReport) async throws(SessionError) -> LinkReport {
+        let result = await withTaskCancellationHandler {
+            do throws(EngineError) {
+                return Result<LinkReport, EngineError>.success(try await body())
+            } catch {
+                return .failure(error)
+            }
+        } onCancel: {
+            cancel()
+        }
+        return try await mapErrors { () throws(EngineError) in try result.get() }
+    }
+
+    /// The Task that uses this session is cancelled: what is being attached is given up, and the session detached.
+    func cancel() {
+        cancelAttaching()
+        Task { [engine] in _ = try? await engine.end() }
     }
 
     /// How far ``attach(_:to:cookie:)`` or ``trace(_:)`` is, to be asked meanwhile: with so many functions of so many.
@@ -160,9 +184,16 @@ public final class Session: Sendable {
         Summary(try await mapErrors { () async throws(EngineError) in try await engine.end() })
     }
 
-    /// Waits until a launched command has ended.
+    /// Waits until the process has ended. Where the Task is cancelled, the session is detached and the status is `unknown`.
     public func exitStatus() async -> ExitStatus {
-        ExitStatus(await engine.exitStatus())
+        let (ends, end) = AsyncStream<EngineExit>.makeStream()
+        Task { [engine] in
+            end.yield(await engine.exitStatus())
+            end.finish()
+        }
+        for await exit in ends { return ExitStatus(exit) }
+        _ = try? await engine.end()
+        return .unknown
     }
 
     /// The counts so far.

@@ -287,7 +287,7 @@ struct Check: Sendable {
         try await load { for _ in 0..<$0 { try calls.run() } }
         async let summary = session.detach()
         var events: UInt64 = 0
-        for try await event in session.events {
+        for await event in session.events {
             guard case .call(let call) = event else { continue }
             events += 1
             let sum = call.arguments.reduce(0) { $0 + $1 & 0xffff_ffff }

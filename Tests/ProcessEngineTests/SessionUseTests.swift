@@ -184,7 +184,7 @@ struct SessionUseTests {
             let session = try await Session(.launch("true"))
             var events = session.events.makeAsyncIterator()
             try await session.resume()
-            while try await events.next() != nil {}
+            while await events.next() != nil {}
             exit(0)
         }
     }
