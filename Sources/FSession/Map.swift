@@ -40,12 +40,30 @@ public struct Map: Sendable {
     /// The values at `key`: one, or one for each slot of a per-CPU map; nil if there are none.
     public func values(at key: [UInt8]) -> [[UInt8]]? { map.read(key) }
 
-    /// Sets the value at `key` (`BPF_ANY`); for a per-CPU map, in every slot.
-    /// - Throws: ``SessionError`` where key or value have the wrong size, the map is full, or it cannot be written.
-    public func update(_ key: [UInt8], _ value: [UInt8]) throws(SessionError) {
+    /// When ``update(_:_:when:)`` writes.
+    public struct Condition: Sendable, Hashable {
+        let flags: UInt64
+        /// Whether there is such an element or not (`BPF_ANY`).
+        public static let always = Condition(flags: 0)
+        /// Only where there is none yet (`BPF_NOEXIST`).
+        public static let absent = Condition(flags: 1)
+        /// Only where there is one already (`BPF_EXIST`).
+        public static let present = Condition(flags: 2)
+    }
+
+    /// Sets the value at `key`; for a per-CPU map, in every slot.
+    ///
+    /// ```swift
+    /// try map.update([1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0], when: .absent)
+    /// ```
+    ///
+    /// - Parameter condition: whether there may be, or must be, such an element already.
+    /// - Throws: ``SessionError`` where key or value have the wrong size, the map is full, the condition does not hold, or it
+    ///   cannot be written.
+    public func update(_ key: [UInt8], _ value: [UInt8], when condition: Condition = .always) throws(SessionError) {
         if value.count != valueSize { throw refused("update", "its values have \(valueSize) bytes, not \(value.count)") }
         try checkKey(key, "update")
-        let error = -map.write(key, Array(repeating: value, count: map.valueCount), flags: 0)
+        let error = -map.write(key, Array(repeating: value, count: map.valueCount), flags: condition.flags)
         if error != 0 { throw refused("update", reason(error)) }
     }
 
@@ -76,6 +94,8 @@ public struct Map: Sendable {
     private func reason(_ error: Int32) -> String {
         switch error {
         case E2BIG where isArray: "it has no element of that number; there are \(maxEntries)"
+        case EEXIST: "it has an element of that key already"
+        case ENOENT: "it has no element of that key"
         case E2BIG: "it is full (\(maxEntries) entries)"
         case EINVAL, EOPNOTSUPP: "maps of this type do not allow it"
         case EPERM: "it may only be read, or its elements are programs' alone"
@@ -91,12 +111,14 @@ public struct Map: Sendable {
     }
 
     /// All elements there are now. Elements that never changed from zero are left out of arrays.
-    public func entries() -> [Entry] {
+    public func entries() -> [Entry] { elements().map(entry) }
+
+    func elements() -> [(key: [UInt8], values: [[UInt8]])] {
         let isArray = map.definition.type == .array || map.definition.type == .perCPUArray
         return map.keys().compactMap { key in
             guard let values = map.read(key) else { return nil }
             if isArray, maxEntries > 1, values.allSatisfy({ $0.allSatisfy { $0 == 0 } }) { return nil }
-            return entry(key, values)
+            return (key, values)
         }
     }
 }
