@@ -42,7 +42,7 @@ public final class Session: Sendable {
         engine = try await mapErrors { () async throws(EngineError) -> any SessionEngine in
             switch target {
             case .command(let command):
-                try await ProcessEngine.launch(command.program, command.arguments)
+                try await command.launch()
             case .process(let id):
                 try await ProcessEngine.attach(id)
             case .kernel:
