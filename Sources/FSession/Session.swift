@@ -40,7 +40,7 @@ public final class Session: Sendable {
     /// - Throws: ``SessionError`` with the code `target`.
     public init(_ target: Target) async throws(SessionError) {
         engine = try await mapErrors { () async throws(EngineError) -> any SessionEngine in
-            switch target {
+            switch target.kind {
             case .command(let command):
                 try await command.launch()
             case .process(let id):

@@ -9,14 +9,22 @@ import ProcessEngine
 /// let session = try await Session(.launch("gzip", ["-k", "file"]))
 /// let other = try await Session(.process(4711))
 /// ```
-public enum Target: Sendable {
+public struct Target: Sendable {
+    enum Kind {
+        case command(Command)
+        case process(Int32)
+        case kernel
+    }
+
+    let kind: Kind
+
     /// A command that the session starts. It waits at its program's entry point, its libraries mapped, until
     /// ``Session/resume()``.
-    case command(Command)
+    public static func command(_ command: Command) -> Target { Target(kind: .command(command)) }
     /// A running process, by its id. It may be any that you are allowed to ptrace(2).
-    case process(Int32)
+    public static func process(_ id: Int32) -> Target { Target(kind: .process(id)) }
     /// The running kernel: its functions, those of its modules, and loaded BPF programs.
-    case kernel
+    public static let kernel = Target(kind: .kernel)
 
     /// A command that the session starts, found in PATH like a shell's.
     public static func launch(_ program: String, _ arguments: [String] = []) -> Target {
@@ -57,7 +65,9 @@ public struct Command: Sendable, Hashable {
     public var environment: [String: String]?
     /// The working directory.
     public var directory: String?
+    /// What the command reads.
     public var input = Stream.inherited
+    /// Where the command writes.
     public var output = Stream.inherited
     /// Where the command writes its errors.
     public var error = Stream.inherited
