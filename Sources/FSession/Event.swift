@@ -22,12 +22,15 @@ public enum Event: Sendable {
 
 /// A call of a traced function.
 public struct Call: Sendable {
+    /// The function that was called.
     public let function: Function
     /// CLOCK_MONOTONIC at entry, in nanoseconds.
     public let start: UInt64
     /// From entry to exit, in nanoseconds; nil where the exit is not seen.
     public let duration: UInt64?
+    /// The process that it happened in: the traced one, or a child of it.
     public let processID: Int32
+    /// The thread, as Linux numbers it.
     public let threadID: Int32
     /// The first words of the arguments: the integer argument registers, six unless a prototype says otherwise.
     public let arguments: [UInt64]
@@ -40,7 +43,9 @@ public struct Call: Sendable {
 public struct Print: Sendable {
     /// CLOCK_MONOTONIC, in nanoseconds.
     public let time: UInt64
+    /// The process that it happened in: the traced one, or a child of it.
     public let processID: Int32
+    /// The thread, as Linux numbers it.
     public let threadID: Int32
     /// As the program formatted it, with its newline if it has one; what programs in the kernel print always ends with one.
     public let text: String
@@ -50,6 +55,7 @@ public struct Print: Sendable {
 public struct Record: Sendable {
     /// The map's name.
     public var map: String { batch.map }
+    /// What the program wrote; copied anew each time it is asked for.
     public var bytes: [UInt8] { Array(batch.bytes[batch.range(of: index)]) }
     let batch: RecordBatch
     let index: Int

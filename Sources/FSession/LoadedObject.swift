@@ -44,6 +44,7 @@ public struct LoadedProgram: Sendable {
     let session: Session
     let program: EngineProgram
 
+    /// The name of its C function.
     public var name: String { program.name }
     /// The section's name: what the program is and where it wants to be attached.
     public var section: String { program.section.name }
@@ -74,8 +75,11 @@ public struct Named<Element: Sendable>: RandomAccessCollection, Sendable {
         names = elements.map(name)
     }
 
+    /// 0.
     public var startIndex: Int { 0 }
+    /// How many there are.
     public var endIndex: Int { elements.count }
+    /// The one at that place.
     public subscript(position: Int) -> Element { elements[position] }
 
     /// The first of that name; nil where there is none.

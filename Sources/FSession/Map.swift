@@ -14,6 +14,7 @@ import LinuxProcess
 public struct Map: Sendable {
     /// A key and the value(s) behind it.
     public struct Entry: Sendable {
+        /// The key's bytes, in the machine's order.
         public let key: [UInt8]
         /// One value; for a per-CPU map one for each slot (a thread owns a slot; unused ones are zero).
         public let values: [[UInt8]]
@@ -26,11 +27,13 @@ public struct Map: Sendable {
     let map: any EngineMap
     let types: BTF?
 
+    /// Its name in C.
     public var name: String { map.name }
     /// Bytes of a key; 0 for ring buffers, queues and stacks.
     public var keySize: Int { map.keySize }
     /// Bytes of a value.
     public var valueSize: Int { map.valueSize }
+    /// How many elements it has room for; of a ring buffer, bytes.
     public var maxEntries: Int { Int(map.definition.maxEntries) }
     /// Whether it has elements to list: ring buffers, queues and stacks have none.
     public var isListed: Bool { keySize > 0 && map.definition.type != .progArray && map.definition.type != .perfEventArray }
@@ -129,6 +132,7 @@ public struct Map: Sendable {
 /// print(session.variable(named: "calls")?.description ?? "no such variable")
 /// ```
 public struct Variable: Sendable, CustomStringConvertible {
+    /// Its name in C.
     public let name: String
     /// Bytes.
     public let size: Int

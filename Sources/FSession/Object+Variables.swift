@@ -5,6 +5,7 @@ import Engine
 extension Object {
     /// A global variable of an object that is not loaded yet.
     public struct Variable: Sendable, CustomStringConvertible {
+        /// Its name in C.
         public let name: String
         /// Its declaration in C, e.g. `const volatile u64 limit`.
         public let declaration: String

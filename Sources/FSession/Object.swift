@@ -11,6 +11,7 @@ import LinuxProcess
 public struct Object: Sendable {
     /// A program of an object: a function with a section name such as `fsession/libz:deflate`.
     public struct Program: Sendable {
+        /// The name of its C function.
         public let name: String
         /// The section's name: what the program is and where it wants to be attached.
         public let section: String

@@ -218,7 +218,9 @@ public final class Session: Sendable {
 
 /// One program at one function.
 public struct Link: Sendable, Hashable, Identifiable {
+    /// Its number in the session.
     public let id: Int
+    /// Where the program is.
     public let function: Function
     /// The program's name.
     public let program: String
@@ -228,13 +230,17 @@ public struct Link: Sendable, Hashable, Identifiable {
 public struct Attachment: Sendable {
     /// A function that could not be traced.
     public struct Refusal: Sendable {
+        /// The function.
         public let function: Function
+        /// Why not, in one line.
         public let reason: String
         /// The same without its addresses, to count by.
         public let category: String
     }
 
+    /// What was attached: each program at each function.
     public let links: [Link]
+    /// The functions that were meant, too, and cannot be traced.
     public let refused: [Refusal]
 
     init(_ report: LinkReport) {
@@ -247,6 +253,7 @@ public struct Attachment: Sendable {
 public struct Summary: Sendable {
     /// The calls of one function.
     public struct Count: Sendable {
+        /// The function.
         public let function: Function
         /// How often it was entered.
         public let entered: UInt64
@@ -260,11 +267,15 @@ public struct Summary: Sendable {
 
     /// Events that found no room in a ring buffer.
     public struct Drop: Sendable {
+        /// The name of the map.
         public let map: String
+        /// How many.
         public let count: UInt64
     }
 
+    /// The functions that were traced, those included that were never called.
     public let counts: [Count]
+    /// What was lost, by map; empty where nothing was.
     public let drops: [Drop]
     /// Runs of programs, at an entry or an exit, that the kernel skipped because the program was running already on
     /// that CPU. Always 0 in processes.
