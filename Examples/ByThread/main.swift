@@ -29,9 +29,11 @@ func run() async throws {
     // Detached when the body returns or throws, or this Task is cancelled.
     try await withSession(.command(command)) { session in
         let loaded = try await session.load(object)
-        try await loaded.programs["by_thread"]?.attach(to: arguments[2])
+        try await loaded.attach(to: arguments[2])
         // Throws where the sizes of key and value are not those of the map.
-        guard let threads = try loaded.maps["threads"]?.typed(key: UInt32.self, value: Stats.self) else { return }
+        guard let threads = try loaded.maps["threads"]?.typed(key: UInt32.self, value: Stats.self) else {
+            return print("there is no map 'threads' in \(arguments[1])")
+        }
         try await session.resume()
         print("ended: \(await session.exitStatus())")
         for (thread, values) in threads.entries() {

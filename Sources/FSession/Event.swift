@@ -59,6 +59,20 @@ public struct Record: Sendable {
     public var bytes: [UInt8] { Array(batch.bytes[batch.range(of: index)]) }
     let batch: RecordBatch
     let index: Int
+
+    /// The record's beginning as a value of Swift, of a type as for ``Map/typed(key:value:)``; nil where the record is shorter.
+    ///
+    /// ```swift
+    /// struct Slow: BitwiseCopyable { var argument, nanoseconds: UInt64; var command: InlineArray<16, UInt8> }
+    /// for await event in session.events {
+    ///     if case .record(let record) = event, let slow = record.value(as: Slow.self) { print(slow.nanoseconds) }
+    /// }
+    /// ```
+    public func value<Value: BitwiseCopyable>(as type: Value.Type) -> Value? {
+        let range = batch.range(of: index)
+        guard range.count >= MemoryLayout<Value>.size else { return nil }
+        return batch.bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: range.lowerBound, as: Value.self) }
+    }
 }
 
 /// How a process ended.
