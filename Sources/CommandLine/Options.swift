@@ -73,7 +73,10 @@ struct VariableOptions: ParsableArguments {
     @Option(
         name: .customLong("set"),
         help: ArgumentHelp(
-            "Give a global variable of the object, constant (const volatile) or not, another value: a number, true, an enumerator, 5ms for nanoseconds in 64 bits, text for an array of char, 1,2,3 for another. Repeatable.",
+            """
+            Give a global variable of the object (const volatile, or not constant) another value: a number, true, an enumerator, \
+            5ms for nanoseconds in 64 bits, text for an array of char, 1,2,3 for another array. Repeatable.
+            """,
             valueName: "name=value"))
     var settings: [String] = []
 

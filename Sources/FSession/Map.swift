@@ -169,8 +169,9 @@ public struct Variable: Sendable, CustomStringConvertible {
     /// The variables of an object that programs can change.
     static func all(of object: EngineObject) -> [Variable] {
         guard let types = object.object.btf else { return [] }
-        return object.object.variables.filter { $0.section != .rodata }.map { variable in
-            Variable(
+        return object.object.variables.compactMap { variable in
+            guard variable.section != .rodata, object.maps.indices.contains(variable.map) else { return nil }
+            return Variable(
                 name: variable.name, size: variable.range.count, map: object.maps[variable.map], types: types, type: variable.typeID,
                 offset: variable.range.lowerBound)
         }
