@@ -39,7 +39,9 @@ let package = Package(
         // A Linux process from outside.
         .target(name: "LinuxProcess", dependencies: ["MachineCode", "Search", "ELF", "PlainText", "CLinux", "CLibDW", "CLZMA"]),
 
-        // An example of the library.
+        // Examples of the library.
+        .executableTarget(
+            name: "by-thread", dependencies: ["FSession"], path: "Examples/ByThread", exclude: ["by_thread.bpf.c"]),
         .executableTarget(
             name: "slow-calls", dependencies: ["FSession"], path: "Examples/SlowCalls",
             exclude: ["slow_calls.bpf.c", "work.c"]),
@@ -97,7 +99,7 @@ let package = Package(
             // C that the tests compile themselves, as a user would.
             exclude: ["Programs", "Targets"]),
         // They run the examples and the command line as they are built.
-        .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "slow-calls"]),
+        .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "by-thread", "slow-calls"]),
         .testTarget(name: "CommandLineTests"),
         .testTarget(name: "CensusTests", dependencies: ["census"]),
         // What of the kernel engine needs no kernel.

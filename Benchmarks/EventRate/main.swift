@@ -65,7 +65,7 @@ if arguments[1] == "raw" {
         for case .records(let records) in batch { count.add(records.count) }
     }
 } else {
-    for try await event in session.events {
+    for await event in session.events {
         if case .record = event { count.add(1) }
     }
 }

@@ -16,62 +16,55 @@ guard arguments.count > 3 else {
 }
 
 /// A record as the program writes it: `struct slow_call`.
-struct SlowCall {
-    let argument, result, nanoseconds: UInt64
-    let thread: UInt32
-    let command: String
+struct SlowCall: BitwiseCopyable {
+    var argument, result, nanoseconds: UInt64
+    var thread: UInt32
+    var command: InlineArray<16, UInt8>
 
-    init?(_ record: Record) {
-        guard record.map == "slow_calls", record.bytes.count >= 44 else { return nil }
-        (argument, result, nanoseconds, thread) = record.bytes.withUnsafeBytes {
-            (
-                $0.loadUnaligned(fromByteOffset: 0, as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
-                $0.loadUnaligned(fromByteOffset: 16, as: UInt64.self), $0.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
-            )
-        }
-        command = String(decoding: record.bytes[28..<44].prefix { $0 != 0 }, as: UTF8.self)
-    }
+    var name: String { String(decoding: command.indices.map { command[$0] }.prefix { $0 != 0 }, as: UTF8.self) }
 }
 
-func run() async throws(SessionError) {
+func run() async throws {
     // A number is a process that runs already; anything else a command to start.
     let target: Target =
         if let pid = Int32(arguments[3]) { .process(pid) } else { .launch(arguments[3], Array(arguments[4...])) }
-    let session = try await Session(target)
-    try await session.load(try Object(contentsOf: arguments[1]))
+    let object = try Object(contentsOf: arguments[1])
+    // Detaches in any case.
+    try await withSession(target) { session in
+        let loaded = try await session.load(object)
 
-    // The program's section names no function: it goes where the user wants it.
-    let attachment = try await session.attach("slow_calls_of", to: arguments[2])
-    for link in attachment.links { print("watching \(link.function.displayName) in \(link.function.module)") }
-    for refusal in attachment.refused { print("not \(refusal.function.displayName): \(refusal.reason)") }
-    try await session.resume()
+        // The program's section names no function: it goes where the user wants it.
+        let attachment = try await loaded.attach(to: arguments[2])
+        for link in attachment.links { print("watching \(link.function.displayName) in \(link.function.module)") }
+        for refusal in attachment.refused { print("not \(refusal.function.displayName): \(refusal.reason)") }
+        try await session.resume()
 
-    // Ends with the process. A process that runs for long can be left earlier: `session.detach()` ends the
-    // events as well.
-    for try await event in session.events {
-        switch event {
-        case .record(let record):
-            guard let call = SlowCall(record) else { continue }
-            print(
-                "slow: (\(call.argument)) = \(call.result) took \(call.nanoseconds / 1_000_000) ms in \(call.command)")
-        case .exited(.exited(let status)):
-            print("exited with status \(status)")
-        case .warning(let text):
-            print("warning: \(text)")
-        default:
-            break
+        // Ends with the process. A process that runs for long can be left earlier: `session.detach()` ends the
+        // events as well.
+        for await event in session.events {
+            switch event {
+            case .record(let record):
+                guard record.map == "slow_calls", let call = record.value(as: SlowCall.self) else { continue }
+                print("slow: (\(call.argument)) = \(call.result) took \(call.nanoseconds / 1_000_000) ms in \(call.name)")
+            case .exited(.exited(let status)):
+                print("exited with status \(status)")
+            case .warning(let text):
+                print("warning: \(text)")
+            default:
+                break
+            }
         }
-    }
 
-    // Maps and variables are read by their BTF types; they stay readable after the end.
-    if let durations = session.map(named: "durations") {
-        print("calls that took from 2^n nanoseconds:")
-        for entry in durations.entries() { print("  \(entry.description)") }
-    }
-    for variable in session.variables { print("\(variable.name) = \(variable)") }
+        // Maps and variables are read by their BTF types; they stay readable after the end.
+        if let durations = loaded.maps["durations"] {
+            print("calls that took from 2^n nanoseconds:")
+            for entry in durations.entries() { print("  \(entry.description)") }
+        }
+        for variable in loaded.variables { print("\(variable.name) = \(variable)") }
 
-    let summary = try await session.detach()
-    print("\(summary.calls) calls, \(summary.drops.reduce(0) { $0 + $1.count }) records dropped")
+        let summary = try await session.detach()
+        print("\(summary.calls) calls, \(summary.drops.reduce(0) { $0 + $1.count }) records dropped")
+    }
 }
 
 do {

@@ -1,6 +1,6 @@
 // A histogram with buckets of one's own: the limits are constants, and bpf_loop finds the one that a call belongs to.
 //
-//     fsession run --globals --at libc:malloc buckets.bpf.o -- ls -d /
+//     fsession run --set limits=8,16,32,64,128,256,512,1024 --globals --at libc:malloc buckets.bpf.o -- ls -d /
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,6 +1,6 @@
 // Small, middle and large requests go to programs of their own, by tail calls: three ways to look at one function.
 //
-//     fsession run --globals --program dispatch classes.bpf.o -- git --version
+//     fsession run --set large_from=10 --globals --program dispatch classes.bpf.o -- git --version
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,7 +1,7 @@
 // Makes a function fail: every `interval`th call is skipped and returns `result`. Shows what a program does when a
 // statement of SQLite runs out of memory, say. This is the one tool here that changes what its target does.
 //
-//     fsession run --globals --at libsqlite3:sqlite3_step inject.bpf.o -- \
+//     fsession run --set spared=1 --globals --at libsqlite3:sqlite3_step inject.bpf.o -- \
 //         sqlite3 :memory: 'select 1' 'select 2' 'select 3'
 #include "tools.h"
 

@@ -1,6 +1,6 @@
 // Lock contention: how long threads waited in pthread_mutex_lock, by mutex, and the longest wait of each.
 //
-//     fsession run --maps locks.bpf.o -p PID
+//     fsession run --set limit=10us --maps locks.bpf.o -p PID
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,7 +1,7 @@
 // Calls that take much longer than the function usually does. What is usual is learnt: a moving average, in which each
 // call counts for a sixteenth.
 //
-//     fsession run --globals --at libsqlite3:sqlite3_step outliers.bpf.o -- sqlite3 :memory: \
+//     fsession run --set factor=4 --globals --at libsqlite3:sqlite3_step outliers.bpf.o -- sqlite3 :memory: \
 //         'with recursive n(x) as (select 1 union all select x+1 from n where x < 5000) select x from n'
 #include "tools.h"
 

@@ -1,7 +1,7 @@
 // A flight recorder: only the last 32 calls are kept, the oldest one making room. When the function returns `trigger`,
 // they are printed.
 //
-//     fsession run --at libsqlite3:sqlite3_step recorder.bpf.o -- sqlite3 :memory: 'select 1 union select 2'
+//     fsession run --set trigger=100 --at libsqlite3:sqlite3_step recorder.bpf.o -- sqlite3 :memory: 'select 1 union select 2'
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,6 +1,6 @@
 // A sample of a function's calls: one of `rate`, chosen by chance, with its arguments and duration.
 //
-//     fsession run --records --globals --at libc:malloc sample.bpf.o -- git --version
+//     fsession run --set rate=8 --records --globals --at libc:malloc sample.bpf.o -- git --version
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,6 +1,6 @@
-// Calls of any function that take longer than a limit, one line each. Change `limit` for another one.
+// Calls of any function that take longer than a limit, one line each.
 //
-//     fsession run --at libc:clock_nanosleep slowcalls.bpf.o -- sleep 0.1
+//     fsession run --set limit=50ms --at libc:clock_nanosleep slowcalls.bpf.o -- sleep 0.1
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";

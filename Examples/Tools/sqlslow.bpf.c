@@ -1,7 +1,7 @@
 // Slow statements of SQLite: their text and how long their steps took together, as records of a ring buffer that are
-// as long as the text. Change `limit` for another limit.
+// as long as the text.
 //
-//     fsession run --records --maps sqlslow.bpf.o -- sqlite3 :memory: \
+//     fsession run --set limit=5ms --records --maps sqlslow.bpf.o -- sqlite3 :memory: \
 //         'with recursive n(x) as (select 1 union all select x+1 from n where x < 200000) select count(*) from n'
 #include "tools.h"
 

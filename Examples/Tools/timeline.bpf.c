@@ -1,12 +1,13 @@
-// When a function is called: calls and time in it for each hundredth of a second since the first call.
+// When a function is called: calls and time in it in steps of time since the first call.
 //
-//     fsession run --maps --at libc:write timeline.bpf.o -- sh -c 'for i in 1 2 3; do echo $i; sleep 0.02; done'
+//     fsession run --set width=5ms --maps --at libc:write timeline.bpf.o -- sh -c 'for i in 1 2 3; do echo $i; sleep 0.02; done'
 #include "tools.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 #define SLOTS 1024
 
+/* Of a step, in nanoseconds. */
 const volatile u64 width = 10 * 1000 * 1000;
 
 struct slot {

@@ -16,6 +16,8 @@ struct CheckCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The BPF object file.", valueName: "prog.bpf.o"))
     var object: String
 
+    @OptionGroup var variables: VariableOptions
+
     @Flag(name: .shortAndLong, help: "The whole log: every instruction on every path.")
     var verbose = false
 
@@ -31,7 +33,7 @@ struct CheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         let output = try Output(path: nil, launches: false)
-        let results = try Object(contentsOf: object).verify(argumentWords: arguments, detailed: verbose)
+        let results = try variables.object(at: object).verify(argumentWords: arguments, detailed: verbose)
         for result in results { show(result, output) }
         try output.finish()
         if results.contains(where: { !$0.isSafe }) { throw ExitWith(1) }

@@ -67,3 +67,32 @@ struct OutputOptions: ParsableArguments {
         }
     }
 }
+
+/// Values for the object's variables.
+struct VariableOptions: ParsableArguments {
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            """
+            Give a global variable of the object (const volatile, or not constant) another value: a number, true, an enumerator, \
+            5ms for nanoseconds in 64 bits, text for an array of char, 1,2,3 for another array. Repeatable.
+            """,
+            valueName: "name=value"))
+    var settings: [String] = []
+
+    func validate() throws {
+        for setting in settings where !setting.dropFirst().contains("=") {
+            throw ValidationError("--set takes NAME=VALUE, as in --set limit=5ms, not '\(setting)'.")
+        }
+    }
+
+    /// The object at `path`, with these values.
+    func object(at path: String) throws(SessionError) -> Object {
+        var object = try Object(contentsOf: path)
+        for setting in settings {
+            let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            try object.set(String(parts[0]), toWritten: String(parts[1]))
+        }
+        return object
+    }
+}

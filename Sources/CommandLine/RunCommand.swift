@@ -14,6 +14,7 @@ struct RunCommand: AsyncParsableCommand {
 
               fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
               fsession run --maps --globals counts.bpf.o -p 4711
+              fsession run --set limit=5ms slowcalls.bpf.o --at libc:write -p 4711
               fsession run cookie.bpf.o
             """)
 
@@ -21,6 +22,7 @@ struct RunCommand: AsyncParsableCommand {
     var object: String
 
     @OptionGroup var target: TargetOptions
+    @OptionGroup var variables: VariableOptions
     @OptionGroup var options: OutputOptions
 
     @Flag(help: "At the end, print the maps.")
@@ -53,7 +55,7 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         Interrupts.catchAll()
-        let object = try Object(contentsOf: object)
+        let object = try variables.object(at: object)
         if object.programs.isEmpty { throw CommandFailure("\(self.object) holds no program; name its section fsession/FUNCTION") }
         let output = try Output(path: options.output, launches: target.launches)
         if noVerify {

@@ -39,7 +39,7 @@ struct SessionRunner {
         var executed: [String] = []
         var isOver = false
         var events = session.events.makeAsyncIterator()
-        while let event = try await events.next() {
+        while let event = await events.next() {
             switch event {
             case .exited(let exit):
                 status = exit

@@ -4,7 +4,9 @@ import KernelEngine
 public enum Doctor {
     /// One thing that was looked at.
     public struct Finding: Sendable {
+        /// What it is, in a few words.
         public let what: String
+        /// Whether sessions in the kernel get what they need of it.
         public let isGood: Bool
         /// What was found, or why not and what to change.
         public let text: String

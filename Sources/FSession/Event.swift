@@ -22,12 +22,15 @@ public enum Event: Sendable {
 
 /// A call of a traced function.
 public struct Call: Sendable {
+    /// The function that was called.
     public let function: Function
     /// CLOCK_MONOTONIC at entry, in nanoseconds.
     public let start: UInt64
     /// From entry to exit, in nanoseconds; nil where the exit is not seen.
     public let duration: UInt64?
+    /// The process that it happened in: the traced one, or a child of it.
     public let processID: Int32
+    /// The thread, as Linux numbers it.
     public let threadID: Int32
     /// The first words of the arguments: the integer argument registers, six unless a prototype says otherwise.
     public let arguments: [UInt64]
@@ -40,7 +43,9 @@ public struct Call: Sendable {
 public struct Print: Sendable {
     /// CLOCK_MONOTONIC, in nanoseconds.
     public let time: UInt64
+    /// The process that it happened in: the traced one, or a child of it.
     public let processID: Int32
+    /// The thread, as Linux numbers it.
     public let threadID: Int32
     /// As the program formatted it, with its newline if it has one; what programs in the kernel print always ends with one.
     public let text: String
@@ -52,9 +57,24 @@ public struct Record: Sendable {
     public var map: String { batch.map }
     /// The traced process whose map it is, also where a child that it forked has sent the record; 0 for the kernel.
     public var processID: Int32 { batch.processID }
+    /// What the program wrote; copied anew each time it is asked for.
     public var bytes: [UInt8] { Array(batch.bytes[batch.range(of: index)]) }
     let batch: RecordBatch
     let index: Int
+
+    /// The record's beginning as a value of Swift, of a type as for ``Map/typed(key:value:)``; nil where the record is shorter.
+    ///
+    /// ```swift
+    /// struct Slow: BitwiseCopyable { var argument, nanoseconds: UInt64; var command: InlineArray<16, UInt8> }
+    /// for await event in session.events {
+    ///     if case .record(let record) = event, let slow = record.value(as: Slow.self) { print(slow.nanoseconds) }
+    /// }
+    /// ```
+    public func value<Value: BitwiseCopyable>(as type: Value.Type) -> Value? {
+        let range = batch.range(of: index)
+        guard range.count >= MemoryLayout<Value>.size else { return nil }
+        return batch.bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: range.lowerBound, as: Value.self) }
+    }
 }
 
 /// How a process ended.
@@ -77,12 +97,23 @@ public enum ExitStatus: Sendable, Hashable {
 }
 
 /// The events of a session, in the order in which they were read; calls of different threads may overtake
-/// each other. For one iteration: to make a second iterator ends the program.
+/// each other. For one iteration: to make a second iterator ends the program. A Task that is cancelled while it iterates
+/// detaches the session.
+///
+/// ```swift
+/// for await event in session.events {
+///     if case .call(let call) = event { print(call.function.name, call.renderedArguments) }
+/// }
+/// ```
 public struct Events: AsyncSequence, Sendable {
-    package let queue: EventQueue
-    let functions: FunctionRegistry
+    public typealias Failure = Never
 
+    let engine: any SessionEngine
+    package var queue: EventQueue { engine.queue }
+
+    /// Takes the events, one by one.
     public struct AsyncIterator: AsyncIteratorProtocol {
+        let engine: any SessionEngine
         let queue: EventQueue
         let functions: FunctionRegistry
         var batch: [EngineEvent] = []
@@ -92,14 +123,17 @@ public struct Events: AsyncSequence, Sendable {
         var known: [LinkedDescription] = []
 
         /// The next event; nil when the process has ended or the session is detached and all is read.
-        public mutating func next(isolation actor: isolated (any Actor)?) async throws(SessionError) -> Event? {
+        public mutating func next(isolation actor: isolated (any Actor)?) async -> Event? {
             while true {
                 if recordPosition < records.count {
                     defer { recordPosition += 1 }
                     return .record(Record(batch: records, index: recordPosition))
                 }
                 if position == batch.count {
-                    guard let next = await queue.next() else { return nil }
+                    guard let next = await queue.next() else {
+                        if Task.isCancelled { _ = try? await engine.end() }
+                        return nil
+                    }
                     batch = next
                     position = 0
                     continue
@@ -118,7 +152,7 @@ public struct Events: AsyncSequence, Sendable {
         public var hasMore: Bool { recordPosition < records.count || position < batch.count }
 
         /// The next event, from no actor in particular.
-        public mutating func next() async throws(SessionError) -> Event? { try await next(isolation: nil) }
+        public mutating func next() async -> Event? { await next(isolation: nil) }
 
         private mutating func event(_ event: EngineEvent) -> Event? {
             switch event {
@@ -157,6 +191,6 @@ public struct Events: AsyncSequence, Sendable {
     /// the program, and ends it.
     public func makeAsyncIterator() -> AsyncIterator {
         precondition(queue.takeConsumer(), "the events of a session can be iterated once")
-        return AsyncIterator(queue: queue, functions: functions)
+        return AsyncIterator(engine: engine, queue: queue, functions: FunctionRegistry(links: engine.registry))
     }
 }

@@ -28,11 +28,13 @@ public struct Function: Sendable, Hashable {
     /// The readable name.
     public var displayName: String { demangledName ?? name }
 
+    /// Whether both are the same function at the same address.
     public static func == (a: Function, b: Function) -> Bool {
         a.address == b.address && a.name == b.name && a.modulePath == b.modulePath && a.size == b.size
             && a.refusal == b.refusal && a.entryOnlyReason == b.entryOnlyReason
     }
 
+    /// Goes with `==`.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(address)
         hasher.combine(name)

@@ -14,6 +14,7 @@ import LinuxProcess
 public struct Map: Sendable {
     /// A key and the value(s) behind it.
     public struct Entry: Sendable {
+        /// The key's bytes, in the machine's order.
         public let key: [UInt8]
         /// One value; for a per-CPU map one for each slot (a thread owns a slot; unused ones are zero).
         public let values: [[UInt8]]
@@ -26,11 +27,13 @@ public struct Map: Sendable {
     let map: any EngineMap
     let types: BTF?
 
+    /// Its name in C.
     public var name: String { map.name }
     /// Bytes of a key; 0 for ring buffers, queues and stacks.
     public var keySize: Int { map.keySize }
     /// Bytes of a value.
     public var valueSize: Int { map.valueSize }
+    /// How many elements it has room for; of a ring buffer, bytes.
     public var maxEntries: Int { Int(map.definition.maxEntries) }
     /// Whether it has elements to list: ring buffers, queues and stacks have none.
     public var isListed: Bool { keySize > 0 && map.definition.type != .progArray && !traits.contains(.ring) }
@@ -40,12 +43,30 @@ public struct Map: Sendable {
     /// The values at `key`: one, or one for each slot of a per-CPU map; nil if there are none.
     public func values(at key: [UInt8]) -> [[UInt8]]? { map.read(key) }
 
-    /// Sets the value at `key` (`BPF_ANY`); for a per-CPU map, in every slot.
-    /// - Throws: ``SessionError`` where key or value have the wrong size, the map is full, or it cannot be written.
-    public func update(_ key: [UInt8], _ value: [UInt8]) throws(SessionError) {
+    /// When ``update(_:_:when:)`` writes.
+    public struct Condition: Sendable, Hashable {
+        let flags: UInt64
+        /// Whether there is such an element or not (`BPF_ANY`).
+        public static let always = Condition(flags: 0)
+        /// Only where there is none yet (`BPF_NOEXIST`).
+        public static let absent = Condition(flags: 1)
+        /// Only where there is one already (`BPF_EXIST`).
+        public static let present = Condition(flags: 2)
+    }
+
+    /// Sets the value at `key`; for a per-CPU map, in every slot.
+    ///
+    /// ```swift
+    /// try map.update([1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0], when: .absent)
+    /// ```
+    ///
+    /// - Parameter condition: whether there may be, or must be, such an element already.
+    /// - Throws: ``SessionError`` where key or value have the wrong size, the map is full, the condition does not hold, or it
+    ///   cannot be written.
+    public func update(_ key: [UInt8], _ value: [UInt8], when condition: Condition = .always) throws(SessionError) {
         if value.count != valueSize { throw refused("update", "its values have \(valueSize) bytes, not \(value.count)") }
         try checkKey(key, "update")
-        let error = -map.write(key, Array(repeating: value, count: map.valueCount), flags: 0)
+        let error = -map.write(key, Array(repeating: value, count: map.valueCount), flags: condition.flags)
         if error != 0 { throw refused("update", reason(error)) }
     }
 
@@ -60,6 +81,11 @@ public struct Map: Sendable {
         return true
     }
 
+    /// The maps of an object, the sections of global variables left out.
+    static func all(of object: EngineObject) -> [Map] {
+        object.maps.filter { $0.definition.section == .none }.map { Map(map: $0, types: object.object.btf) }
+    }
+
     private func checkKey(_ key: [UInt8], _ what: String) throws(SessionError) {
         if key.count != keySize { throw refused(what, "its keys have \(keySize) bytes, not \(key.count)") }
     }
@@ -71,6 +97,8 @@ public struct Map: Sendable {
     private func reason(_ error: Int32) -> String {
         switch error {
         case E2BIG where traits.contains(.array): "it has no element of that number; there are \(maxEntries)"
+        case EEXIST: "it has an element of that key already"
+        case ENOENT: "it has no element of that key"
         case E2BIG: "it is full (\(maxEntries) entries)"
         case EINVAL, EOPNOTSUPP: "maps of this type do not allow it"
         case EPERM: "it may only be read, or its elements are programs' alone"
@@ -81,12 +109,14 @@ public struct Map: Sendable {
     private var traits: MapTraits { map.definition.type.traits }
 
     /// All elements there are now. Elements that never changed from zero are left out of arrays.
-    public func entries() -> [Entry] {
-        let isArray = traits.isSuperset(of: .valueArray)
+    public func entries() -> [Entry] { elements().map(entry) }
+
+    func elements() -> [(key: [UInt8], values: [[UInt8]])] {
+        let isArray = traits.isSuperset(of: [.array, .values])
         return map.keys().compactMap { key in
             guard let values = map.read(key) else { return nil }
             if isArray, maxEntries > 1, values.allSatisfy({ $0.allSatisfy { $0 == 0 } }) { return nil }
-            return entry(key, values)
+            return (key, values)
         }
     }
 }
@@ -97,6 +127,7 @@ public struct Map: Sendable {
 /// print(session.variable(named: "calls")?.description ?? "no such variable")
 /// ```
 public struct Variable: Sendable, CustomStringConvertible {
+    /// Its name in C.
     public let name: String
     /// Bytes.
     public let size: Int
@@ -133,18 +164,11 @@ public struct Variable: Sendable, CustomStringConvertible {
     /// The variables of an object that programs can change.
     static func all(of object: EngineObject) -> [Variable] {
         guard let types = object.object.btf else { return [] }
-        return object.maps.flatMap { map -> [Variable] in
-            guard map.definition.section == .data || map.definition.section == .bss,
-                let section = map.definition.valueTypeID, case .dataSection(_, let members) = types[section].kind
-            else { return [] }
-            return members.compactMap { member in
-                guard case .variable(let type, _) = types[member.type].kind, !types[member.type].name.isEmpty else {
-                    return nil
-                }
-                return Variable(
-                    name: types[member.type].name, size: Int(member.size), map: map, types: types, type: type,
-                    offset: Int(member.offset))
-            }
+        return object.object.variables.compactMap { variable in
+            guard variable.section != .rodata, object.maps.indices.contains(variable.map) else { return nil }
+            return Variable(
+                name: variable.name, size: variable.range.count, map: object.maps[variable.map], types: types, type: variable.typeID,
+                offset: variable.range.lowerBound)
         }
     }
 }

@@ -11,6 +11,7 @@ import LinuxProcess
 public struct Object: Sendable {
     /// A program of an object: a function with a section name such as `fsession/libz:deflate`.
     public struct Program: Sendable {
+        /// The name of its C function.
         public let name: String
         /// The section's name: what the program is and where it wants to be attached.
         public let section: String
@@ -18,7 +19,7 @@ public struct Object: Sendable {
         public let listing: String
     }
 
-    let object: BPF.Object
+    var object: BPF.Object
 
     /// Reads the object file at `path`.
     /// - Throws: ``SessionError`` with the code `object`: no such file, no ELF file, not for BPF, damaged, or

@@ -7,19 +7,22 @@ import Synchronization
 /// Programs at both ends of the functions of a process, or of the kernel.
 ///
 /// ```swift
-/// let session = try await Session(.launch("gzip", ["-k", "file"]))
 /// let object = try Object(contentsOf: "latency.bpf.o")
-/// try await session.load(object)
-/// try await session.attach()
-/// try await session.resume()
-/// for try await event in session.events {
-///     if case .print(let line) = event { print(line.text, terminator: "") }
+/// try await withSession(.launch("gzip", ["-k", "file"])) { session in
+///     try await session.load(object)
+///     try await session.attach()
+///     try await session.resume()
+///     for await event in session.events {
+///         if case .print(let line) = event { print(line.text, terminator: "") }
+///     }
 /// }
-/// let summary = try await session.detach()
 /// ```
 ///
-/// Detach in the end. A session that goes away without ``detach()`` leaves its programs in the target: they run
-/// on, unheard, until the target ends or the next session on it takes them out.
+/// ``withSession(_:isolation:_:)`` detaches in the end. One that is opened by ``init(_:)`` is left by ``detach()``: a session that
+/// goes away without it leaves its programs in the target, where they run on, unheard, until the target ends or the next
+/// session on it takes them out.
+///
+/// A Task that is cancelled while it attaches, traces, iterates over ``events`` or waits for ``exitStatus()`` detaches its session.
 public final class Session: Sendable {
     private let engine: any SessionEngine
     private let loaded = Mutex<[EngineObject]>([])
@@ -37,16 +40,16 @@ public final class Session: Sendable {
     /// - Throws: ``SessionError`` with the code `target`.
     public init(_ target: Target) async throws(SessionError) {
         engine = try await mapErrors { () async throws(EngineError) -> any SessionEngine in
-            switch target {
+            switch target.kind {
             case .command(let command):
-                try await ProcessEngine.launch(command.program, command.arguments)
+                try await command.launch()
             case .process(let id):
                 try await ProcessEngine.attach(id)
             case .kernel:
                 try await KernelEngine.open()
             }
         }
-        events = Events(queue: engine.queue, functions: FunctionRegistry(links: engine.registry))
+        events = Events(engine: engine)
     }
 
     /// The functions that `pattern` matches (`FUNCTION` or `MODULE:FUNCTION`, globs in both), those that cannot
@@ -64,15 +67,18 @@ public final class Session: Sendable {
     ///   - allowsWriting: lets programs call `bpf_probe_write_user`.
     ///   - verifies: false leaves the proof out. Then a fault of a program is a fault of the target, which must be
     ///     a process of the same user.
+    /// - Returns: the object's programs, maps and variables in this session, told from those of other objects.
     /// - Throws: ``SessionError`` with the code `program`: a program that is not safe, or a helper, kfunc, map or
     ///   instruction that a process does not have.
+    @discardableResult
     public func load(
         _ object: Object, allowsWriting: Bool = false, verifies: Bool = true
-    ) async throws(SessionError) {
+    ) async throws(SessionError) -> LoadedObject {
         let result = try await mapErrors { () async throws(EngineError) in
             try await engine.loadObject(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
         }
         loaded.withLock { $0.append(result) }
+        return LoadedObject(session: self, object: result)
     }
 
     /// Attaches the loaded programs that are not attached yet to the functions that their sections name.
@@ -86,42 +92,67 @@ public final class Session: Sendable {
         _ program: String? = nil, to pattern: String? = nil, cookie: UInt64 = 0
     ) async throws(SessionError) -> Attachment {
         let all = loaded.withLock { $0.flatMap(\.programs) }
-        let programs: [EngineProgram]
-        if let program {
-            programs = all.filter { $0.name == program }
-            if programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
-        } else {
-            let wanted = all.filter { !$0.section.isOptional }
-            let ids = attached.withLock { $0.claim(wanted.map(\.id)) }
-            programs = wanted.filter { ids.contains($0.id) }
-            if programs.isEmpty {
-                throw SessionError(
-                    .request, wanted.isEmpty ? "no program is loaded" : "all programs that are loaded are attached; load another object first")
-            }
+        guard let program else { return try await attachNew(all, to: pattern, cookie: cookie) }
+        let programs = all.filter { $0.name == program }
+        if programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
+        return try await attach(programs, to: pattern, cookie: cookie)
+    }
+
+    /// Attaches those that are not attached yet.
+    func attachNew(_ all: [EngineProgram], to pattern: String?, cookie: UInt64) async throws(SessionError) -> Attachment {
+        let wanted = all.filter { !$0.section.isOptional }
+        let ids = attached.withLock { $0.claim(wanted.map(\.id)) }
+        guard !ids.isEmpty else {
+            throw SessionError(
+                .request, wanted.isEmpty ? "no program is loaded" : "all programs that are loaded are attached; load another object first")
         }
         do throws(SessionError) {
-            let report = try await mapErrors { () async throws(EngineError) in
-                let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
-                return try await engine.attach(
-                    programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
-            }
-            attached.withLock { $0.add(programs.map(\.id), report) }
-            return Attachment(report)
+            return try await attach(wanted.filter { ids.contains($0.id) }, to: pattern, cookie: cookie)
         } catch {
-            if program == nil { attached.withLock { $0.giveUp(programs.map(\.id)) } }
+            attached.withLock { $0.giveUp(Array(ids)) }
             throw error
         }
+    }
+
+    func attach(_ programs: [EngineProgram], to pattern: String?, cookie: UInt64) async throws(SessionError) -> Attachment {
+        let report = try await attaching { () async throws(EngineError) in
+            let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
+            return try await engine.attach(programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
+        }
+        attached.withLock { $0.add(programs.map(\.id), report) }
+        return Attachment(report)
     }
 
     /// Records every call of the functions that `patterns` match as ``Event/call(_:)``.
     /// - Throws: ``SessionError`` with the code `noFunction` or `refused`; then nothing of this call stays attached.
     @discardableResult
     public func trace(_ patterns: [String]) async throws(SessionError) -> Attachment {
-        try await mapErrors { () async throws(EngineError) in
+        let report = try await attaching { () async throws(EngineError) in
             var read: [FunctionPattern] = []
             for pattern in patterns { read.append(try FunctionPattern(pattern)) }
-            return Attachment(try await engine.traceCalls(of: read))
+            return try await engine.traceCalls(of: read)
         }
+        return Attachment(report)
+    }
+
+    /// Attaches; a Task that is cancelled meanwhile leaves nothing attached.
+    private func attaching(_ body: () async throws(EngineError) -> LinkReport) async throws(SessionError) -> LinkReport {
+        let result = await withTaskCancellationHandler {
+            do throws(EngineError) {
+                return Result<LinkReport, EngineError>.success(try await body())
+            } catch {
+                return .failure(error)
+            }
+        } onCancel: {
+            cancel()
+        }
+        return try await mapErrors { () throws(EngineError) in try result.get() }
+    }
+
+    /// The Task that uses this session is cancelled: what is being attached is given up, and the session detached.
+    func cancel() {
+        cancelAttaching()
+        Task { [engine] in _ = try? await engine.end() }
     }
 
     /// How far ``attach(_:to:cookie:)`` or ``trace(_:)`` is, to be asked meanwhile: with so many functions of so many.
@@ -153,9 +184,16 @@ public final class Session: Sendable {
         Summary(try await mapErrors { () async throws(EngineError) in try await engine.end() })
     }
 
-    /// Waits until a launched command has ended.
+    /// Waits until the process has ended. Where the Task is cancelled, the session is detached and the status is `unknown`.
     public func exitStatus() async -> ExitStatus {
-        ExitStatus(await engine.exitStatus())
+        let (ends, end) = AsyncStream<EngineExit>.makeStream()
+        Task { [engine] in
+            end.yield(await engine.exitStatus())
+            end.finish()
+        }
+        for await exit in ends { return ExitStatus(exit) }
+        _ = try? await engine.end()
+        return .unknown
     }
 
     /// The counts so far.
@@ -163,12 +201,7 @@ public final class Session: Sendable {
 
     /// The maps of the loaded objects, the sections of global variables left out.
     public var maps: [Map] {
-        loaded.withLock { objects in
-            objects.flatMap { object in
-                object.maps.filter { $0.definition.initialContents == nil }
-                    .map { Map(map: $0, types: object.object.btf) }
-            }
-        }
+        loaded.withLock { $0.flatMap(Map.all) }
     }
 
     /// The map of that name.
@@ -176,7 +209,7 @@ public final class Session: Sendable {
 
     /// The global variables of the loaded objects, the read-only ones left out.
     public var variables: [Variable] {
-        loaded.withLock { objects in objects.flatMap(Variable.all) }
+        loaded.withLock { $0.flatMap(Variable.all) }
     }
 
     /// The global variable of that name.
@@ -185,7 +218,9 @@ public final class Session: Sendable {
 
 /// One program at one function.
 public struct Link: Sendable, Hashable, Identifiable {
+    /// Its number in the session.
     public let id: Int
+    /// Where the program is.
     public let function: Function
     /// The program's name.
     public let program: String
@@ -195,13 +230,17 @@ public struct Link: Sendable, Hashable, Identifiable {
 public struct Attachment: Sendable {
     /// A function that could not be traced.
     public struct Refusal: Sendable {
+        /// The function.
         public let function: Function
+        /// Why not, in one line.
         public let reason: String
         /// The same without its addresses, to count by.
         public let category: String
     }
 
+    /// What was attached: each program at each function.
     public let links: [Link]
+    /// The functions that were meant, too, and cannot be traced.
     public let refused: [Refusal]
 
     init(_ report: LinkReport) {
@@ -214,6 +253,7 @@ public struct Attachment: Sendable {
 public struct Summary: Sendable {
     /// The calls of one function.
     public struct Count: Sendable {
+        /// The function.
         public let function: Function
         /// How often it was entered.
         public let entered: UInt64
@@ -227,11 +267,15 @@ public struct Summary: Sendable {
 
     /// Events that found no room in a ring buffer.
     public struct Drop: Sendable {
+        /// The name of the map.
         public let map: String
+        /// How many.
         public let count: UInt64
     }
 
+    /// The functions that were traced, those included that were never called.
     public let counts: [Count]
+    /// What was lost, by map; empty where nothing was.
     public let drops: [Drop]
     /// Runs of programs, at an entry or an exit, that the kernel skipped because the program was running already on
     /// that CPU. Always 0 in processes.

@@ -5,23 +5,38 @@ import Engine
 ///
 /// ``description`` is one line: what was tried, on what, why not, and what you can do.
 public struct SessionError: Error, Sendable, CustomStringConvertible {
-    /// What kind of error it is.
-    public enum Code: Sendable, Hashable {
+    /// What kind of error it is. There may be more of them in a later version.
+    ///
+    /// ```swift
+    /// do {
+    ///     try await session.trace(["libz:deflat"])
+    /// } catch let error where error.code == .noFunction {
+    ///     print(error.description)
+    /// }
+    /// ```
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        /// Its name.
+        public let description: String
+
+        private init(_ name: String) { description = name }
+
         /// The file is no BPF object, or one that cannot be used.
-        case object
+        public static let object = Code("object")
         /// The target does not exist, may not be traced, or is of a kind that is not supported.
-        case target
+        public static let target = Code("target")
         /// A program, map, helper or kfunc that this engine does not have.
-        case program
+        public static let program = Code("program")
         /// No function matches.
-        case noFunction
+        public static let noFunction = Code("noFunction")
         /// Functions match, and none of them can be traced.
-        case refused
+        public static let refused = Code("refused")
         /// The request makes no sense as it stands.
-        case request
+        public static let request = Code("request")
     }
 
+    /// What kind of error it is.
     public let code: Code
+    /// One line for people: what was tried, why it did not work, what to do.
     public let description: String
 
     init(_ code: Code, _ description: String) {

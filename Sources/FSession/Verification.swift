@@ -5,6 +5,7 @@ import Verifier
 public struct Verification: Sendable {
     /// The program's name and section.
     public let program: String
+    /// The section: what the program is, and where it wants to be attached.
     public let section: String
     /// Nil if the program can do no harm; else what is wrong, where, and what usually mends it, in one sentence.
     public let fault: String?
@@ -18,8 +19,10 @@ public struct Verification: Sendable {
     public let peakMemory: Int
     /// Bytes of stack that the program and what it calls use.
     public let stackDepth: Int
+    /// How long verifying took.
     public let duration: Duration
 
+    /// Whether the program can do no harm.
     public var isSafe: Bool { fault == nil }
 }
 

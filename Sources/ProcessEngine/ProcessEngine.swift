@@ -101,14 +101,12 @@ package actor ProcessEngine {
     }
 
     /// Starts a command; it waits, the dynamic linker done with everything but the constructors, until `resume`.
-    package static func launch(
-        _ program: String, _ arguments: [String]
-    ) async throws(EngineError) -> ProcessEngine {
+    package static func launch(_ command: Command) async throws(EngineError) -> ProcessEngine {
         try checkSupported()
         _ = Clock.start
         let thread = try makeThread()
         let launched = HeldProcess()
-        let pid = try await Launcher(thread: thread).launch(program, arguments, into: launched)
+        let pid = try await Launcher(thread: thread).launch(command, into: launched)
         let engine = try make(thread: thread, pid: pid, isChild: true)
         await engine.take(launched)
         try await engine.open()
@@ -271,11 +269,9 @@ private actor Launcher {
 
     init(thread: TracerThread) { self.thread = thread }
 
-    func launch(
-        _ program: String, _ arguments: [String], into held: HeldProcess
-    ) throws(EngineError) -> Int32 {
+    func launch(_ command: Command, into held: HeldProcess) throws(EngineError) -> Int32 {
         do throws(ProcessError) {
-            let process = try StoppedProcess.launch(Command(program, arguments: arguments))
+            let process = try StoppedProcess.launch(command)
             let pid = process.pid
             held.put(process)
             return pid

@@ -43,6 +43,8 @@ import Testing
         (["trace", "libc:write", "--limit", "1", "--limit=2", "--", "true"], "'--limit'"),
         (["run", "prog.bpf.o", "--at", "f", "--at", "g", "--", "true"], "'--at'"),
         (["run", "prog.bpf.o", "--program", "f", "--program", "g", "--", "true"], "'--program'"),
+        (["run", "prog.bpf.o", "--set", "limit", "--", "true"], "--set takes NAME=VALUE"),
+        (["check", "prog.bpf.o", "--set", "=5"], "--set takes NAME=VALUE"),
         (["run", "--no-verify", "prog.bpf.o"], "--no-verify is for programs in a process"),
         (["run", "--allow-write", "prog.bpf.o"], "--allow-write is for programs in a process"),
     ] as [([String], String)])

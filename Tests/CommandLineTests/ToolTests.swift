@@ -36,6 +36,43 @@ import Testing
         #expect(try number("injected", in: finished) > 0)
     }
 
+    @Test("inject, set on the command line: other calls fail")
+    func injectOthers() async throws {
+        let finished = try await run(
+            "inject", ["--set", "interval=1000", "--set=spared=0", "--at", "libsqlite3:sqlite3_step"],
+            ["sqlite3", ":memory:", "select 1", "select 2"])
+        #expect(try number("injected", in: finished) == 1)
+        #expect(!finished.outputLines.contains("1") && finished.outputLines.contains("2"))
+    }
+
+    @Test("slowcalls: the limit is given on the command line", arguments: [("20ms", 1), ("1h", 0)])
+    func slowcalls(limit: String, slow: Int) async throws {
+        let finished = try await run("slowcalls", ["--set", "limit=\(limit)", "--at", "libc:clock_nanosleep"], ["sleep", "0.1"])
+        #expect(try number("calls", in: finished) == 1)
+        #expect(try number("slow", in: finished) == slow)
+    }
+
+    @Test("a variable that is not there, or does not hold the value, is told by run and by check")
+    func wrongVariables() async throws {
+        let folder = try Folder()
+        let object = try await Compiler.bpf(file: "\(Package.root)/Examples/Tools/sample.bpf.c", in: folder, name: "sample")
+        for command in [["check", object], ["run", object, "--", "true"]] {
+            for (setting, text) in [
+                ("rat=4", "has no variable 'rat'; did you mean 'rate'?"),
+                ("rate=-1", "cannot set 'const volatile u32 rate': '-1' is no number from 0 to 4294967295"),
+            ] {
+                let finished = try await CommandLineTests.run([Package.fsession, command[0], "--set", setting] + command.dropFirst())
+                #expect(finished.status == 1)
+                #expect(finished.errorLines.count == 1 && finished.errors.contains(text), "\(finished.errors)")
+            }
+        }
+        // What is proven is what was set: a number of steps beyond all bounds is refused.
+        let loop = try await Compiler.bpf(
+            "const volatile u64 steps = 4; u64 n; SEC(\"fentry/exe:f\") int f(void *c) { for (u64 i = 0; i < steps; i++) n++; return 0; }", in: folder)
+        #expect(try await fsession("check", loop).status == 0)
+        #expect(try await fsession("check", "--set", "steps=0xffffffffffff", loop).status == 1)
+    }
+
     @Test("digests: every byte of a file, and not one more")
     func digests() async throws {
         let folder = try Folder()

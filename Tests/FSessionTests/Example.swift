@@ -1,3 +1,4 @@
+import FSession
 import Foundation
 import Glibc
 import Testing
@@ -39,9 +40,27 @@ enum Example {
             ["-target", "bpf", "-O2", "-g", "-Wall", "-Werror", "-I\(package.path)/include", "-I/usr/include/\(multiarch)", "-c"])
     }
 
+    /// The BPF object of programs in C, with the usual head.
+    static func object(_ programs: String) throws -> Object {
+        let file = temporary.appendingPathComponent("\(UUID()).bpf.c")
+        try Data("#include \"fsession.bpf.h\"\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n\(programs)\n".utf8).write(to: file)
+        return try Object(contentsOf: compileBPF(file.path))
+    }
+
+    /// An executable of a source in C.
+    static func program(_ source: String) throws -> String {
+        let file = temporary.appendingPathComponent("\(UUID()).c")
+        try Data(source.utf8).write(to: file)
+        return try compile(file.path)
+    }
+
+    /// A new file's path.
+    static func path() -> String { temporary.appendingPathComponent("\(UUID())").path }
+
+    /// - Parameter source: below `Examples`, or anywhere.
     private static func compile(_ source: String, _ compilers: [String], _ options: [String]) throws -> String {
         let output = temporary.appendingPathComponent("\(UUID())").path
-        let input = package.appendingPathComponent("Examples/\(source)").path
+        let input = source.hasPrefix("/") ? source : package.appendingPathComponent("Examples/\(source)").path
         var failure = ""
         for compiler in compilers {
             let result = try run("/usr/bin/env", [compiler] + options + ["-o", output, input])

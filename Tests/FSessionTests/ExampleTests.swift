@@ -48,6 +48,22 @@ struct ExampleTests {
         #expect(lines.last == "50 calls, 0 records dropped")
     }
 
+    @Test("ByThread: a constant, a command's output, and a map with values of Swift")
+    func byThread() throws {
+        let object = try Example.compileBPF("ByThread/by_thread.bpf.c")
+        let target = try Example.compile("SlowCalls/work.c")
+        for (limit, isSlow) in [("1ns", true), ("1h", false)] {
+            let result = try Example.run(try Example.product("by-thread"), [object, "exe:work", limit, target, "50"])
+            #expect(result.status == 0, "\(result.output)\(result.error)")
+            let lines = result.output.split(separator: "\n")
+            // Nothing of what the command prints.
+            #expect(lines.count == 2 && lines.first == "ended: exited(0)", "\(result.output)")
+            #expect(lines.last?.contains(": 50 calls, \(isSlow ? 50 : 0) slow, ") == true, "\(result.output)")
+        }
+        let wrong = try Example.run(try Example.product("by-thread"), [object, "exe:work", "soon", target])
+        #expect(wrong.status == 1 && wrong.output.hasPrefix("by-thread: cannot set 'const volatile u64 limit': 'soon' is no number"))
+    }
+
     @Test("SlowCalls says in one line what is wrong")
     func mistakes() throws {
         let object = try Example.compileBPF("SlowCalls/slow_calls.bpf.c")

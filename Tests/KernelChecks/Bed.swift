@@ -12,9 +12,11 @@ struct Failure: Error, CustomStringConvertible {
 struct Bed {
     let session: Session
 
-    init(_ object: String) async throws {
+    init(_ object: String) async throws { try await self.init(try Object(contentsOf: "\(object).bpf.o")) }
+
+    init(_ object: Object) async throws {
         session = try await Session(Ground.current.target)
-        try await session.load(try Object(contentsOf: "\(object).bpf.o"))
+        try await session.load(object)
     }
 
     /// Attaches one program; gives its link.

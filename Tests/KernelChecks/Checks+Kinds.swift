@@ -82,7 +82,7 @@ extension Check {
             try await bed.attach("at_iterator")
             async let summary = bed.session.detach()
             var text = ""
-            for try await event in bed.session.events {
+            for await event in bed.session.events {
                 if case .print(let print) = event { text += print.text }
             }
             _ = try await summary

@@ -28,7 +28,7 @@ extension Check {
             for _ in 0..<3 { try calls.run() }
             var (lines, warnings): ([String], [String]) = ([], [])
             async let summary = bed.session.detach()
-            for try await event in bed.session.events {
+            for await event in bed.session.events {
                 switch event {
                 case .print(let line): lines.append(line.text)
                 case .warning(let text): warnings.append(text)
@@ -45,7 +45,7 @@ extension Check {
             try Calls(.fentry).run()
             async let summary = bed.session.detach()
             var lines: UInt64 = 0
-            for try await event in bed.session.events { if case .print = event { lines += 1 } }
+            for await event in bed.session.events { if case .print = event { lines += 1 } }
             let lost = try await summary.drops.reduce(0) { $0 + $1.count }
             guard lines + lost == 8000, lines > 0 else { throw Failure("\(lines) lines, \(lost) lost") }
             say("   \(lines) lines, \(lost) lost")
@@ -76,7 +76,7 @@ extension Check {
     private static func prints(_ bed: Bed) async throws -> [Print] {
         async let summary = bed.session.detach()
         var lines: [Print] = []
-        for try await event in bed.session.events { if case .print(let line) = event { lines.append(line) } }
+        for await event in bed.session.events { if case .print(let line) = event { lines.append(line) } }
         _ = try await summary
         return lines
     }

@@ -43,6 +43,18 @@ struct Check: Sendable {
                 }
             }
         },
+        Check("variables that are set before loading are what the verifier and the program see") {
+            var object = try Object(contentsOf: "constants.bpf.o")
+            try object.set("steps", to: 4)
+            try object.set("text", to: "abc")
+            try object.set("rounds", to: 100)
+            let bed = try await Bed(object)
+            try await bed.attach("constants")
+            let calls = try Calls(.fentry)
+            for _ in 0..<3 { try calls.run() }
+            try bed.expect(["rounds": 112, "seen": 0x636261])
+            try await bed.end()
+        },
         Check("bpf_get_func_ip, _arg, _arg_cnt, _ret and bpf_get_attach_cookie work at both ends") {
             let bed = try await Bed("helpers")
             try await bed.attach("asks", cookie: 0x1_0000_0007)
@@ -287,7 +299,7 @@ struct Check: Sendable {
         try await load { for _ in 0..<$0 { try calls.run() } }
         async let summary = session.detach()
         var events: UInt64 = 0
-        for try await event in session.events {
+        for await event in session.events {
             guard case .call(let call) = event else { continue }
             events += 1
             let sum = call.arguments.reduce(0) { $0 + $1 & 0xffff_ffff }

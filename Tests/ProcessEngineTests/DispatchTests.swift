@@ -24,7 +24,7 @@ struct DispatchTests {
         let session = try await Session(.process(target.pid))
         let seen = Task {
             var warnings: [String] = []
-            for try await event in session.events { if case .warning(let text) = event { warnings.append(text) } }
+            for await event in session.events { if case .warning(let text) = event { warnings.append(text) } }
             return warnings
         }
         try await session.trace(["exe:leaf"])
@@ -33,7 +33,7 @@ struct DispatchTests {
         try await Task.sleep(nanoseconds: 400_000_000)
         let summary = try await session.detach()
         #expect(summary.calls == 5000)
-        #expect(try await seen.value.contains { $0.contains("dispatched to itself") })
+        #expect(await seen.value.contains { $0.contains("dispatched to itself") })
         #expect(try target.ask("call") == "500500")
         #expect(try target.ask("trapped") == "0")
         // It is in force again.

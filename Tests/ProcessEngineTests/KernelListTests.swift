@@ -13,7 +13,7 @@ struct KernelListTests {
             try FileManager.default.copyItem(atPath: built, toPath: folder.appendingPathComponent(name).path)
         }
         let programs = Self.checks.appendingPathComponent("Programs")
-        for name in ["context", "cookies", "helpers", "nodes", "order", "sleep"] {
+        for name in ["constants", "context", "cookies", "helpers", "nodes", "order", "sleep"] {
             try place(Fixtures.bpf(programs.appendingPathComponent("\(name).bpf.c")), as: "\(name).bpf.o")
         }
         // An object is verified as a whole before it runs in a process: each program that is refused has its own.
@@ -27,7 +27,7 @@ struct KernelListTests {
             "/usr/bin/env", ["-C", folder.path, "\(Fixtures.package.path)/.build/release/kernel-checks", "process", "./functions"])
         let lines = run.output.split(separator: "\n")
         for line in lines { #expect(line.hasPrefix("ok ")) }
-        // context, answers, helpers, cookies, two orders, three limits, two while calls run
-        #expect(lines.count == 11 && run.status == 0, "\(run.output)\(run.error)")
+        // context, answers, constants, helpers, cookies, two orders, three limits, two while calls run
+        #expect(lines.count == 12 && run.status == 0, "\(run.output)\(run.error)")
     }
 }

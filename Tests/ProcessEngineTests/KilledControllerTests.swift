@@ -52,7 +52,7 @@ struct KilledControllerTests {
         let session = try await Session(.process(target.pid))
         let seen = Task {
             var calls: UInt64 = 0
-            for try await event in session.events { if case .call = event { calls += 1 } }
+            for await event in session.events { if case .call = event { calls += 1 } }
             return calls
         }
         try await session.trace(["exe:add", "exe:half"])
@@ -60,7 +60,7 @@ struct KilledControllerTests {
         let summary = try await session.detach()
         #expect(summary.calls >= 1000)
         if !summary.keptCode {
-            #expect(summary.counts.reduce(0) { $0 + ($1.returned ?? 0) } == (try await seen.value) + summary.drops.reduce(0) { $0 + $1.count })
+            #expect(summary.counts.reduce(0) { $0 + ($1.returned ?? 0) } == (await seen.value) + summary.drops.reduce(0) { $0 + $1.count })
         }
         #expect(target.end("end") == 0)
     }

@@ -41,7 +41,7 @@ struct LateLibraryTests {
     private static func remarks(of session: Session) -> Task<[String], any Error> {
         Task {
             var found: [String] = []
-            for try await event in session.events {
+            for await event in session.events {
                 switch event {
                 case .warning(let text): found.append(text)
                 case .libraryLoaded(let path, let attached, _): found.append("\(path) was loaded: \(attached)")

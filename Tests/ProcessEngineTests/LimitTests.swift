@@ -57,7 +57,7 @@ struct LimitTests {
         let seen = Task {
             var calls: UInt64 = 0
             var warnings: [String] = []
-            for try await event in session.events {
+            for await event in session.events {
                 switch event {
                 case .call: calls += 1
                 case .warning(let text): warnings.append(text)
@@ -71,7 +71,7 @@ struct LimitTests {
         // What it says is read every tenth of a second.
         try await Task.sleep(nanoseconds: 400_000_000)
         let summary = try await session.detach()
-        let events = try await seen.value
+        let events = await seen.value
         #expect(summary.calls == 20_000)
         #expect(events.calls + summary.drops.reduce(0) { $0 + $1.count } == 20_000)
         #expect(events.warnings.contains { $0.contains("system-call filter") }, "\(events.warnings)")

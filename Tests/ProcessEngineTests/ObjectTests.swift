@@ -106,7 +106,7 @@ struct ObjectTests {
         try await bed.session.detach()
         var ring: [[UInt8]] = []
         var perf: [[UInt8]] = []
-        for try await event in bed.session.events {
+        for await event in bed.session.events {
             guard case .record(let record) = event else { continue }
             #expect(record.processID == bed.target.pid)
             if record.map == "ring" { ring.append(record.bytes) } else if record.map == "perf" { perf.append(record.bytes) }
@@ -262,7 +262,7 @@ struct ObjectTests {
         #expect(try bed.target.ask("other 50 8") == "42")
         try await bed.session.detach()
         var lines: [Print] = []
-        for try await event in bed.session.events {
+        for await event in bed.session.events {
             if case .print(let line) = event { lines.append(line) }
         }
         #expect(lines.map(\.text) == ["other(50, 8) and 4", "other returns 42"])

@@ -36,7 +36,7 @@ struct OtherHandsTests {
         let session = try await Session(.process(target.pid))
         let seen = Task {
             var warnings: [String] = []
-            for try await event in session.events { if case .warning(let text) = event { warnings.append(text) } }
+            for await event in session.events { if case .warning(let text) = event { warnings.append(text) } }
             return warnings
         }
         try await session.trace(["exe:victim"])
@@ -46,7 +46,7 @@ struct OtherHandsTests {
         try await session.detach()
         #expect(try target.ask("bytes") == before)
         #expect(try target.ask("call") == "41")
-        #expect(try await seen.value.contains { $0.contains("unmapped memory of fsession's") })
+        #expect(await seen.value.contains { $0.contains("unmapped memory of fsession's") })
         #expect(target.isRunning)
     }
 

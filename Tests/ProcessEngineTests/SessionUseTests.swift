@@ -45,6 +45,45 @@ struct SessionUseTests {
         #expect(try target.ask("add 1 2") == "3")
     }
 
+    @Test("what is loaded has programs, maps and variables of its own, whatever the other objects call theirs")
+    func handles() async throws {
+        let source = """
+            struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } sums SEC(".maps");
+            u64 calls, cookie;
+            SEC("fentry/exe:add") int BPF_PROG(count, int a)
+            {
+                u32 key = 0;
+                u64 *sum = bpf_map_lookup_elem(&sums, &key);
+                if (sum) *sum += a;
+                calls++;
+                cookie = bpf_get_attach_cookie(ctx);
+                return 0;
+            }
+            SEC("fentry/exe:add") int BPF_PROG(more) { calls += 100; return 0; }
+            """
+        let target = try DrivenProcess(try Fixtures.target("calls"))
+        let session = try await Session(.process(target.pid))
+        let first = try await session.load(try object("handles", source)), second = try await session.load(try object("handles", source))
+        #expect(first.programs.map(\.name) == ["count", "more"] && first.programs["more"]?.section == "fentry/exe:add")
+        #expect(first.programs["less"] == nil && first.maps["calls"] == nil && first.variables["sums"] == nil)
+        let link = try #require(try await second.programs["count"]?.attach(cookie: 4).links.first)
+        #expect(link.program == "count")
+        #expect(try target.ask("add 20 2") == "22")
+        #expect(first.variables["calls"]?.description == "0" && second.variables["calls"]?.description == "1")
+        #expect(second.variables["cookie"]?.description == "4")
+        #expect(first.maps["sums"]?.entries().first?.description == "0: 0")
+        #expect(second.maps["sums"]?.entries().first?.description == "0: 20")
+        // The rest of one object; the other one stays where it is.
+        #expect(try await second.attach().links.map(\.program) == ["more"])
+        await #expect { try await second.attach() } throws: { "\($0)".contains("all programs that are loaded are attached") }
+        #expect(try target.ask("add 20 2") == "22")
+        #expect(first.variables["calls"]?.description == "0" && second.variables["calls"]?.description == "102")
+        #expect(try await first.programs["count"]?.attach(to: "exe:other").links.count == 1)
+        #expect(try await session.attach().links.map(\.program) == ["more"])
+        try await session.detach()
+        #expect(second.variables["calls"]?.description == "102")
+    }
+
     @Test("a function that fsession watched already for its own sake has its arguments by its prototype")
     func watchedFunction() async throws {
         // Whoever is traced may set a system-call filter: every `prctl` is watched from the first attach on.
@@ -145,7 +184,7 @@ struct SessionUseTests {
             let session = try await Session(.launch("true"))
             var events = session.events.makeAsyncIterator()
             try await session.resume()
-            while try await events.next() != nil {}
+            while await events.next() != nil {}
             exit(0)
         }
     }

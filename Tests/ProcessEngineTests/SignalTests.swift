@@ -11,7 +11,7 @@ struct SignalTests {
         let seen = Task {
             var calls: UInt64 = 0
             var records: UInt64 = 0
-            for try await event in session.events {
+            for await event in session.events {
                 switch event {
                 case .call: calls += 1
                 case .record: records += 1
@@ -43,7 +43,7 @@ struct SignalTests {
 
         let summary = try await session.detach()
         let calls = numbers[3] + numbers[4]
-        let events = try await seen.value
+        let events = await seen.value
         func dropped(_ map: String) -> UInt64 { summary.drops.filter { $0.map == map }.reduce(0) { $0 + $1.count } }
         #expect(summary.calls == calls)
         #expect(summary.counts.allSatisfy { $0.unreturned == 0 })

@@ -49,7 +49,7 @@ struct TortureTests {
         let session = try await Session(.process(target.pid))
         let seen = Task {
             var calls: UInt64 = 0
-            for try await event in session.events {
+            for await event in session.events {
                 if case .call = event { calls += 1 }
             }
             return calls
@@ -57,7 +57,7 @@ struct TortureTests {
         try await session.trace(["exe:down", "exe:add", "exe:many", "exe:half", "exe:both", "exe:nothing"])
         try await waitForCalls(session)
         let summary = try await session.detach()
-        let events = try await seen.value
+        let events = await seen.value
         let dropped = summary.drops.reduce(0) { $0 + $1.count }
         if !summary.keptCode {
             #expect(summary.counts.reduce(0) { $0 + ($1.returned ?? 0) } == events + dropped)

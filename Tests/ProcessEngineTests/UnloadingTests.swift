@@ -11,7 +11,7 @@ struct UnloadingTests {
         let session = try await Session(.process(target.pid))
         let seen = Task {
             var results: [UInt64] = []
-            for try await event in session.events {
+            for await event in session.events {
                 if case .call(let call) = event { results.append(call.returnValue ?? 0) }
             }
             return results
@@ -35,7 +35,7 @@ struct UnloadingTests {
         }
         #expect(places.count < 4, "no library came to the place of another: \(places)")
         let summary = try await session.detach()
-        let results = try await seen.value
+        let results = await seen.value
         #expect(UInt64(results.count) + summary.drops.reduce(0) { $0 + $1.count } == summary.calls)
         #expect(Set(results) == [6, 80])
         #expect(try target.ask("call") == "6")

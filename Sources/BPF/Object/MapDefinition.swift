@@ -128,7 +128,7 @@ package struct MapDefinition: Sendable {
     package let valueTypeID: BTF.TypeID?
     package let section: DataSection
     /// The value of element 0 at the start, for variables.
-    package let initialContents: [UInt8]?
+    package internal(set) var initialContents: [UInt8]?
     /// The programs that a prog array holds from the start, by index.
     package let programSlots: [Int: String]
     /// The maps that a map of maps holds from the start, by index.

@@ -9,7 +9,7 @@ package struct Object: Sendable {
     package let name: String
     package let programs: [ObjectProgram]
     /// The maps of `.maps`, then one for each section of variables.
-    package let maps: [MapDefinition]
+    package internal(set) var maps: [MapDefinition]
     package let externs: [Extern]
     /// The contents of the section "license", e.g. "GPL".
     package let license: String

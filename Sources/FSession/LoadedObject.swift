@@ -1,0 +1,87 @@
+import Engine
+
+/// An object that is loaded in a session: its own programs, maps and variables, whatever else is loaded there.
+///
+/// ```swift
+/// let loaded = try await session.load(object)
+/// try await loaded.programs["count"]?.attach(to: "libz:deflate*")
+/// print(loaded.maps["counts"]?.entries() ?? [], loaded.variables["calls"]?.description ?? "")
+/// ```
+public struct LoadedObject: Sendable {
+    let session: Session
+    let object: EngineObject
+
+    /// The programs, in the file's order.
+    public var programs: Named<LoadedProgram> {
+        Named(elements: object.programs.map { LoadedProgram(session: session, program: $0) }, name: \.name)
+    }
+
+    /// The maps, the sections of global variables left out.
+    public var maps: Named<Map> { Named(elements: Map.all(of: object), name: \.name) }
+
+    /// The global variables that programs change.
+    public var variables: Named<Variable> { Named(elements: Variable.all(of: object), name: \.name) }
+
+    /// Attaches the programs of this object that are not attached yet, as ``Session/attach(_:to:cookie:)`` does for all objects.
+    /// - Parameters:
+    ///   - pattern: the functions to attach to, in place of those that the sections name.
+    ///   - cookie: what `bpf_get_attach_cookie` returns in these links.
+    /// - Throws: ``SessionError``; then nothing of this call stays attached.
+    @discardableResult
+    public func attach(to pattern: String? = nil, cookie: UInt64 = 0) async throws(SessionError) -> Attachment {
+        try await session.attachNew(object.programs, to: pattern, cookie: cookie)
+    }
+}
+
+/// A program of an object that is loaded in a session.
+///
+/// ```swift
+/// for program in loaded.programs where program.section == "fsession" {
+///     try await program.attach(to: "libc:malloc", cookie: 1)
+/// }
+/// ```
+public struct LoadedProgram: Sendable {
+    let session: Session
+    let program: EngineProgram
+
+    /// The name of its C function.
+    public var name: String { program.name }
+    /// The section's name: what the program is and where it wants to be attached.
+    public var section: String { program.section.name }
+
+    /// Attaches the program, also where it is attached elsewhere.
+    /// - Parameters:
+    ///   - pattern: the functions to attach to, in place of those that the section names.
+    ///   - cookie: what `bpf_get_attach_cookie` returns in these links.
+    /// - Throws: ``SessionError``; then nothing of this call stays attached.
+    @discardableResult
+    public func attach(to pattern: String? = nil, cookie: UInt64 = 0) async throws(SessionError) -> Attachment {
+        try await session.attach([program], to: pattern, cookie: cookie)
+    }
+}
+
+/// Things in their order, and by their names.
+///
+/// ```swift
+/// for map in loaded.maps { print(map.name) }
+/// let counts = loaded.maps["counts"]
+/// ```
+public struct Named<Element: Sendable>: RandomAccessCollection, Sendable {
+    private let elements: [Element]
+    private let names: [String]
+
+    init(elements: [Element], name: (Element) -> String) {
+        self.elements = elements
+        names = elements.map(name)
+    }
+
+    /// 0.
+    public var startIndex: Int { 0 }
+    /// How many there are.
+    public var endIndex: Int { elements.count }
+    /// The one at that place.
+    public subscript(position: Int) -> Element { elements[position] }
+
+    /// The first of that name; nil where there is none.
+    public subscript(name: String) -> Element? { names.firstIndex(of: name).map { elements[$0] } }
+}
