@@ -54,6 +54,9 @@ final class KernelReader: Sendable {
     /// Records that found no room in a perf event array, where the kernel counts them, and lines that it could not write; by map.
     var lost: [String: UInt64] { thread.lost }
 
-    /// Reads what is still there, then ends the thread.
-    func stop() async { await thread.stop() }
+    /// Reads what is still there, then ends the thread. Somebody may hold the session for long: its rings go now.
+    func stop() async {
+        await thread.stop()
+        thread.dropSources()
+    }
 }

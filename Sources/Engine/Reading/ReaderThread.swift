@@ -60,6 +60,9 @@ package final class ReaderThread: Sendable {
         state.withLock { $0.sources.append(source) }
     }
 
+    /// Lets go of the sources, and of what they hold, once the thread has ended.
+    package func dropSources() { state.withLock { $0.sources = [] } }
+
     /// Starts the thread, once. `everyTenth` runs on it, about every tenth of a second.
     package func start(everyTenth: (@Sendable () -> Void)? = nil) throws(EngineError) {
         let isFirst = state.withLock { state -> Bool in
