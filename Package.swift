@@ -26,8 +26,10 @@ let package = Package(
             path: "Sources/ConformancePlugin"),
 
         // The public API.
-        .target(name: "FSession", dependencies: ["ProcessEngine", "KernelEngine", "Engine", "LinuxProcess", "Verifier", "BPF", "BTF", "PlainText"]),
+        .target(name: "FSession", dependencies: ["Sessions", "ProcessEngine", "KernelEngine", "Engine", "LinuxProcess", "Verifier", "BPF", "BTF", "PlainText"]),
 
+        // What a session is, whichever engines and however many processes.
+        .target(name: "Sessions", dependencies: ["Engine", "BPF"]),
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",

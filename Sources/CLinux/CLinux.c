@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/stat.h>
@@ -348,6 +349,20 @@ int clinux_pidfd_send_signal(int descriptor, int signal) {
 
 int clinux_pidfd_getfd(int descriptor, int number) {
     return (int)result(syscall(SYS_pidfd_getfd, descriptor, number, 0));
+}
+
+int clinux_send_descriptor(int socket, int descriptor) {
+    char byte = 0;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof descriptor)]; } control;
+    memset(&control, 0, sizeof control);
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof descriptor)};
+    control.head.cmsg_level = SOL_SOCKET;
+    control.head.cmsg_type = SCM_RIGHTS;
+    control.head.cmsg_len = CMSG_LEN(sizeof descriptor);
+    memcpy(CMSG_DATA(&control.head), &descriptor, sizeof descriptor);
+    return (int)result(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0);
 }
 
 // MARK: memory files of others

@@ -25,10 +25,10 @@ struct ListCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        if file != nil, target.target != nil {
+        if file != nil, !target.targets.isEmpty {
             throw ValidationError("Say what to look at: a FILE, -p PID, or -- COMMAND ARGUMENTS.")
         }
-        if file == nil { _ = try target.requireTarget(for: [function]) }
+        if file == nil { _ = try target.requireTargets(for: [function]) }
     }
 
     func run() async throws {
@@ -37,7 +37,7 @@ struct ListCommand: AsyncParsableCommand {
         if let file {
             functions = try Function.functions(matching: function, inFile: file)
         } else {
-            let session = try await Session(target.requireTarget(for: [function]))
+            let session = try await Session(target.requireTargets(for: [function]))
             do {
                 functions = try await session.functions(matching: function)
             } catch {

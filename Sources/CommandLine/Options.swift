@@ -2,10 +2,23 @@ import ArgumentParser
 import FSession
 import Glibc
 
-/// What to trace: a command behind `--`, or a process.
+/// One process id, or several with commas between them.
+struct ProcessIDs: ExpressibleByArgument {
+    let ids: [Int32]
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int32($0) }
+        guard !parts.contains(nil) else { return nil }
+        ids = parts.compactMap { $0 }
+    }
+}
+
+/// What to trace: a command behind `--`, or processes.
 struct TargetOptions: ParsableArguments {
-    @Option(name: [.short, .customLong("pid")], help: ArgumentHelp("Attach to the running process.", valueName: "PID"))
-    var processID: Int32?
+    @Option(
+        name: [.short, .customLong("pid")], parsing: .singleValue,
+        help: ArgumentHelp("Attach to the running process. Repeatable; 'PID,PID' works, too.", valueName: "PID"))
+    var pid: [ProcessIDs] = []
 
     @Argument(
         parsing: .postTerminator,
@@ -13,27 +26,31 @@ struct TargetOptions: ParsableArguments {
     var command: [String] = []
 
     func validate() throws {
-        if processID != nil, !command.isEmpty {
+        if !processIDs.isEmpty, !command.isEmpty {
             throw ValidationError("Give either -p PID or -- COMMAND, not both.")
         }
-        if let processID, processID <= 0 { throw ValidationError("'\(processID)' is no process id.") }
+        for (place, id) in processIDs.enumerated() {
+            if id <= 0 { throw ValidationError("'\(id)' is no process id.") }
+            if processIDs[..<place].contains(id) { throw ValidationError("Process \(id) is given twice.") }
+        }
     }
 
-    /// The target; nil if neither was given.
-    var target: Target? {
-        if let processID { return .process(processID) }
-        guard let program = command.first else { return nil }
-        return .launch(program, Array(command.dropFirst()))
+    private var processIDs: [Int32] { pid.flatMap(\.ids) }
+
+    /// The targets; none if neither was given.
+    var targets: [Target] {
+        guard let program = command.first else { return processIDs.map { .process($0) } }
+        return [.launch(program, Array(command.dropFirst()))]
     }
 
-    /// The target; functions of the kernel need none.
-    func requireTarget(for functions: [String]) throws -> Target {
-        if let target { return target }
+    /// The targets; functions of the kernel need none. Beside processes they are traced, too.
+    func requireTargets(for functions: [String]) throws -> [Target] {
+        if !targets.isEmpty { return targets }
         guard !functions.isEmpty, functions.allSatisfy(Self.isInKernel) else {
             throw ValidationError(
                 "Say what to trace: -p PID, or -- COMMAND ARGUMENTS (or, to list, a FILE); functions of the kernel are named 'kernel:FUNCTION'.")
         }
-        return .kernel
+        return [.kernel]
     }
 
     /// Whether MODULE:FUNCTION names a module of the kernel. A "::" belongs to a name of C++ or Rust.

@@ -5,12 +5,14 @@ enum RepeatedOptions {
     private struct Option {
         let long: String
         var short: Character?
+        /// The only command that takes one value.
+        var command: String?
         /// What to do where more than one is wanted.
         var advice = "give it once"
     }
 
     private static let options = [
-        Option(long: "pid", short: "p", advice: "one fsession traces one process; start one for each"),
+        Option(long: "pid", short: "p", command: "dump"),
         Option(long: "output", short: "o"),
         Option(long: "at", advice: "give one pattern that matches all functions, or start one fsession for each"),
         Option(long: "program", advice: "without it, all programs are attached"),
@@ -20,6 +22,7 @@ enum RepeatedOptions {
     /// Looks at what stands before the command to launch.
     static func check(_ arguments: some Sequence<String>) throws {
         var counts: [String: Int] = [:]
+        let options = options.filter { [command = arguments.first { _ in true }] in $0.command == nil || $0.command == command }
         for argument in arguments {
             if argument == "--" { break }
             let name = argument.prefix { $0 != "=" }

@@ -47,7 +47,7 @@ struct RunCommand: AsyncParsableCommand {
     var noVerify = false
 
     func validate() throws {
-        guard target.target == nil else { return }
+        guard target.targets.isEmpty else { return }
         let advice = "is for programs in a process: give -p PID, or -- COMMAND ARGUMENTS"
         if noVerify { throw ValidationError("--no-verify \(advice); the kernel verifies its programs itself.") }
         if allowWrite { throw ValidationError("--allow-write \(advice); the kernel decides itself what its programs may write.") }
@@ -64,7 +64,7 @@ struct RunCommand: AsyncParsableCommand {
                     "fsession: not verified: a bad pointer or an endless loop in \(self.object) will crash or hang the process", .red))
             output.flush()
         }
-        let session = try await Session(target.target ?? .kernel)
+        let session = try await Session(target.targets.isEmpty ? [.kernel] : target.targets)
         let attachment: Attachment
         do {
             try await session.load(object, allowsWriting: allowWrite, verifies: !noVerify)

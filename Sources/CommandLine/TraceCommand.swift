@@ -26,13 +26,13 @@ struct TraceCommand: AsyncParsableCommand {
 
     func validate() throws {
         if let limit, limit < 1 { throw ValidationError("--limit takes a number of calls above 0.") }
-        _ = try target.requireTarget(for: functions)
+        _ = try target.requireTargets(for: functions)
     }
 
     func run() async throws {
         Interrupts.catchAll()
         let output = try Output(path: options.output, launches: target.launches)
-        let session = try await Session(target.requireTarget(for: functions))
+        let session = try await Session(target.requireTargets(for: functions))
         let attachment: Attachment
         do {
             attachment = try await AttachBar.during(session, quiet: options.quiet) { try await session.trace(functions) }

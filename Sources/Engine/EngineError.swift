@@ -66,6 +66,14 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
 }
 
 extension EngineError {
+    /// Whether it says something of one target only: others of the session may have what this one has not.
+    package var isOfOneTarget: Bool {
+        switch self {
+        case .noFunction, .noModule, .allRefused: true
+        default: false
+        }
+    }
+
     /// All that was asked for was refused: the most frequent reasons, with their counts.
     package static func allRefused(_ patterns: [FunctionPattern], _ refused: some Sequence<RefusedFunction>) -> EngineError {
         let reasons = Dictionary(grouping: refused.map(\.reason)) { $0 }

@@ -4,13 +4,12 @@ import BPF
 package protocol SessionEngine: Sendable {
     /// The traced process; 0 for the kernel.
     var processID: Int32 { get }
-    var queue: EventQueue { get }
-    var registry: LinkRegistry { get }
 
     /// The functions that a pattern matches; those that cannot be traced with the reason.
     func functions(matching pattern: FunctionPattern) async throws(EngineError) -> [FunctionInfo]
     /// Makes an object's maps and programs ready; nothing runs yet.
-    func loadObject(_ object: Object, _ options: LoadOptions) async throws(EngineError) -> EngineObject
+    /// - Parameter other: the same object in another process of the session: its maps are these, too.
+    func loadObject(_ object: Object, _ options: LoadOptions, sharedWith other: EngineObject?) async throws(EngineError) -> EngineObject
     /// Attaches programs; when it throws, nothing of this call stays attached.
     func attach(_ requests: [AttachRequest]) async throws(EngineError) -> LinkReport
     /// Records every call of the functions that the patterns match.
@@ -18,12 +17,16 @@ package protocol SessionEngine: Sendable {
     func removeLink(_ id: Int) async throws(EngineError)
     /// Lets a launched command run.
     func letRun() async throws(EngineError)
-    /// How far attaching is.
-    var attachProgress: AttachProgress { get }
-    /// Takes everything out and ends the queue once all is read. Doing it twice is harmless.
+    /// Takes everything out and leaves the queue once all is read. Doing it twice is harmless.
     func end() async throws(EngineError) -> EngineSummary
     func exitStatus() async -> EngineExit
     func currentSummary() async -> EngineSummary
+}
+
+extension SessionEngine {
+    package func loadObject(_ object: Object, _ options: LoadOptions) async throws(EngineError) -> EngineObject {
+        try await loadObject(object, options, sharedWith: nil)
+    }
 }
 
 /// An object that an engine made ready.
@@ -31,11 +34,14 @@ package struct EngineObject: Sendable {
     package var object: Object
     package var maps: [any EngineMap]
     package var programs: [EngineProgram]
+    /// What the session's reader reads of it: rings that its processes share.
+    package var sources: [any EventSource]
 
-    package init(object: Object, maps: [any EngineMap], programs: [EngineProgram]) {
+    package init(object: Object, maps: [any EngineMap], programs: [EngineProgram], sources: [any EventSource] = []) {
         self.object = object
         self.maps = maps
         self.programs = programs
+        self.sources = sources
     }
 }
 

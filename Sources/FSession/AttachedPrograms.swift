@@ -1,4 +1,5 @@
 import Engine
+import Sessions
 
 /// Which of a session's programs are attached, and by which links: a second `attach()` takes what was loaded since.
 struct AttachedPrograms: Sendable {
@@ -15,9 +16,9 @@ struct AttachedPrograms: Sendable {
     /// Attaching them has failed.
     mutating func giveUp(_ ids: [Int]) { programs.subtract(ids) }
 
-    mutating func add(_ ids: [Int], _ report: LinkReport) {
+    mutating func add(_ ids: [Int], _ reports: [MemberReport]) {
         programs.formUnion(ids)
-        for linked in report.linked { programOfLink[linked.link] = linked.programID }
+        for linked in reports.flatMap(\.report.linked) { programOfLink[linked.link] = linked.programID }
     }
 
     /// A program whose last link is gone is not attached any more.

@@ -1,4 +1,5 @@
 import Engine
+import Sessions
 
 /// What happens in a session.
 public enum Event: Sendable {
@@ -108,12 +109,12 @@ public enum ExitStatus: Sendable, Hashable {
 public struct Events: AsyncSequence, Sendable {
     public typealias Failure = Never
 
-    let engine: any SessionEngine
-    package var queue: EventQueue { engine.queue }
+    let core: SessionCore
+    package var queue: EventQueue { core.session.queue }
 
     /// Takes the events, one by one.
     public struct AsyncIterator: AsyncIteratorProtocol {
-        let engine: any SessionEngine
+        let core: SessionCore
         let queue: EventQueue
         let functions: FunctionRegistry
         var batch: [EngineEvent] = []
@@ -131,7 +132,7 @@ public struct Events: AsyncSequence, Sendable {
                 }
                 if position == batch.count {
                     guard let next = await queue.next() else {
-                        if Task.isCancelled { _ = try? await engine.end() }
+                        if Task.isCancelled { _ = try? await core.end() }
                         return nil
                     }
                     batch = next
@@ -174,14 +175,15 @@ public struct Events: AsyncSequence, Sendable {
                 return .print(Print(time: time, processID: processID, threadID: threadID, text: text))
             case .records:
                 return nil
-            case .library(let path, let report):
-                return .libraryLoaded(path: path, attached: report.linked.count, refused: Attachment(report).refused)
+            case .library(let processID, let path, let report):
+                let attachment = Attachment([MemberReport(processID: processID, report: report)])
+                return .libraryLoaded(path: path, attached: report.linked.count, refused: attachment.refused)
             case .executed(let processID, let path, let byLibrary):
                 return byLibrary
                     ? .executing(processID: processID, path: path) : .executed(processID: processID, path: path)
-            case .exited(let exit):
+            case .exited(_, let exit):
                 return .exited(ExitStatus(exit))
-            case .warning(let text):
+            case .warning(_, let text):
                 return .warning(PrintableText.line(text))
             }
         }
@@ -191,6 +193,6 @@ public struct Events: AsyncSequence, Sendable {
     /// the program, and ends it.
     public func makeAsyncIterator() -> AsyncIterator {
         precondition(queue.takeConsumer(), "the events of a session can be iterated once")
-        return AsyncIterator(engine: engine, queue: queue, functions: FunctionRegistry(links: engine.registry))
+        return AsyncIterator(core: core, queue: queue, functions: FunctionRegistry(links: core.session.registry))
     }
 }

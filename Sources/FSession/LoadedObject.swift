@@ -1,4 +1,5 @@
 import Engine
+import Sessions
 
 /// An object that is loaded in a session: its own programs, maps and variables, whatever else is loaded there.
 ///
@@ -9,7 +10,7 @@ import Engine
 /// ```
 public struct LoadedObject: Sendable {
     let session: Session
-    let object: EngineObject
+    let object: SessionObject
 
     /// The programs, in the file's order.
     public var programs: Named<LoadedProgram> {

@@ -3,6 +3,7 @@ import BTF
 import Engine
 import Glibc
 import LinuxProcess
+import Sessions
 
 /// A map of a loaded object, read and written while the programs run.
 ///
@@ -82,7 +83,7 @@ public struct Map: Sendable {
     }
 
     /// The maps of an object, the sections of global variables left out.
-    static func all(of object: EngineObject) -> [Map] {
+    static func all(of object: SessionObject) -> [Map] {
         object.maps.filter { $0.definition.section == .none }.map { Map(map: $0, types: object.object.btf) }
     }
 
@@ -162,7 +163,7 @@ public struct Variable: Sendable, CustomStringConvertible {
     public var json: String { types.value(of: bytes, as: type).json }
 
     /// The variables of an object that programs can change.
-    static func all(of object: EngineObject) -> [Variable] {
+    static func all(of object: SessionObject) -> [Variable] {
         guard let types = object.object.btf else { return [] }
         return object.object.variables.compactMap { variable in
             guard variable.section != .rodata, object.maps.indices.contains(variable.map) else { return nil }

@@ -2,6 +2,7 @@ import BPF
 import Engine
 import KernelEngine
 import ProcessEngine
+import Sessions
 import Synchronization
 
 /// Programs at both ends of the functions of a process, or of the kernel.
@@ -24,32 +25,54 @@ import Synchronization
 ///
 /// A Task that is cancelled while it attaches, traces, iterates over ``events`` or waits for ``exitStatus()`` detaches its session.
 public final class Session: Sendable {
-    private let engine: any SessionEngine
-    private let loaded = Mutex<[EngineObject]>([])
+    private let core = SessionCore()
     /// Which programs are attached.
     private let attached = Mutex(AttachedPrograms())
 
     /// What happens, as it happens. To be iterated once; a second iteration ends the program.
     public let events: Events
 
-    /// The id of the traced process; 0 for the kernel.
-    public var processID: Int32 { engine.processID }
+    /// The id of the traced process, of the first one where there are several; 0 for the kernel.
+    public var processID: Int32 { processIDs.first ?? 0 }
+
+    /// The ids of all traced processes in the order in which they were opened; 0 for the kernel.
+    public var processIDs: [Int32] { core.processIDs }
 
     /// Opens `target`. A command is started and waits at its entry point; a running process is stopped for a
     /// moment and goes on.
     /// - Throws: ``SessionError`` with the code `target`.
-    public init(_ target: Target) async throws(SessionError) {
-        engine = try await mapErrors { () async throws(EngineError) -> any SessionEngine in
-            switch target.kind {
-            case .command(let command):
-                try await command.launch()
-            case .process(let id):
-                try await ProcessEngine.attach(id)
-            case .kernel:
-                try await KernelEngine.open()
-            }
-        }
-        events = Events(engine: engine)
+    public convenience init(_ target: Target) async throws(SessionError) { try await self.init([target]) }
+
+    /// Opens several targets in one session: all of them, or none.
+    ///
+    /// ```swift
+    /// let session = try await Session([.process(4711), .process(4712)])
+    /// ```
+    ///
+    /// What is loaded and attached holds in each process that has such functions. An object is loaded once: its maps and global
+    /// variables are the same memory in all processes, which must therefore have the same user, groups, capabilities and
+    /// namespaces. Calls can be traced in any processes, and in the kernel beside them.
+    /// - Parameter targets: a command comes first; ``exitStatus()`` is that of the first one.
+    /// - Throws: ``SessionError`` with the code `target`.
+    public init(_ targets: [Target]) async throws(SessionError) {
+        events = Events(core: core)
+        if targets.isEmpty { throw SessionError(.request, "a session needs a target") }
+        _ = try await open(targets)
+    }
+
+    /// Opens one more target. What was loaded and attached by pattern holds there, too, from now on.
+    ///
+    /// ```swift
+    /// try await session.add(.process(4713))
+    /// ```
+    ///
+    /// - Returns: what was attached there.
+    /// - Throws: ``SessionError``; then the session is as it was.
+    @discardableResult
+    public func add(_ target: Target) async throws(SessionError) -> Attachment { try await open([target]) }
+
+    private func open(_ targets: [Target]) async throws(SessionError) -> Attachment {
+        Attachment(try await mapErrors { () async throws(EngineError) in try await core.open(targets.map(\.opening)) })
     }
 
     /// The functions that `pattern` matches (`FUNCTION` or `MODULE:FUNCTION`, globs in both), those that cannot
@@ -57,7 +80,7 @@ public final class Session: Sendable {
     /// - Throws: ``SessionError`` with the code `noFunction`, naming the nearest there are.
     public func functions(matching pattern: String) async throws(SessionError) -> [Function] {
         try await mapErrors { () async throws(EngineError) in
-            try await engine.functions(matching: FunctionPattern(pattern)).map(Function.init)
+            try await core.functions(matching: FunctionPattern(pattern)).map(Function.init)
         }
     }
 
@@ -75,9 +98,8 @@ public final class Session: Sendable {
         _ object: Object, allowsWriting: Bool = false, verifies: Bool = true
     ) async throws(SessionError) -> LoadedObject {
         let result = try await mapErrors { () async throws(EngineError) in
-            try await engine.loadObject(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
+            try await core.load(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
         }
-        loaded.withLock { $0.append(result) }
         return LoadedObject(session: self, object: result)
     }
 
@@ -91,7 +113,7 @@ public final class Session: Sendable {
     public func attach(
         _ program: String? = nil, to pattern: String? = nil, cookie: UInt64 = 0
     ) async throws(SessionError) -> Attachment {
-        let all = loaded.withLock { $0.flatMap(\.programs) }
+        let all = core.objects.flatMap(\.programs)
         guard let program else { return try await attachNew(all, to: pattern, cookie: cookie) }
         let programs = all.filter { $0.name == program }
         if programs.isEmpty { throw SessionError(.request, "no program '\(program)' is loaded") }
@@ -117,7 +139,7 @@ public final class Session: Sendable {
     func attach(_ programs: [EngineProgram], to pattern: String?, cookie: UInt64) async throws(SessionError) -> Attachment {
         let report = try await attaching { () async throws(EngineError) in
             let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
-            return try await engine.attach(programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
+            return try await core.attach(programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
         }
         attached.withLock { $0.add(programs.map(\.id), report) }
         return Attachment(report)
@@ -130,16 +152,16 @@ public final class Session: Sendable {
         let report = try await attaching { () async throws(EngineError) in
             var read: [FunctionPattern] = []
             for pattern in patterns { read.append(try FunctionPattern(pattern)) }
-            return try await engine.traceCalls(of: read)
+            return try await core.trace(read)
         }
         return Attachment(report)
     }
 
     /// Attaches; a Task that is cancelled meanwhile leaves nothing attached.
-    private func attaching(_ body: () async throws(EngineError) -> LinkReport) async throws(SessionError) -> LinkReport {
+    private func attaching(_ body: () async throws(EngineError) -> [MemberReport]) async throws(SessionError) -> [MemberReport] {
         let result = await withTaskCancellationHandler {
             do throws(EngineError) {
-                return Result<LinkReport, EngineError>.success(try await body())
+                return Result<[MemberReport], EngineError>.success(try await body())
             } catch {
                 return .failure(error)
             }
@@ -152,56 +174,56 @@ public final class Session: Sendable {
     /// The Task that uses this session is cancelled: what is being attached is given up, and the session detached.
     func cancel() {
         cancelAttaching()
-        Task { [engine] in _ = try? await engine.end() }
+        Task { [core] in _ = try? await core.end() }
     }
 
     /// How far ``attach(_:to:cookie:)`` or ``trace(_:)`` is, to be asked meanwhile: with so many functions of so many.
     /// Nil where it takes no time worth showing.
     public var attachProgress: (done: Int, total: Int)? {
-        let counts = engine.attachProgress.counts
+        let counts = core.session.progress.counts
         return counts.total > 0 ? counts : nil
     }
 
     /// Ends an ``attach(_:to:cookie:)`` or ``trace(_:)`` that is running, or comes: it throws, and nothing of it stays.
-    public func cancelAttaching() { engine.attachProgress.cancel() }
+    public func cancelAttaching() { core.session.progress.cancel() }
 
     /// Detaches one link again; the others that were made with it stay. A link of the kernel's that is at many functions
     /// goes from all of them.
     public func detach(_ link: Link) async throws(SessionError) {
-        try await mapErrors { () async throws(EngineError) in try await engine.removeLink(link.id) }
+        try await mapErrors { () async throws(EngineError) in try await core.remove(link.id) }
         attached.withLock { $0.remove(link.id) }
     }
 
     /// Lets a launched command run.
     public func resume() async throws(SessionError) {
-        try await mapErrors { () async throws(EngineError) in try await engine.letRun() }
+        try await mapErrors { () async throws(EngineError) in try await core.letRun() }
     }
 
     /// Takes everything out of the target, which runs on, and ends ``events`` once all of them are read.
     /// Doing it twice is harmless.
     @discardableResult
     public func detach() async throws(SessionError) -> Summary {
-        Summary(try await mapErrors { () async throws(EngineError) in try await engine.end() })
+        Summary(try await mapErrors { () async throws(EngineError) in try await core.end() })
     }
 
     /// Waits until the process has ended. Where the Task is cancelled, the session is detached and the status is `unknown`.
     public func exitStatus() async -> ExitStatus {
         let (ends, end) = AsyncStream<EngineExit>.makeStream()
-        Task { [engine] in
-            end.yield(await engine.exitStatus())
+        Task { [core] in
+            end.yield(await core.exitStatus())
             end.finish()
         }
         for await exit in ends { return ExitStatus(exit) }
-        _ = try? await engine.end()
+        _ = try? await core.end()
         return .unknown
     }
 
     /// The counts so far.
-    public func summary() async -> Summary { Summary(await engine.currentSummary()) }
+    public func summary() async -> Summary { Summary(await core.currentSummary()) }
 
     /// The maps of the loaded objects, the sections of global variables left out.
     public var maps: [Map] {
-        loaded.withLock { $0.flatMap(Map.all) }
+        core.objects.flatMap(Map.all)
     }
 
     /// The map of that name.
@@ -209,7 +231,7 @@ public final class Session: Sendable {
 
     /// The global variables of the loaded objects, the read-only ones left out.
     public var variables: [Variable] {
-        loaded.withLock { $0.flatMap(Variable.all) }
+        core.objects.flatMap(Variable.all)
     }
 
     /// The global variable of that name.
@@ -220,6 +242,8 @@ public final class Session: Sendable {
 public struct Link: Sendable, Hashable, Identifiable {
     /// Its number in the session.
     public let id: Int
+    /// The process that it is in; 0: the kernel.
+    public let processID: Int32
     /// Where the program is.
     public let function: Function
     /// The program's name.
@@ -230,6 +254,8 @@ public struct Link: Sendable, Hashable, Identifiable {
 public struct Attachment: Sendable {
     /// A function that could not be traced.
     public struct Refusal: Sendable {
+        /// The process that it is in; 0: the kernel.
+        public let processID: Int32
         /// The function.
         public let function: Function
         /// Why not, in one line.
@@ -243,9 +269,17 @@ public struct Attachment: Sendable {
     /// The functions that were meant, too, and cannot be traced.
     public let refused: [Refusal]
 
-    init(_ report: LinkReport) {
-        links = report.linked.map { Link(id: $0.link, function: Function($0.function), program: $0.program) }
-        refused = report.refused.map { Refusal(function: Function($0.function), reason: $0.reason, category: $0.category) }
+    init(_ reports: [MemberReport]) {
+        links = reports.flatMap { member in
+            member.report.linked.map {
+                Link(id: $0.link, processID: member.processID, function: Function($0.function), program: $0.program)
+            }
+        }
+        refused = reports.flatMap { member in
+            member.report.refused.map {
+                Refusal(processID: member.processID, function: Function($0.function), reason: $0.reason, category: $0.category)
+            }
+        }
     }
 }
 
@@ -253,6 +287,8 @@ public struct Attachment: Sendable {
 public struct Summary: Sendable {
     /// The calls of one function.
     public struct Count: Sendable {
+        /// The process that it was called in, or the children that this has forked; 0: the kernel.
+        public let processID: Int32
         /// The function.
         public let function: Function
         /// How often it was entered.
@@ -269,6 +305,8 @@ public struct Summary: Sendable {
     public struct Drop: Sendable {
         /// The name of the map.
         public let map: String
+        /// The process whose map it is; 0: the kernel's, or one that all processes of the session share.
+        public let processID: Int32
         /// How many.
         public let count: UInt64
     }
@@ -291,14 +329,20 @@ public struct Summary: Sendable {
     /// Calls of all functions.
     public var calls: UInt64 { counts.reduce(0) { $0 &+ $1.entered } }
 
-    init(_ summary: EngineSummary) {
-        counts = summary.counts.map {
-            Count(function: Function($0.function), entered: $0.entered, returned: $0.seesReturns ? $0.returned : nil)
+    init(_ session: SessionSummary) {
+        counts = session.members.flatMap { member in
+            member.summary.counts.map {
+                Count(
+                    processID: member.processID, function: Function($0.function), entered: $0.entered,
+                    returned: $0.seesReturns ? $0.returned : nil)
+            }
         }
-        drops = summary.drops.map { Drop(map: $0.map, count: $0.count) }
-        missed = summary.missed
-        abandoned = summary.abandoned
-        keptCode = summary.keptCode
-        overpatched = summary.overpatched.map(Function.init)
+        drops = session.members.flatMap { member in
+            member.summary.drops.map { Drop(map: $0.map, processID: member.processID, count: $0.count) }
+        } + session.drops.map { Drop(map: $0.map, processID: 0, count: $0.count) }
+        missed = session.members.reduce(0) { $0 &+ $1.summary.missed }
+        abandoned = session.members.reduce(session.abandoned) { $0 &+ $1.summary.abandoned }
+        keptCode = session.members.contains { $0.summary.keptCode }
+        overpatched = session.members.flatMap { $0.summary.overpatched.map(Function.init) }
     }
 }

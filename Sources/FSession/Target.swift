@@ -1,7 +1,9 @@
 import Engine
 import Glibc
+import KernelEngine
 import LinuxProcess
 import ProcessEngine
+import Sessions
 
 /// What a session is opened on.
 ///
@@ -79,9 +81,22 @@ public struct Command: Sendable, Hashable {
     }
 }
 
+extension Target {
+    /// Opens it for a session.
+    var opening: SessionCore.Opening {
+        { [kind] session throws(EngineError) in
+            switch kind {
+            case .command(let command): try await command.launch(in: session)
+            case .process(let id): try await ProcessEngine.attach(id, in: session)
+            case .kernel: try await KernelEngine.open(in: session)
+            }
+        }
+    }
+}
+
 extension Command {
     /// Starts it, stopped at its entry point.
-    func launch() async throws(EngineError) -> ProcessEngine {
+    func launch(in session: EngineSession) async throws(EngineError) -> ProcessEngine {
         if let name = environment?.keys.first(where: { $0.isEmpty || $0.contains("=") }) {
             throw .request("'\(name)' is no name of an environment variable: it is empty or holds '='")
         }
@@ -98,6 +113,7 @@ extension Command {
         return try await ProcessEngine.launch(
             LinuxProcess.Command(
                 program, arguments: arguments, environment: environment?.map { "\($0.key)=\($0.value)" }.sorted(),
-                workingDirectory: directory, standardInput: descriptors[0], standardOutput: descriptors[1], standardError: descriptors[2]))
+                workingDirectory: directory, standardInput: descriptors[0], standardOutput: descriptors[1], standardError: descriptors[2]),
+            in: session)
     }
 }

@@ -7,7 +7,7 @@ import Glibc
 extension KernelEngine {
     /// Attaches programs; when it throws, nothing of this call stays attached: the links go with what holds them.
     func link(_ requests: [AttachRequest]) throws(EngineError) -> LinkReport {
-        var batch = NewLinks(known: Set(links.values.flatMap(\.keys)), next: nextLink)
+        var batch = NewLinks(known: Set(links.values.flatMap(\.keys)), registry: registry)
         for request in requests {
             guard let (index, name) = programs[request.program.id], let program = objects[index].loader.program(name) else {
                 throw .request("no program '\(request.program.name)' is loaded")
@@ -18,7 +18,6 @@ extension KernelEngine {
                 try linkPlace(program, of: index, request, &batch)
             }
         }
-        nextLink = batch.next
         links.merge(batch.links) { $1 }
         return batch.report
     }
@@ -26,15 +25,15 @@ extension KernelEngine {
     /// What one call of `link` has done so far.
     private struct NewLinks {
         var known: Set<KernelLink.Key>
-        var next: Int
+        let registry: LinkRegistry
         var links: [Int: KernelLink] = [:]
         var report = LinkReport()
 
         mutating func add(_ attached: AttachedPrograms, _ keys: [KernelLink.Key]) -> Int {
-            defer { next += 1 }
-            links[next] = KernelLink(keys: keys, attached: attached)
+            let link = registry.nextLink()
+            links[link] = KernelLink(keys: keys, attached: attached)
             known.formUnion(keys)
-            return next
+            return link
         }
     }
 

@@ -24,18 +24,14 @@ extension KernelEngine {
         guard chosen.count <= KernelTracing.mostFunctions else {
             throw .request("\(chosen.count) functions match; at most \(KernelTracing.mostFunctions) can be traced in one session")
         }
-        var tracing = try makeTracing(chosen)
-        var linked: [LinkedFunction] = []
-        for function in chosen {
-            let link = nextLink
-            nextLink += 1
-            linked.append(
-                registry.append {
-                    LinkedFunction(
-                        id: $0, link: link, function: function.info, program: "trace",
-                        argumentCount: function.prototype.argumentWords, context: function.prototype.context)
-                })
-        }
+        let linked = registry.append(contentsOf: { first in
+            chosen.enumerated().map { place, function in
+                LinkedFunction(
+                    id: first + place, link: registry.nextLink(), function: function.info, program: "trace",
+                    argumentCount: function.prototype.argumentWords, context: function.prototype.context)
+            }
+        })
+        var tracing = try makeTracing(chosen, first: linked.first?.id ?? 0)
         do throws(EngineError) {
             let failures = try attachTrace(&tracing)
             for (place, function) in chosen.enumerated() {
@@ -58,7 +54,7 @@ extension KernelEngine {
         return report
     }
 
-    private func makeTracing(_ functions: [KernelFunction]) throws(EngineError) -> KernelTracing {
+    private func makeTracing(_ functions: [KernelFunction], first: Int) throws(EngineError) -> KernelTracing {
         var maps: [KernelMap] = []
         // One map of cookies serves all: no function has the trace program twice, so `ctx` is one call's.
         let definitions =
@@ -67,7 +63,7 @@ extension KernelEngine {
         for definition in definitions {
             maps.append(try KernelMap(definition, types: nil))
         }
-        return KernelTracing(maps: maps, functions: functions, first: registry.snapshot().count)
+        return KernelTracing(maps: maps, functions: functions, first: first)
     }
 
     /// Attaches to all functions of `tracing`; what went wrong, by their places.

@@ -17,9 +17,10 @@ package actor KernelEngine {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     package nonisolated let processID: Int32 = 0
-    package nonisolated let queue = EventQueue()
-    package nonisolated let registry = LinkRegistry()
-    package nonisolated let attachProgress = AttachProgress()
+    package nonisolated let session: EngineSession
+    nonisolated let queue: EventWriter
+    nonisolated var registry: LinkRegistry { session.registry }
+    nonisolated var attachProgress: AttachProgress { session.progress }
 
     let reader: KernelReader
     var kernel: KernelTypes
@@ -42,15 +43,16 @@ package actor KernelEngine {
     var programs: [Int: (object: Int, name: String)] = [:]
 
     var links: [Int: KernelLink] = [:]
-    var nextLink = 0
     var trace: KernelTracing?
     /// Runs that the kernel skipped of links that are gone.
     private var missed: UInt64 = 0
     /// What there was at the end.
     private(set) var finished: EngineSummary?
 
-    package init(_ options: KernelOptions = KernelOptions()) throws(EngineError) {
+    package init(_ options: KernelOptions = KernelOptions(), in session: EngineSession = EngineSession()) throws(EngineError) {
         self.options = options
+        self.session = session
+        queue = EventWriter(session.queue, processID: 0)
         do throws(ProcessError) {
             thread = try TracerThread()
         } catch {
@@ -61,16 +63,18 @@ package actor KernelEngine {
         let types = kernel.vmlinux.types
         hasMulti = options.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
         isNative = !options.splits && KernelFeatures.hasSessions(types)
-        reader = KernelReader(queue: queue)
+        reader = KernelReader(session.queue)
     }
 
     /// Opens the kernel without holding the caller's thread: reading the kernel's types takes a while.
-    package static func open(_ options: KernelOptions = KernelOptions()) async throws(EngineError) -> KernelEngine {
+    package static func open(
+        _ options: KernelOptions = KernelOptions(), in session: EngineSession = EngineSession()
+    ) async throws(EngineError) -> KernelEngine {
         let opened: Result<KernelEngine, EngineError>
         do {
             opened = try await BlockingThread.run("fsession-kernel") {
                 do throws(EngineError) {
-                    return .success(try KernelEngine(options))
+                    return .success(try KernelEngine(options, in: session))
                 } catch {
                     return .failure(error)
                 }
@@ -197,7 +201,9 @@ extension KernelEngine: SessionEngine {
         return found.map(\.info)
     }
 
-    package func loadObject(_ object: Object, _ options: LoadOptions) throws(EngineError) -> EngineObject {
+    package func loadObject(
+        _ object: Object, _ options: LoadOptions, sharedWith other: EngineObject?
+    ) throws(EngineError) -> EngineObject {
         try Self.check(options)
         return try load(object)
     }

@@ -14,7 +14,7 @@ final class KernelReader: Sendable {
     private let thread: ReaderThread
     private let readsTracePipe = Mutex(false)
 
-    init(queue: EventQueue) {
+    init(_ queue: EventQueue) {
         // Others may go on printing: what is left is read, but not for ever.
         thread = ReaderThread(
             queue: queue,
@@ -46,6 +46,7 @@ final class KernelReader: Sendable {
         try add(try TracePipe())
         thread.queue.append([
             .warning(
+                processID: 0,
                 "what a program prints comes out of trace_pipe, with the lines of all other programs: its format is not constant, or "
                     + "the kernel does not let it print elsewhere")
         ])

@@ -59,7 +59,7 @@ extension ProcessEngine {
             do throws(EngineError) {
                 try linkOwn(place, kind: .fentry, program: program.address, cookie: 0, id: OwnLink.executions)
             } catch {
-                queue.append([.warning("programs that the process executes will not be named: \(error)")])
+                queue.warn("programs that the process executes will not be named: \(error)")
             }
         }
     }
@@ -71,7 +71,7 @@ extension ProcessEngine {
         let linked = try ProgramLinker(maps: [map], externs: [], symbol: { _ in nil })
             .link(ObjectProgram(name: "executions", section: section, instructions: ExecNotice.program))
         let program = try compile("executions", linked, section: section, kind: .fentry)
-        reader.add(TargetRing(map, .other(ExecNotice.decode)))
+        read(TargetRing(map, .other(ExecNotice.decode)))
         executions = program
         return program
     }

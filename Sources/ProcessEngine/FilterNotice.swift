@@ -46,7 +46,7 @@ extension ProcessEngine {
                         place, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: state, id: OwnLink.filters)
                 } catch {
                     if name == "clone" { continue }
-                    queue.append([.warning("should the process set a system-call filter, it may be killed: \(error)")])
+                    queue.warn("should the process set a system-call filter, it may be killed: \(error)")
                 }
             }
         }

@@ -23,4 +23,5 @@ package struct LoadedObject: Sendable {
     package var maps: [LoadedMap]
     package var programs: [LoadedProgram]
     package var object: Object
+    var sources: [any EventSource]
 }

@@ -31,7 +31,9 @@ extension ProcessEngine {
         let removal = removeEverywhere()
         // A command that was launched and has not been let go yet is not left stopped.
         try? resume()
-        await reader.stop()
+        await reader.read(sources, thenForget: true)
+        await reader.read(sharedSources, thenForget: false)
+        if let tick { reader.removeTick(tick) }
         var summary = summaryNow()
         summary.keptCode = removal.kept
         summary.overpatched = removal.overpatched
@@ -51,7 +53,7 @@ extension ProcessEngine {
                 do throws(EngineError) {
                     try unlink(link.id)
                 } catch {
-                    queue.append([.warning("\(error)")])
+                    queue.warn("\(error)")
                 }
             }
         }
@@ -118,10 +120,8 @@ extension ProcessEngine {
                     seesReturns: function.image?.callsFunction ?? false))
         }
         summary.counts.sort { ($1.entered, $0.function.name) < ($0.entered, $1.function.name) }
-        for case let ring as TargetRing in reader.sources where ring.map.dropped > 0 {
-            summary.drops.append((ring.name, ring.map.dropped))
-        }
-        summary.abandoned = reader.lost.values.reduce(0, +)
+        for ring in sources where ring.dropped > 0 { summary.drops.append((ring.name, ring.dropped)) }
+        summary.abandoned = sources.reduce(0) { $0 &+ reader.lost(of: $1) }
         return summary
     }
 
@@ -236,11 +236,9 @@ extension ProcessEngine {
     private func sayUnmapped() {
         guard !saidUnmapped else { return }
         saidUnmapped = true
-        queue.append([
-            .warning(
-                "the process has unmapped memory of fsession's: its functions got their bytes back, "
-                    + "but a call that was inside cannot return")
-        ])
+        queue.warn(
+            "the process has unmapped memory of fsession's: its functions got their bytes back, "
+                + "but a call that was inside cannot return")
     }
 
     private func isOurs(_ region: CodeRegion, in memory: borrowing ProcessMemory) -> Bool {

@@ -38,9 +38,7 @@ extension ProcessEngine {
             try write(original.bytes, at: original.address)
         }
         for base in abandoned { try write(CodeRegion.nobody, at: base + CodeRegion.controllerOffset) }
-        queue.append([
-            .warning("an earlier fsession (process \(gone)) was killed; what it had attached here was taken out")
-        ])
+        queue.warn("an earlier fsession (process \(gone)) was killed; what it had attached here was taken out")
     }
 
     private func tracedBy(_ controller: Int32) -> EngineError {

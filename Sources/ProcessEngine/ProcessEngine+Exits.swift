@@ -14,7 +14,7 @@ extension ProcessEngine {
             try changeExits()
         } catch {
             // Frames of ours that no unwinder knows of: worse than not to be seen.
-            queue.append([.warning("what is traced already stays as it is: \(error)")])
+            queue.warn("what is traced already stays as it is: \(error)")
         }
     }
 
@@ -22,7 +22,7 @@ extension ProcessEngine {
     func tellOfLostExits() {
         guard let noExits, !hasToldOfExits else { return }
         hasToldOfExits = true
-        queue.append([.warning(noExits)])
+        queue.warn(noExits)
     }
 
     /// Gives the functions that are traced their exits, or takes them away.
@@ -55,13 +55,13 @@ extension ProcessEngine {
         if noExits == nil {
             hasToldOfExits = false
             if !changed.isEmpty {
-                queue.append([.warning("the process has an unwinder now that knows fsession's frames: exits are seen from here on")])
+                queue.warn("the process has an unwinder now that knows fsession's frames: exits are seen from here on")
             }
             try linkWhatNeedsExits()
         } else {
             if !changed.isEmpty || !over.isEmpty { tellOfLostExits() }
             for (name, count) in lost.sorted(by: { $0.key < $1.key }) {
-                queue.append([.warning("'\(name)', which needs exits, was taken off \(count) functions")])
+                queue.warn("'\(name)', which needs exits, was taken off \(count) functions")
             }
         }
     }

@@ -20,7 +20,7 @@ extension ProcessEngine {
                 notification, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: region.address(at: 0),
                 id: OwnLink.libraries)
         } catch {
-            queue.append([.warning("libraries that are loaded later will not be traced: \(error)")])
+            queue.warn("libraries that are loaded later will not be traced: \(error)")
             return
         }
         try watch.start { Task { await self.librariesChanged() } }
@@ -34,13 +34,11 @@ extension ProcessEngine {
         guard !new.isEmpty else { return }
         let names = new.map { ModuleName.last(ModuleKey.path($0)) }.joined(separator: ", ")
         if outcome.wasHasty {
-            queue.append([
-                .warning(
-                    "the process did not wait until the functions of \(names) were traced (fsession was stopped, or took more than "
-                        + "\(seconds(LibraryWatch.limit))): their first calls may be missing")
-            ])
+            queue.warn(
+                "the process did not wait until the functions of \(names) were traced (fsession was stopped, or took more than "
+                    + "\(seconds(LibraryWatch.limit))): their first calls may be missing")
         } else if outcome.waited >= .seconds(1) {
-            queue.append([.warning("the process waited \(seconds(outcome.waited)) until the functions of \(names) were traced")])
+            queue.warn("the process waited \(seconds(outcome.waited)) until the functions of \(names) were traced")
         }
     }
 
@@ -54,21 +52,21 @@ extension ProcessEngine {
             do throws(EngineError) {
                 try decideExits()
             } catch {
-                queue.append([.warning("\(error)")])
+                queue.warn("\(error)")
             }
         }
         for path in new {
             do throws(EngineError) {
                 let report = try link(standing, onlyIn: [path])
                 if !report.linked.isEmpty || !report.refused.isEmpty {
-                    queue.append([.library(path: ModuleKey.path(path), report)])
+                    queue.append([.library(processID: processID, path: ModuleKey.path(path), report)])
                 }
             } catch {
                 guard isOurs else {
-                    queue.append([.warning("the process has ended before functions of \(ModuleKey.path(path)) were traced")])
+                    queue.warn("the process has ended before functions of \(ModuleKey.path(path)) were traced")
                     return []
                 }
-                queue.append([.warning("functions of \(ModuleKey.path(path)) are not traced: \(error)")])
+                queue.warn("functions of \(ModuleKey.path(path)) are not traced: \(error)")
             }
         }
         // A library of which nothing is traced may bring an unwinder, or be one that asks for frames.
@@ -77,7 +75,7 @@ extension ProcessEngine {
             do throws(EngineError) {
                 try updateUnwinding()
             } catch {
-                queue.append([.warning("\(error)")])
+                queue.warn("\(error)")
             }
         }
         return new

@@ -96,21 +96,21 @@ extension ProcessEngine {
             } catch {
                 // The others are traced by now.
                 if batch.linked.isEmpty { throw error }
-                queue.append([.warning("\(error)")])
+                queue.warn("\(error)")
             }
             try checkSomethingIsLeft(requests, batch, modules)
         }
         let remarks = functions.takeRemarks()
-        if !remarks.isEmpty { queue.append(remarks.map { .warning($0) }) }
+        for remark in remarks { queue.warn(remark) }
         if modules == nil { standing += requests }
         if batch.losesExits { tellOfLostExits() }
-        for remark in batch.remarks { queue.append([.warning(remark)]) }
+        for remark in batch.remarks { queue.warn(remark) }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
         for watch in [watchFilters, watchLibraries, watchExecutions] {
             do throws(EngineError) {
                 try watch()
             } catch {
-                queue.append([.warning("\(error)")])
+                queue.warn("\(error)")
             }
         }
         return LinkReport(linked: batch.linked, refused: batch.refused)
@@ -156,13 +156,13 @@ extension ProcessEngine {
         guard let modules, awaited.contains(pattern), let module = pattern.module, functions.hasModule(module, among: modules)
         else { return }
         awaited.remove(pattern)
-        if !isFound { queue.append([.warning(functions.nothingMatches(pattern).description)]) }
+        if !isFound { queue.warn(functions.nothingMatches(pattern).description) }
     }
 
     /// At the end: modules that were waited for in vain.
     func tellAwaited() {
         for module in Set(awaited.compactMap(\.module?.text)).sorted() {
-            queue.append([.warning("\(module) was never loaded; nothing of it was traced")])
+            queue.warn("\(module) was never loaded; nothing of it was traced")
         }
         awaited = []
     }
@@ -200,10 +200,10 @@ extension ProcessEngine {
         }
         // Functions that are looked at once more, because exits can be seen now.
         if isAgain, isLinked(function.address, program.id) { return }
-        nextLink += 1
+        let link = registry.nextLink()
         let linked = registry.append {
             LinkedFunction(
-                id: $0, link: nextLink, function: function, program: program.name, programID: program.id, argumentCount: argumentCount,
+                id: $0, link: link, function: function, program: program.name, programID: program.id, argumentCount: argumentCount,
                 context: convention.context)
         }
         let cookie =
@@ -211,8 +211,8 @@ extension ProcessEngine {
             case .program(let request): request.cookie
             case .trace: UInt64(linked.id)
             }
-        let link = TrampolineLink(
-            id: nextLink, programID: program.id, kind: program.kind, programAddress: program.address,
+        let entry = TrampolineLink(
+            id: link, programID: program.id, kind: program.kind, programAddress: program.address,
             attachCookie: cookie, usesCookie: program.needs.usesCookie, usesTailCalls: program.usesTailCalls,
             clobbers: program.clobbers, needsAlignedStack: false)
         // Refusals by the lists (E2BIG, EBUSY) are of this function only.
@@ -223,7 +223,7 @@ extension ProcessEngine {
         var lists =
             known.map { batch.changes[$0].lists } ?? present?.lists ?? TrampolineLists(functionReturns: entryOnly == nil)
         do throws(TrampolineError) {
-            try lists.link(link)
+            try lists.link(entry)
         } catch {
             batch.refuse(function, "\(error)")
             return

@@ -9,7 +9,8 @@ import Verifier
 
 extension ProcessEngine {
     /// Puts an object's maps and programs into the target; nothing is linked yet.
-    package func load(_ object: Object, _ options: LoadOptions) throws(EngineError) -> LoadedObject {
+    /// - Parameter other: the same object in another process of the session, with which the maps are shared.
+    func load(_ object: Object, _ options: LoadOptions, sharedWith other: EngineObject?) throws(EngineError) -> LoadedObject {
         try requireRunning()
         if !options.verifies { try requireOwnProcess() }
         for program in object.programs { _ = try TrampolineProgramKind(of: program.name, program.section.kind) }
@@ -20,7 +21,7 @@ extension ProcessEngine {
         }
         // Before anything of it is in the target.
         let proofs = try ProgramProof.prove(object, options)
-        let maps = try makeMaps(object.maps)
+        let maps = try makeMaps(of: object, sharedWith: other)
         if options.allowsWriting { shared?.state.pointee.allow_write = 1 }
         let linker = ProgramLinker(maps: maps, externs: object.externs) { [functions] in functions.symbolAddress($0) }
         var programs: [LoadedProgram] = []
@@ -34,10 +35,7 @@ extension ProcessEngine {
         }
         try Self.followTailCalls(object, &programs)
         try fillProgramArrays(maps, programs)
-        for map in maps where map.definition.type.traits.contains(.ring) {
-            reader.add(TargetRing(map, .records(map: map.name, processID: processID)))
-        }
-        return LoadedObject(maps: maps, programs: programs, object: object)
+        return LoadedObject(maps: maps, programs: programs, object: object, sources: readRings(maps, sharedWith: other))
     }
 
     /// A tail call takes the context along: it must have what the programs behind it need, and those must be of the same
@@ -69,20 +67,58 @@ extension ProcessEngine {
         return Set(object.maps.indices.filter(maps.contains).flatMap { object.maps[$0].programSlots.values })
     }
 
-    /// All maps of an object in one shared region.
-    func makeMaps(_ definitions: [MapDefinition]) throws(EngineError) -> [LoadedMap] {
+    /// The rings of an object are read once, whoever of the session's processes writes them.
+    private func readRings(_ maps: [LoadedMap], sharedWith other: EngineObject?) -> [any EventSource] {
+        var rings: [any EventSource] = []
+        if let other {
+            rings = other.sources
+            for case let ring as TargetRing in rings { ring.share() }
+        } else {
+            for map in maps where map.definition.type.traits.contains(.ring) {
+                rings.append(TargetRing(map, .records(map: map.name, processID: processID)))
+            }
+            for ring in rings { reader.add(ring) }
+        }
+        sharedSources += rings
+        return rings
+    }
+
+    /// The maps of an object: those of the other processes of the session, where there are some. What holds addresses of code is each
+    /// process's own.
+    private func makeMaps(of object: Object, sharedWith other: EngineObject?) throws(EngineError) -> [LoadedMap] {
+        let own = object.maps.indices.filter { object.maps[$0].type == .progArray }
+        let common = object.maps.indices.filter { object.maps[$0].type != .progArray }
+        var maps = Dictionary(uniqueKeysWithValues: zip(own, try makeMaps(own.map { object.maps[$0] })))
+        if let other, let first = common.first.flatMap({ other.maps[$0] as? LoadedMap }) {
+            let region = try join(first.region.memory)
+            for index in common {
+                guard let map = other.maps[index] as? LoadedMap else { continue }
+                maps[index] = LoadedMap(definition: map.definition, region: region, offset: map.offset, size: map.size)
+            }
+        } else {
+            maps.merge(zip(common, try makeMaps(common.map { object.maps[$0] }, for: .objects))) { $1 }
+        }
+        // All processes of a session load the same objects, so the first one's slots are the same everywhere.
+        if let region = common.first.flatMap({ maps[$0]?.region }), shared?.state.pointee.slots_address == 0 {
+            shared?.state.pointee.slots_address = region.address(at: 0)
+        }
+        return object.maps.indices.compactMap { maps[$0] }
+    }
+
+    /// Maps in one shared region, which begins with the slots of per-CPU maps where other processes may come to have it.
+    func makeMaps(_ definitions: [MapDefinition], for use: SharedMemory.Use = .process) throws(EngineError) -> [LoadedMap] {
         guard !definitions.isEmpty, shared != nil else { return [] }
         var layout = SharedLayout()
         var sizes: [Int] = []
         for definition in definitions { sizes.append(try definition.memorySize()) }
         let plain = definitions.indices.filter { !definitions[$0].type.traits.contains(.ring) }
-        let offsets = layout.placePlain(plain.map { sizes[$0] })
+        let offsets = layout.placePlain([use == .objects ? MemoryLayout<fs_slots>.size : 0] + plain.map { sizes[$0] }).dropFirst()
         var place = Dictionary(uniqueKeysWithValues: zip(plain, offsets))
         for index in definitions.indices where definitions[index].type.traits.contains(.ring) {
             let head = Int(FS_RING_DATA_OFFSET)
             place[index] = layout.placeRing(head: head, data: (sizes[index] - head) / 2)
         }
-        let region = try makeSharedRegion(layout)
+        let region = try makeSharedRegion(layout, for: use)
         var maps: [LoadedMap] = []
         for (index, definition) in definitions.enumerated() {
             let map = try LoadedMap.make(definition, in: region, at: place[index] ?? 0)
@@ -97,14 +133,27 @@ extension ProcessEngine {
         return maps
     }
 
-    func makeSharedRegion(_ layout: SharedLayout) throws(EngineError) -> SharedRegion {
-        let name = Array("fsession\0".utf8)
+    func makeSharedRegion(_ layout: SharedLayout, for use: SharedMemory.Use = .process) throws(EngineError) -> SharedRegion {
+        try addRegion(lending: Array("fsession\0".utf8)) { process, lent throws(EngineError) in
+            try SharedRegion.make(in: &process, layout: layout, scratch: lent, for: use)
+        }
+    }
+
+    private func join(_ memory: SharedMemory) throws(EngineError) -> SharedRegion {
+        try addRegion(lending: []) { process, lent throws(EngineError) in
+            try SharedRegion.map(memory, in: &process, lent: lent)
+        }
+    }
+
+    /// Every thread is stopped meanwhile: the page that caches the process's id can lend its bytes.
+    private func addRegion(
+        lending bytes: [UInt8], _ make: @Sendable (inout StoppedProcess, UInt64) throws(EngineError) -> SharedRegion
+    ) throws(EngineError) -> SharedRegion {
         let region = try withStopped { engine, process throws(EngineError) in
-            // Every thread is stopped: the page that caches the process's id can lend its bytes for a name.
-            let cached = try engine.read(16, at: engine.scratchPage)
-            try engine.write(name, at: engine.scratchPage)
+            let cached = try engine.read(SharedMemory.lentBytes, at: engine.scratchPage)
+            try engine.write(bytes, at: engine.scratchPage)
             defer { try? engine.write(cached, at: engine.scratchPage) }
-            return try SharedRegion.make(in: &process, layout: layout, scratch: engine.scratchPage)
+            return try make(&process, engine.scratchPage)
         }
         sharedRegions.append(region)
         return region

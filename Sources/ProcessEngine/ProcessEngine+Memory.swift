@@ -40,7 +40,7 @@ extension ProcessEngine {
         if process.threads.contains(where: \.dispatchesSystemCalls) { try makeNoCalls(in: &process) }
         shared = memory
         sharedRegions.append(memory.region)
-        reader.add(TargetRing(memory.printRing, .prints(endsLine: false)))
+        read(TargetRing(memory.printRing, .prints(endsLine: false)))
 
         let code = Array(UnsafeRawBufferPointer(start: fs_runtime_start(), count: fs_runtime_size()))
         try addCodeRegion(near: functions.executableRange, size: ProcessEngine.firstRegionSize, in: &process)
@@ -63,7 +63,7 @@ extension ProcessEngine {
         }
         try write(withUnsafeBytes(of: UInt32(truncatingIfNeeded: own).littleEndian, Array.init), at: scratchPage)
         try write([1, 0, 0, 0], at: scratchPage + 4096)
-        queue.append([.warning(FilterNotice.dispatchText)])
+        queue.warn(FilterNotice.dispatchText)
     }
 
     /// What was made before something failed: nobody uses it yet.

@@ -5,12 +5,15 @@ extension ProcessEngine: SessionEngine {
         try list(pattern)
     }
 
-    package func loadObject(_ object: Object, _ options: LoadOptions) throws(EngineError) -> EngineObject {
-        let loaded = try load(object, options)
+    package func loadObject(
+        _ object: Object, _ options: LoadOptions, sharedWith other: EngineObject?
+    ) throws(EngineError) -> EngineObject {
+        let loaded = try load(object, options, sharedWith: other)
         for program in loaded.programs { programsByID[program.id] = program }
         return EngineObject(
             object: object, maps: loaded.maps,
-            programs: loaded.programs.map { EngineProgram(id: $0.id, name: $0.name, section: $0.section) })
+            programs: loaded.programs.map { EngineProgram(id: $0.id, name: $0.name, section: $0.section) },
+            sources: loaded.sources)
     }
 
     package func attach(_ requests: [AttachRequest]) throws(EngineError) -> LinkReport {

@@ -51,7 +51,7 @@ extension ProcessEngine {
         } else {
             map = try makeMaps([TraceProgram.eventsMap(bytes: Self.traceRingBytes)])[0]
             tracePrograms = TracePrograms(map: map)
-            reader.add(TargetRing(map, .calls))
+            read(TargetRing(map, .calls))
         }
         let name = entryOnly ? "trace_entry" : "trace"
         let shape = TraceProgram.Shape(words: arguments, hasResult: true, isEntryOnly: entryOnly)

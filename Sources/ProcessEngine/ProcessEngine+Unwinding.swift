@@ -32,7 +32,7 @@ extension ProcessEngine {
             try updateUnwinding(with: functions)
         } catch {
             guard functions.contains(where: { $0.image?.callsFunction ?? false }), self.functions.hasExceptionHandlers else {
-                queue.append([.warning("C++ exceptions that cross traced functions may end the process: \(error)")])
+                queue.warn("C++ exceptions that cross traced functions may end the process: \(error)")
                 return
             }
             throw error

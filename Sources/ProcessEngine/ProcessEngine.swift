@@ -17,15 +17,20 @@ import Trampoline
 package actor ProcessEngine {
     nonisolated private let thread: TracerThread
     package nonisolated let processID: Int32
-    package nonisolated let queue: EventQueue
-    package nonisolated let registry = LinkRegistry()
-    package nonisolated let attachProgress = AttachProgress()
+    nonisolated let queue: EventWriter
+    nonisolated let session: EngineSession
+    nonisolated var registry: LinkRegistry { session.registry }
+    nonisolated var attachProgress: AttachProgress { session.progress }
     /// Whether the process is a child that we started.
     nonisolated let isChild: Bool
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     let reader: ReaderThread
+    /// Rings of this process alone, and those of objects, which other processes of the session may have, too.
+    var sources: [TargetRing] = []
+    var sharedSources: [any EventSource] = []
+    private(set) var tick: Int?
     nonisolated let life = ProcessLife()
 
     /// A launched command before it runs: stopped before any code of its own.
@@ -53,7 +58,6 @@ package actor ProcessEngine {
     var unwindCell: UInt64 = 0
     var loadedPrograms = 0
     var programsByID: [Int: LoadedProgram] = [:]
-    var nextLink = 0
     /// What was asked for by pattern, for libraries that come later.
     var standing: [StandingRequest] = []
     /// Those of them whose module has not come yet.
@@ -80,14 +84,15 @@ package actor ProcessEngine {
     var ending: Task<Result<EngineSummary, EngineError>, Never>?
 
     private init(
-        thread: TracerThread, processID: Int32, isChild: Bool, memory: consuming ProcessMemory
+        _ session: EngineSession, thread: TracerThread, processID: Int32, isChild: Bool, memory: consuming ProcessMemory
     ) {
         self.thread = thread
         self.processID = processID
         self.isChild = isChild
         self.memory = memory
-        queue = EventQueue()
-        reader = ReaderThread(queue: queue, TargetRing.pace)
+        queue = EventWriter(session.queue, processID: processID)
+        self.session = session
+        reader = session.reader(TargetRing.pace)
         functions = FunctionTable(processID: processID)
     }
 
@@ -101,21 +106,21 @@ package actor ProcessEngine {
     }
 
     /// Starts a command; it waits, the dynamic linker done with everything but the constructors, until `resume`.
-    package static func launch(_ command: Command) async throws(EngineError) -> ProcessEngine {
+    package static func launch(_ command: Command, in session: EngineSession) async throws(EngineError) -> ProcessEngine {
         try checkSupported()
         _ = Clock.start
         let thread = try makeThread()
         let launched = HeldProcess()
         let pid = try await Launcher(thread: thread).launch(command, into: launched)
-        let engine = try make(thread: thread, pid: pid, isChild: true)
+        let engine = try make(session, thread: thread, pid: pid, isChild: true)
         await engine.take(launched)
         try await engine.open()
-        if let loss = LostPrivileges.text(of: pid) { engine.queue.append([.warning(loss)]) }
+        if let loss = LostPrivileges.text(of: pid) { engine.queue.warn(loss) }
         return engine
     }
 
     /// Opens a running process.
-    package static func attach(_ processID: Int32) async throws(EngineError) -> ProcessEngine {
+    package static func attach(_ processID: Int32, in session: EngineSession) async throws(EngineError) -> ProcessEngine {
         try checkSupported()
         _ = Clock.start
         do throws(ProcessError) {
@@ -123,7 +128,7 @@ package actor ProcessEngine {
         } catch {
             throw EngineError.opening(processID, error)
         }
-        let engine = try make(thread: makeThread(), pid: processID, isChild: false)
+        let engine = try make(session, thread: makeThread(), pid: processID, isChild: false)
         try await engine.open()
         return engine
     }
@@ -137,10 +142,10 @@ package actor ProcessEngine {
     }
 
     private static func make(
-        thread: TracerThread, pid: Int32, isChild: Bool
+        _ session: EngineSession, thread: TracerThread, pid: Int32, isChild: Bool
     ) throws(EngineError) -> ProcessEngine {
         do throws(ProcessError) {
-            return ProcessEngine(thread: thread, processID: pid, isChild: isChild, memory: try ProcessMemory(pid: pid))
+            return ProcessEngine(session, thread: thread, processID: pid, isChild: isChild, memory: try ProcessMemory(pid: pid))
         } catch {
             throw EngineError.opening(pid, error)
         }
@@ -169,10 +174,11 @@ package actor ProcessEngine {
         let watch = ExecWatch(pid)
         let shared = self.shared
         let filters = FilterNotice()
-        try reader.start {
+        try reader.start()
+        tick = reader.addTick {
             shared?.refreshClock()
             if let shared, filters.hasNews(shared.state.pointee.filters) {
-                queue.append([.warning(FilterNotice.text)])
+                queue.warn(FilterNotice.text)
             }
             if let path = watch.executed() {
                 life.execute()
@@ -191,6 +197,12 @@ package actor ProcessEngine {
                 pid: processID, doing: "trace functions",
                 because: "it is a Go program; Go moves its stacks, and a frame of ours on one would crash it; use Go's own tools, such as delve")
         }
+    }
+
+    /// Has a ring of this process read.
+    func read(_ ring: TargetRing) {
+        sources.append(ring)
+        reader.add(ring)
     }
 
     // MARK: - Stopping
@@ -249,9 +261,9 @@ package actor ProcessEngine {
         // Its children run on, and are not to be left with our code in them.
         let isDetached = ending != nil
         if case .failure(let failure) = await beginEnd().value, !isDetached {
-            queue.append([.warning("a child of the process keeps fsession's code: \(failure)")])
+            queue.warn("a child of the process keeps fsession's code: \(failure)")
         }
-        queue.append([.exited(exit)])
+        queue.append([.exited(processID: processID, exit)])
         queue.finish()
     }
 }

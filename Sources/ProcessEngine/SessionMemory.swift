@@ -29,7 +29,7 @@ struct SessionMemory: Sendable {
         var layout = SharedLayout()
         _ = layout.placePlain([MemoryLayout<fs_state>.size])
         let ring = layout.placeRing(head: Int(FS_RING_DATA_OFFSET), data: Int(printRingBytes))
-        let region = try SharedRegion.make(in: &process, layout: layout, scratch: scratch, isClaimed: true)
+        let region = try SharedRegion.make(in: &process, layout: layout, scratch: scratch, for: .session)
         let map = try LoadedMap.make(definition, in: region, at: ring)
         let memory = SessionMemory(region: region, printRing: map)
         memory.fillState(scratch: scratch, printRing: ring)

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import LinuxProcess
 
-/// Memory that the target and the controller share: maps, ring buffers, counters.
+/// Memory that the target and the controller share, where the target has it: maps, ring buffers, counters.
 ///
 /// It is a memfd that the target makes through an injected system call, and whose very descriptor the controller
 /// takes. A process that shares the target's descriptors is not stopped, and may put another one in its place at any
@@ -11,45 +11,34 @@ import LinuxProcess
 /// and what the target has mapped then must be the same file. A `fork` inherits the memory; an `exec` drops it. The
 /// target can write all of it, so whatever is read from here is hostile input.
 package final class SharedRegion: Sendable {
+    /// The file, which other processes of the session may have mapped, too.
+    let memory: SharedMemory
     /// Where it lies in the target.
     package let targetAddress: UInt64
-    /// Bytes of address space, the second mappings of ring buffers included.
-    package let size: Int
-    /// Device and inode of the memfd: which processes hold this memory is read off /proc/PID/maps.
-    package let identity: FileIdentity
-    private let localAddress: UInt
     let claim = SessionClaim()
+
+    /// Bytes of address space, the second mappings of ring buffers included.
+    package var size: Int { memory.layout.size }
+    /// Device and inode of the memfd: which processes hold this memory is read off /proc/PID/maps.
+    package var identity: FileIdentity { memory.identity }
 
     /// What it is called in /proc/PID/maps.
     static let mappingName = "/memfd:fsession"
 
-    private init(targetAddress: UInt64, localAddress: UInt, size: Int, identity: FileIdentity) {
+    private init(_ memory: SharedMemory, at targetAddress: UInt64) {
+        self.memory = memory
         self.targetAddress = targetAddress
-        self.localAddress = localAddress
-        self.size = size
-        self.identity = identity
-    }
-
-    deinit {
-        munmap(UnsafeMutableRawPointer(bitPattern: localAddress), size)
     }
 
     /// The controller's view of `count` bytes at `offset`.
-    package func pointer(at offset: Int, count: Int) -> UnsafeMutableRawPointer {
-        precondition(offset >= 0 && count >= 0 && offset + count <= size, "outside the shared region")
-        guard let pointer = UnsafeMutableRawPointer(bitPattern: localAddress + UInt(offset)) else {
-            preconditionFailure("a mapping is never at address 0")
-        }
-        return pointer
-    }
+    package func pointer(at offset: Int, count: Int) -> UnsafeMutableRawPointer { memory.pointer(at: offset, count: count) }
 
     /// The target's address of the byte at `offset`.
     package func address(at offset: Int) -> UInt64 { targetAddress + UInt64(offset) }
 
     /// Makes the memory in `process` and maps it on both sides as `layout` says.
-    /// - Parameter isClaimed: whether it is what tells that the process is traced, and by whom (`SessionClaim`).
     static func make(
-        in process: inout StoppedProcess, layout: SharedLayout, scratch: UInt64, isClaimed: Bool = false
+        in process: inout StoppedProcess, layout: SharedLayout, scratch: UInt64, for use: SharedMemory.Use = .process
     ) throws(EngineError) -> SharedRegion {
         let injected = InjectedCalls(pid: process.pid)
         process.prefersMainThread = true
@@ -63,6 +52,40 @@ package final class SharedRegion: Sendable {
         guard fstat(descriptor.rawValue, &status) == 0 else { throw .controller("examine the shared memory", errno: errno) }
         let identity = FileIdentity(status)
 
+        let base = try map(file, layout, identity, in: &process)
+        do throws(EngineError) {
+            let rights = use == .objects ? ProcessRights(process.pid) : nil
+            let region = SharedRegion(try SharedMemory(layout, descriptor, identity, of: rights), at: base)
+            if use == .session { try region.claim.take(descriptor) }
+            return region
+        } catch {
+            _ = try? process.systemCall(clinux_sys_munmap, base, UInt64(layout.size))
+            throw error
+        }
+    }
+
+    /// Maps memory that another process of the session has in `process`, too, which is handed the descriptor.
+    /// - Parameter lent: bytes of the process that may be written to as long as it is stopped.
+    /// - Throws: where one of the processes could do to the other by this memory what it may not otherwise.
+    static func map(_ memory: SharedMemory, in process: inout StoppedProcess, lent: UInt64) throws(EngineError) -> SharedRegion {
+        guard let rights = memory.rights, ProcessRights(process.pid) == rights else {
+            throw .target(
+                pid: process.pid, doing: "share maps with the other processes of the session",
+                because: "its user, groups, capabilities or namespaces are others than theirs, who could change under it what its programs "
+                    + "work with; open a session of its own for it")
+        }
+        process.prefersMainThread = true
+        defer { process.prefersMainThread = false }
+        let file = try memory.hand(to: &process, lent: lent)
+        defer { _ = try? process.systemCall(clinux_sys_close, file) }
+        return SharedRegion(memory, at: try map(file, memory.layout, memory.identity, in: &process))
+    }
+
+    /// Maps a descriptor of the process there, and looks whether it was the file that is meant.
+    private static func map(
+        _ file: UInt64, _ layout: SharedLayout, _ identity: FileIdentity, in process: inout StoppedProcess
+    ) throws(EngineError) -> UInt64 {
+        let injected = InjectedCalls(pid: process.pid)
         let base = try injected.check("reserve \(layout.size) bytes of address space") { () throws(ProcessError) in
             try process.systemCall(
                 clinux_sys_mmap, 0, UInt64(layout.size), UInt64(PROT_NONE),
@@ -81,9 +104,7 @@ package final class SharedRegion: Sendable {
             guard let map = try? MemoryMap(pid: process.pid),
                 layout.segments.allSatisfy({ map.maps(identity, $0, from: base) })
             else { throw .target(pid: process.pid, doing: "share memory", because: replaced) }
-            let region = try SharedRegion(layout, at: base, descriptor.rawValue, identity)
-            if isClaimed { try region.claim.take(descriptor) }
-            return region
+            return base
         } catch {
             _ = try? process.systemCall(clinux_sys_munmap, base, UInt64(layout.size))
             throw error
@@ -108,28 +129,6 @@ package final class SharedRegion: Sendable {
         case ENOTUNIQ: throw .target(pid: pid, doing: "share memory", because: replaced)
         case let error: throw .controller("give the shared memory its \(size) bytes", errno: error)
         }
-    }
-
-    /// Maps the controller's view.
-    private convenience init(
-        _ layout: SharedLayout, at base: UInt64, _ descriptor: Int32, _ identity: FileIdentity
-    ) throws(EngineError) {
-        let local = mmap(nil, layout.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-        guard let local, local != MAP_FAILED else {
-            throw .controller("reserve \(layout.size) bytes of address space", errno: errno)
-        }
-        for segment in layout.segments {
-            let mapped = mmap(
-                local + segment.offset, segment.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                descriptor, off_t(segment.fileOffset))
-            if mapped == MAP_FAILED {
-                let error = errno
-                munmap(local, layout.size)
-                throw .controller("map the shared memory", errno: error)
-            }
-        }
-        self.init(
-            targetAddress: base, localAddress: UInt(bitPattern: local), size: layout.size, identity: identity)
     }
 }
 

@@ -80,21 +80,21 @@ FS_INLINE struct identity current_identity(struct fs_state *state) {
 
 // All slots have an owner and none of them is this thread. A thread that asks for the first time
 // looks for an owner that is gone; later, it only does so now and then.
-static __attribute__((noinline)) u32 slot_among_owned(struct fs_state *state, u32 thread, u32 first) {
-    u32 *seen = &state->slot_sharer[mix(thread) % FS_SLOT_SHARERS];
+static __attribute__((noinline)) u32 slot_among_owned(struct fs_state *state, struct fs_slots *slots, u32 thread, u32 first) {
+    u32 *seen = &slots->sharer[mix(thread) % FS_SLOT_SHARERS];
     u32 look = __atomic_load_n(seen, __ATOMIC_RELAXED) != thread;
     if (!look) {
-        u32 turn = __atomic_load_n(&state->slot_turn, __ATOMIC_RELAXED) + 1;
-        __atomic_store_n(&state->slot_turn, turn, __ATOMIC_RELAXED);
+        u32 turn = __atomic_load_n(&slots->turn, __ATOMIC_RELAXED) + 1;
+        __atomic_store_n(&slots->turn, turn, __ATOMIC_RELAXED);
         look = turn % 4096 == 0;
     }
     if (look) {
         __atomic_store_n(seen, thread, __ATOMIC_RELAXED);
         for (u32 i = 0; i < FS_THREAD_SLOTS; i++) {
             u32 slot = (first + i) % FS_THREAD_SLOTS;
-            u32 owner = load32(&state->slot_thread[slot]);
+            u32 owner = load32(&slots->thread[slot]);
             if (owner == thread) return slot;
-            if (may_call(state) && thread_is_gone(owner) && cas32(&state->slot_thread[slot], owner, thread)) return slot;
+            if (may_call(state) && thread_is_gone(owner) && cas32(&slots->thread[slot], owner, thread)) return slot;
         }
     }
     return first;
@@ -103,18 +103,19 @@ static __attribute__((noinline)) u32 slot_among_owned(struct fs_state *state, u3
 // The thread's own slot: values in it are changed by no other thread, as long as there are no more
 // threads than slots. Slots are never emptied, so a search may stop at the first empty one.
 FS_INLINE u32 current_slot(struct fs_state *state) {
+    struct fs_slots *slots = state->slots_address ? (struct fs_slots *)state->slots_address : &state->own_slots;
     u32 thread = current_thread(state);
     u32 first = (u32)mix(thread) % FS_THREAD_SLOTS;
     for (u32 i = 0; i < FS_THREAD_SLOTS; i++) {
         u32 slot = (first + i) % FS_THREAD_SLOTS;
-        u32 owner = load32(&state->slot_thread[slot]);
+        u32 owner = load32(&slots->thread[slot]);
         if (FS_LIKELY(owner == thread)) return slot;
         if (owner != 0) continue;
-        if (cas32(&state->slot_thread[slot], 0, thread)) return slot;
+        if (cas32(&slots->thread[slot], 0, thread)) return slot;
         // Another thread was quicker, or a signal handler of this one.
-        if (load32(&state->slot_thread[slot]) == thread) return slot;
+        if (load32(&slots->thread[slot]) == thread) return slot;
     }
-    return slot_among_owned(state, thread, first);
+    return slot_among_owned(state, slots, thread, first);
 }
 
 enum { CLOCK_OF_MONOTONIC = 1, CLOCK_OF_BOOT = 7, CLOCK_OF_TAI = 11 };

@@ -68,8 +68,8 @@ extension Check {
             let before = try KernelObjects()
             let engine = try KernelEngine(KernelOptions(usesMulti: false))
             let watch = Task.detached {
-                while engine.attachProgress.counts.done < 20 { usleep(10_000) }
-                engine.attachProgress.cancel()
+                while engine.session.progress.counts.done < 20 { usleep(10_000) }
+                engine.session.progress.cancel()
             }
             do throws(EngineError) {
                 _ = try await engine.traceCalls(of: [try FunctionPattern("kernel:tcp_*")])
@@ -143,7 +143,7 @@ extension Check {
                 try await onCPUs(2) { _ in try Flood.send(4000) }
                 let summary = await engine.end()
                 var events: UInt64 = 0
-                while let batch = await engine.queue.next() {
+                while let batch = await engine.session.queue.next() {
                     for event in batch { if case .call = event { events += 1 } }
                 }
                 let sent = summary.counts.first { $0.function.name == "udp_sendmsg" }

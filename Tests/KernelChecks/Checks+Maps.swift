@@ -44,7 +44,7 @@ extension Check {
             for _ in 0..<1000 { try calls.run() }
             let summary = await bed.engine.end()
             var count: UInt64 = 0
-            while let events = await bed.engine.queue.next() {
+            while let events = await bed.engine.session.queue.next() {
                 for event in events {
                     guard case .records(let batch) = event else { continue }
                     for record in 0..<batch.count {
@@ -127,7 +127,7 @@ extension Check {
             try await bed.attach("goes_over")
             try await bed.end()
             var text = ""
-            while let events = await bed.engine.queue.next() {
+            while let events = await bed.engine.session.queue.next() {
                 for case .print(_, _, _, let part) in events { text += part }
             }
             try bed.expect("the elements", ["1: 10", "2: 20", "3: 30"], text.split(separator: "\n").sorted())

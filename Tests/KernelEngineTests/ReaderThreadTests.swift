@@ -40,7 +40,6 @@ struct ReaderThreadTests {
         await reader.stop()
         await other
         await reader.stop()
-        reader.queue.finish()
         var bytes: [UInt8] = []
         while let events = await reader.queue.next() {
             for case .records(let batch) in events {
@@ -50,6 +49,39 @@ struct ReaderThreadTests {
         }
         #expect(bytes == Array(0..<100))
         #expect(reader.lost.isEmpty)
+    }
+
+    @Test("a source can be read to its end and go, while the others stay and the thread goes on")
+    func forgets() async throws {
+        let reader = thread()
+        let going = Source("going", .records(map: "going", processID: 1), (0..<50).map { [UInt8($0)] } + [[]])
+        let staying = Source("staying", .prints(endsLine: false), [[]])
+        reader.add(going)
+        reader.add(staying)
+        try reader.start()
+        await reader.read([going], thenForget: true)
+        await reader.read([staying], thenForget: false)
+        #expect(reader.lost(of: staying) == 1)
+        await reader.stop()
+        var bytes: [UInt8] = []
+        while let events = await reader.queue.next() {
+            for case .records(let batch) in events { bytes += batch.bytes }
+        }
+        #expect(bytes == Array(0..<50))
+    }
+
+    @Test("the queue of several writers ends with the last of them, who may say twice that he has ended")
+    func writers() async {
+        let queue = EventQueue()
+        let first = EventWriter(queue, processID: 1), second = EventWriter(queue, processID: 2)
+        first.warn("one")
+        first.finish()
+        first.finish()
+        guard case .warning(1, "one")? = await queue.next()?.first else { return #expect(Bool(false)) }
+        second.warn("two")
+        second.finish()
+        guard case .warning(2, "two")? = await queue.next()?.first else { return #expect(Bool(false)) }
+        #expect(await queue.next() == nil)
     }
 
     @Test("a thread that never was started is stopped at once")
@@ -66,7 +98,6 @@ struct ReaderThreadTests {
         try reader.start()
         await reader.stop()
         #expect(reader.lost == ["calls": 1, "prints": 2])
-        reader.queue.finish()
         let events = await reader.queue.next() ?? []
         guard case .call(let seen)? = events.first, events.count == 1 else { return #expect(Bool(false), "\(events)") }
         #expect(seen.function == 5 && seen.arguments[0] == 9 && seen.arguments[1] == 0 && !seen.hasReturned)

@@ -127,6 +127,9 @@ int clinux_pidfd_send_signal(int descriptor, int signal);
 /// pidfd_getfd(2): the very descriptor of another process, with the rights that it has there. Since Linux 5.6.
 int clinux_pidfd_getfd(int descriptor, int number);
 
+/// Sends a descriptor of ours through a socket of the family AF_UNIX, with one byte. 0 or -errno; it never waits.
+int clinux_send_descriptor(int socket, int descriptor);
+
 // MARK: memory files of others
 
 /// Gives a memory file that was just made its size, for ever: nobody can make it shorter or longer any more.

@@ -16,6 +16,8 @@ enum {
     clinux_sys_mprotect = SYS_mprotect,
     clinux_sys_munmap = SYS_munmap,
     clinux_sys_perf_event_open = SYS_perf_event_open,
+    clinux_sys_recvmsg = SYS_recvmsg,
+    clinux_sys_socketpair = SYS_socketpair,
 };
 
 /// The name of the folder that Debian keeps libraries of this architecture in.

@@ -4,6 +4,12 @@ package protocol EventSource: AnyObject, Sendable {
     var name: String { get }
     /// Reads what is there, so many records at most.
     func read(_ limit: Int) -> EventBatch
+    /// Records that found no room.
+    var dropped: UInt64 { get }
+}
+
+extension EventSource {
+    package var dropped: UInt64 { 0 }
 }
 
 /// What the records of a ring are.
@@ -39,8 +45,13 @@ package struct EventBatch {
         count = events.count
     }
 
-    package mutating func append(_ record: UnsafeRawBufferPointer) {
+    /// - Parameter processID: who has written it, where that is not the one process that the source belongs to.
+    package mutating func append(_ record: UnsafeRawBufferPointer, of processID: Int32? = nil) {
         count += 1
+        if let processID, let full = records, full.processID != processID {
+            if full.count > 0 { single.append(.records(full)) }
+            records = RecordBatch(map: full.map, processID: processID)
+        }
         switch content {
         case .calls: if let call = TracedCall.decode(record) { single.append(.call(call)) } else { lost += 1 }
         case .prints(let endsLine): if let line = PrintRecord.decode(record, endsLine: endsLine) { single.append(line) } else { lost += 1 }

@@ -26,8 +26,18 @@ package final class ReaderThread: Sendable {
         }
     }
 
+    /// Somebody who waits until sources are read, and whether they go then.
+    private struct Request {
+        let sources: [any EventSource]
+        let goes: Bool
+        let done: CheckedContinuation<Void, Never>
+    }
+
     private struct State {
         var sources: [any EventSource] = []
+        var requests: [Request] = []
+        var ticks: [Int: @Sendable () -> Void] = [:]
+        var lastTick = 0
         var isStarted = false
         var isStopping = false
         var isStopped = false
@@ -44,34 +54,63 @@ package final class ReaderThread: Sendable {
     package let queue: EventQueue
     private let pace: Pace
     private let state = Mutex(State())
-    private let lostRecords = Mutex<[String: UInt64]>([:])
+    private let lostRecords = Mutex<[ObjectIdentifier: (name: String, count: UInt64)]>([:])
 
     package init(queue: EventQueue, _ pace: Pace) {
         self.queue = queue
         self.pace = pace
     }
 
-    /// Records that came to nothing, by source.
-    package var lost: [String: UInt64] { lostRecords.withLock { $0 } }
+    /// Records that came to nothing, by the sources' names.
+    package var lost: [String: UInt64] {
+        lostRecords.withLock { Dictionary($0.values.map { ($0.name, $0.count) }, uniquingKeysWith: &+) }
+    }
 
-    package var sources: [any EventSource] { state.withLock { $0.sources } }
+    /// The same of one source.
+    package func lost(of source: any EventSource) -> UInt64 { lostRecords.withLock { $0[ObjectIdentifier(source)]?.count ?? 0 } }
 
     package func add(_ source: any EventSource) {
         state.withLock { $0.sources.append(source) }
     }
 
+    /// Reads what is in sources now, and lets go of them where nothing will follow.
+    package func read(_ sources: [any EventSource], thenForget goes: Bool) async {
+        await withCheckedContinuation { continuation in
+            let now = state.withLock { state -> Bool in
+                if state.isStopped || !state.isStarted {
+                    if goes { state.sources.removeAll { known in sources.contains { $0 === known } } }
+                    return true
+                }
+                state.requests.append(Request(sources: sources, goes: goes, done: continuation))
+                return false
+            }
+            if now { continuation.resume() }
+        }
+    }
+
     /// Lets go of the sources, and of what they hold, once the thread has ended.
     package func dropSources() { state.withLock { $0.sources = [] } }
 
-    /// Starts the thread, once. `everyTenth` runs on it, about every tenth of a second.
-    package func start(everyTenth: (@Sendable () -> Void)? = nil) throws(EngineError) {
+    /// Runs `body` on the thread about every tenth of a second, until it is taken back by its number.
+    package func addTick(_ body: @escaping @Sendable () -> Void) -> Int {
+        state.withLock { state in
+            state.lastTick += 1
+            state.ticks[state.lastTick] = body
+            return state.lastTick
+        }
+    }
+
+    package func removeTick(_ number: Int) { state.withLock { $0.ticks[number] = nil } }
+
+    /// Starts the thread, once.
+    package func start() throws(EngineError) {
         let isFirst = state.withLock { state -> Bool in
             defer { state.isStarted = true }
             return !state.isStarted
         }
         guard isFirst else { return }
         do throws(EngineError) {
-            try BlockingThread.start(pace.thread) { self.run(everyTenth) }
+            try BlockingThread.start(pace.thread) { self.run() }
         } catch {
             state.withLock { $0.isStopped = true }
             throw error
@@ -91,11 +130,15 @@ package final class ReaderThread: Sendable {
         }
     }
 
-    private func run(_ everyTenth: (() -> Void)?) {
+    private func run() {
         var lastTick: UInt64 = 0
         var roundsLeft = pace.lastRounds
         while true {
-            let (sources, isStopping) = state.withLock { ($0.sources, $0.isStopping) }
+            let (sources, requests, isStopping) = state.withLock { state in
+                defer { state.requests = [] }
+                return (state.sources, state.requests, state.isStopping)
+            }
+            for request in requests { answer(request) }
             var found = 0
             let isBehind = queue.backlog >= Self.backlogLimit
             if isStopping || !isBehind {
@@ -105,12 +148,10 @@ package final class ReaderThread: Sendable {
                 roundsLeft -= 1
                 if found == 0 || roundsLeft <= 0 { break }
             }
-            if let everyTenth {
-                let now = clinux_monotonic()
-                if now &- lastTick > 100_000_000 {
-                    lastTick = now
-                    everyTenth()
-                }
+            let now = clinux_monotonic()
+            if now &- lastTick > 100_000_000 {
+                lastTick = now
+                for tick in state.withLock({ Array($0.ticks.values) }) { tick() }
             }
             if isBehind {
                 usleep(1000)
@@ -122,17 +163,30 @@ package final class ReaderThread: Sendable {
                 usleep(pace.nap)
             }
         }
-        let waiters = state.withLock { state in
+        let (waiters, requests) = state.withLock { state in
             state.isStopped = true
-            defer { state.waiters = [] }
-            return state.waiters
+            defer { (state.waiters, state.requests) = ([], []) }
+            return (state.waiters, state.requests)
         }
+        for request in requests { answer(request) }
         for waiter in waiters { waiter.resume() }
+    }
+
+    /// Where others go on writing it is not read for ever.
+    private static let requestRounds = 64
+
+    private func answer(_ request: Request) {
+        var rounds = request.goes ? pace.lastRounds : Self.requestRounds
+        while rounds > 0, request.sources.reduce(0, { $0 + read($1) }) > 0 { rounds -= 1 }
+        if request.goes {
+            state.withLock { $0.sources.removeAll { known in request.sources.contains { $0 === known } } }
+        }
+        request.done.resume()
     }
 
     private func read(_ source: any EventSource) -> Int {
         let batch = source.read(Self.batchLimit)
-        if batch.lost > 0 { lostRecords.withLock { $0[source.name, default: 0] &+= batch.lost } }
+        if batch.lost > 0 { lostRecords.withLock { $0[ObjectIdentifier(source), default: (source.name, 0)].count &+= batch.lost } }
         queue.append(batch.events, records: batch.count)
         return batch.count
     }

@@ -113,7 +113,14 @@ struct fs_lane_owners {
     uint64_t threads[FS_THREADS_KNOWN];
 };
 
-// One per session, in shared memory. `struct fs_state *` is the sixth argument of every helper.
+// Who owns which slot of the per-CPU maps: one for all processes that share maps.
+struct fs_slots {
+    uint32_t thread[FS_THREAD_SLOTS];        // the thread that owns a slot
+    uint32_t turn;
+    uint32_t sharer[FS_SLOT_SHARERS];        // threads that share a slot because all were taken
+};
+
+// One for each process of a session, in shared memory. `struct fs_state *` is the sixth argument of every helper.
 struct fs_state {
     uint64_t magic;
     uint32_t allow_write;          // probe_write_user allowed
@@ -127,11 +134,10 @@ struct fs_state {
     uint64_t jiffies_at_boot;      // jiffies64 = jiffies_at_boot + boottime / nanoseconds_per_jiffy
     int64_t print_ring_offset;     // from this struct to the struct fs_map of the ring of bpf_trace_printk; 0: none
     uint64_t lane_owners_address;  // in the target: its struct fs_lane_owners; 0: lanes are not used
-    uint32_t slot_thread[FS_THREAD_SLOTS];  // the thread that owns a slot of the per-CPU maps
+    uint64_t slots_address;        // in the target: struct fs_slots that other processes have, too; 0: own_slots
     uint64_t random[FS_THREAD_SLOTS];
     // Private to the runtime, zero at first.
-    uint32_t slot_turn;
-    uint32_t slot_sharer[FS_SLOT_SHARERS];   // threads that share a slot because all were taken
+    struct fs_slots own_slots;
     uint32_t lanes_taken;                    // by the target and its children: lanes 1…lanes_taken have counts
     int64_t ring_offset[FS_STATE_RINGS];     // from this struct to the rings that programs reserve in
     // In the target: a private word that forks inherit. Once it is not 0 the runtime makes no system call any
