@@ -20,14 +20,14 @@ struct TargetOptions: ParsableArguments {
     }
 
     /// The target; nil if neither was given.
-    var target: Target? {
+    var target: Session.Target? {
         if let processID { return .process(processID) }
         guard let program = command.first else { return nil }
         return .launch(program, Array(command.dropFirst()))
     }
 
     /// The target; functions of the kernel need none.
-    func requireTarget(for functions: [String]) throws -> Target {
+    func requireTarget(for functions: [String]) throws -> Session.Target {
         if let target { return target }
         guard !functions.isEmpty, functions.allSatisfy(Self.isInKernel) else {
             throw ValidationError(
@@ -87,8 +87,8 @@ struct VariableOptions: ParsableArguments {
     }
 
     /// The object at `path`, with these values.
-    func object(at path: String) throws(SessionError) -> Object {
-        var object = try Object(contentsOf: path)
+    func object(at path: String) throws(SessionError) -> BPFObject {
+        var object = try BPFObject(contentsOf: path)
         for setting in settings {
             let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             try object.set(String(parts[0]), toWritten: String(parts[1]))
