@@ -49,7 +49,7 @@ guard arguments.count == 5, arguments[3] == "-p", let process = Int32(arguments[
 
 fs_signal_catch(SIGTERM)
 
-private let object = try Object(contentsOf: arguments[2])
+private let object = try BPFObject(contentsOf: arguments[2])
 private let session = try await Session(.process(process))
 try await session.load(object)
 try await session.attach()

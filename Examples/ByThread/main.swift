@@ -19,11 +19,11 @@ guard arguments.count > 4 else {
 }
 
 func run() async throws {
-    var object = try Object(contentsOf: arguments[1])
+    var object = try BPFObject(contentsOf: arguments[1])
     // As the user wrote it: 5ms, 10us. In a program's own words: object.set("limit", to: .milliseconds(5))
     try object.set("limit", toWritten: arguments[3])
 
-    var command = Command(arguments[4], Array(arguments[5...]))
+    var command = Session.Command(arguments[4], Array(arguments[5...]))
     command.output = .null
 
     // Detached when the body returns or throws, or this Task is cancelled.

@@ -26,9 +26,9 @@ struct SlowCall: BitwiseCopyable {
 
 func run() async throws {
     // A number is a process that runs already; anything else a command to start.
-    let target: Target =
+    let target: Session.Target =
         if let pid = Int32(arguments[3]) { .process(pid) } else { .launch(arguments[3], Array(arguments[4...])) }
-    let object = try Object(contentsOf: arguments[1])
+    let object = try BPFObject(contentsOf: arguments[1])
     // Detaches in any case.
     try await withSession(target) { session in
         let loaded = try await session.load(object)

@@ -17,7 +17,7 @@ struct CallText {
             - Int64(monotonic.tv_nsec)
     }
 
-    mutating func line(_ call: Call, _ output: Output) -> TerminalText {
+    mutating func line(_ call: Session.Call, _ output: Output) -> TerminalText {
         let arguments = call.renderedArguments.joined(separator: ", ")
         var line: TerminalText = "\(time(call.start)) \(padded(call.threadID)) "
         line += output.styled(call.function.displayName, .bold)
@@ -68,7 +68,7 @@ struct CallText {
 
 /// The same call as a JSON object.
 enum JSONText {
-    static func call(_ call: Call, wall: Int64) -> String {
+    static func call(_ call: Session.Call, wall: Int64) -> String {
         var line = "{\"type\": \"call\", \"time\": \(call.start), \"wall\": \(wall), \"pid\": \(call.processID), "
         line += "\"tid\": \(call.threadID), \"module\": \(string(call.function.module)), "
         line += "\"function\": \(string(call.function.displayName)), "

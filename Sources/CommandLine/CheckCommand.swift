@@ -39,7 +39,7 @@ struct CheckCommand: AsyncParsableCommand {
         if results.contains(where: { !$0.isSafe }) { throw ExitWith(1) }
     }
 
-    private func show(_ result: Verification, _ output: Output) {
+    private func show(_ result: BPFObject.Verification, _ output: Output) {
         let milliseconds = fixed(result.duration / .milliseconds(1))
         if json {
             let text =

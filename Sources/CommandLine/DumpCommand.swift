@@ -25,7 +25,7 @@ struct DumpCommand: AsyncParsableCommand {
         if let processID {
             output.write("\(lines: try InstalledCode(of: subject, in: processID).listing)")
         } else {
-            let object = try Object(contentsOf: subject)
+            let object = try BPFObject(contentsOf: subject)
             for program in object.programs {
                 output.line(output.styled("\(program.section): \(program.name)", .bold))
                 output.write("\(lines: program.listing)")

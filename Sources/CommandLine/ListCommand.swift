@@ -33,9 +33,9 @@ struct ListCommand: AsyncParsableCommand {
 
     func run() async throws {
         let output = try Output(path: nil, launches: false)
-        let functions: [Function]
+        let functions: [Session.Function]
         if let file {
-            functions = try Function.functions(matching: function, inFile: file)
+            functions = try Session.Function.functions(matching: function, inFile: file)
         } else {
             let session = try await Session(target.requireTargets(for: [function]))
             do {
@@ -55,7 +55,7 @@ struct ListCommand: AsyncParsableCommand {
         try output.finish()
     }
 
-    private static func text(_ function: Function, _ output: Output) -> TerminalText {
+    private static func text(_ function: Session.Function, _ output: Output) -> TerminalText {
         let address = "0x" + String(function.address, radix: 16)
         let size = String(function.size)
         var line: TerminalText = "\(padded(address, 14)) \(padded(size, 6))  \(function.module):\(output.styled(function.displayName, .bold))"
@@ -71,7 +71,7 @@ struct ListCommand: AsyncParsableCommand {
         String(repeating: " ", count: max(0, width - text.count)) + text
     }
 
-    private static func json(_ function: Function) -> String {
+    private static func json(_ function: Session.Function) -> String {
         var line = "{\"module\": \(JSONText.string(function.module)), \"path\": \(JSONText.string(function.modulePath)), "
         line += "\"function\": \(JSONText.string(function.name)), \"name\": \(JSONText.string(function.displayName)), "
         line += "\"address\": \(function.address), \"size\": \(function.size), \"traceable\": \(function.refusal == nil)"

@@ -38,13 +38,13 @@ struct TargetOptions: ParsableArguments {
     private var processIDs: [Int32] { pid.flatMap(\.ids) }
 
     /// The targets; none if neither was given.
-    var targets: [Target] {
+    var targets: [Session.Target] {
         guard let program = command.first else { return processIDs.map { .process($0) } }
         return [.launch(program, Array(command.dropFirst()))]
     }
 
     /// The targets; functions of the kernel need none. Beside processes they are traced, too.
-    func requireTargets(for functions: [String]) throws -> [Target] {
+    func requireTargets(for functions: [String]) throws -> [Session.Target] {
         if !targets.isEmpty { return targets }
         guard !functions.isEmpty, functions.allSatisfy(Self.isInKernel) else {
             throw ValidationError(

@@ -65,7 +65,7 @@ struct RunCommand: AsyncParsableCommand {
             output.flush()
         }
         let session = try await Session(target.targets.isEmpty ? [.kernel] : target.targets)
-        let attachment: Attachment
+        let attachment: Session.Attachment
         do {
             try await session.load(object, allowsWriting: allowWrite, verifies: !noVerify)
             attachment = try await AttachBar.during(session, quiet: options.quiet) { try await session.attach(program, to: at) }

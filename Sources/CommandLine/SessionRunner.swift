@@ -24,7 +24,7 @@ struct SessionRunner {
     }
 
     /// - Parameter handle: prints an event; false ends the session.
-    func run(_ handle: (Event) throws -> Bool, atEnd: (Summary) -> Void) async throws {
+    func run(_ handle: (Session.Event) throws -> Bool, atEnd: (Session.Summary) -> Void) async throws {
         let session = self.session
         // Detaching ends the events.
         Interrupts.onFirst { Task { _ = try? await session.detach() } }
@@ -35,7 +35,7 @@ struct SessionRunner {
             }
         }
         try await session.resume()
-        var status: ExitStatus?
+        var status: Session.ExitStatus?
         var executed: [String] = []
         var isOver = false
         var events = session.events.makeAsyncIterator()
@@ -105,7 +105,7 @@ struct SessionRunner {
     }
 
     /// What attaching did, on a terminal or where something was refused.
-    func announce(_ attachment: Attachment) {
+    func announce(_ attachment: Session.Attachment) {
         guard !options.quiet else { return }
         if options.json {
             let text =
@@ -124,7 +124,7 @@ struct SessionRunner {
     }
 
     /// The numbers at the end: calls, drops, refused functions with reasons.
-    func summarize(_ summary: Summary, _ attachment: Attachment, printed: String? = nil) {
+    func summarize(_ summary: Session.Summary, _ attachment: Session.Attachment, printed: String? = nil) {
         guard !options.quiet else { return }
         if options.json {
             output.line(
@@ -173,7 +173,7 @@ struct SessionRunner {
 /// Libraries that came while the session ran.
 private final class LaterLibraries {
     var attached = 0
-    var refused: [Attachment.Refusal] = []
+    var refused: [Session.Attachment.Refusal] = []
 }
 
 /// `1 call`, `2 calls`.
@@ -186,7 +186,7 @@ struct ExitWith: Error {
 }
 
 extension JSONText {
-    static func summary(_ summary: Summary, attached: Int, refused all: [Attachment.Refusal]) -> String {
+    static func summary(_ summary: Session.Summary, attached: Int, refused all: [Session.Attachment.Refusal]) -> String {
         let counts = summary.counts.filter { $0.entered > 0 }.map { count in
             var text = "{\"module\": \(string(count.function.module)), \"function\": \(string(count.function.displayName))"
             text += ", \"calls\": \(count.entered)"

@@ -33,7 +33,7 @@ struct TraceCommand: AsyncParsableCommand {
         Interrupts.catchAll()
         let output = try Output(path: options.output, launches: target.launches)
         let session = try await Session(target.requireTargets(for: functions))
-        let attachment: Attachment
+        let attachment: Session.Attachment
         do {
             attachment = try await AttachBar.during(session, quiet: options.quiet) { try await session.trace(functions) }
         } catch {

@@ -1,7 +1,7 @@
 import LinuxProcess
 import Engine
 
-extension Call {
+extension Session.Call {
     /// Whether the function's prototype is known, so that arguments and result are shown by their types.
     public var argumentsAreTyped: Bool { context.prototype != nil }
 

@@ -12,12 +12,12 @@ struct FunctionRegistry: Sendable {
 
 /// A linked function as events show it.
 struct LinkedDescription: Sendable {
-    let function: Function
+    let function: Session.Function
     /// How many argument words its records hold.
     let argumentCount: Int
 
     init(_ linked: LinkedFunction) {
-        function = Function(linked.function)
+        function = Session.Function(linked.function)
         argumentCount = linked.argumentCount
         context = linked.context
     }

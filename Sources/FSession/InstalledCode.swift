@@ -16,12 +16,12 @@ public struct InstalledCode: Sendable {
     }
 }
 
-extension Function {
+extension Session.Function {
     /// The functions of an executable or library on disk that `pattern` matches; addresses are those in the file.
     /// - Throws: ``SessionError`` if it is no ELF file for this machine, or nothing matches.
-    public static func functions(matching pattern: String, inFile path: String) throws(SessionError) -> [Function] {
+    public static func functions(matching pattern: String, inFile path: String) throws(SessionError) -> [Session.Function] {
         do throws(EngineError) {
-            return try FileFunctions.matching(FunctionPattern(pattern), inFile: path).map(Function.init)
+            return try FileFunctions.matching(FunctionPattern(pattern), inFile: path).map(Session.Function.init)
         } catch {
             throw SessionError(error)
         }

@@ -18,10 +18,10 @@ public struct LoadedObject: Sendable {
     }
 
     /// The maps, the sections of global variables left out.
-    public var maps: Named<Map> { Named(elements: Map.all(of: object), name: \.name) }
+    public var maps: Named<BPFMap> { Named(elements: BPFMap.all(of: object), name: \.name) }
 
     /// The global variables that programs change.
-    public var variables: Named<Variable> { Named(elements: Variable.all(of: object), name: \.name) }
+    public var variables: Named<BPFVariable> { Named(elements: BPFVariable.all(of: object), name: \.name) }
 
     /// Attaches the programs of this object that are not attached yet, as ``Session/attach(_:to:cookie:)`` does for all objects.
     /// - Parameters:
@@ -29,7 +29,7 @@ public struct LoadedObject: Sendable {
     ///   - cookie: what `bpf_get_attach_cookie` returns in these links.
     /// - Throws: ``SessionError``; then nothing of this call stays attached.
     @discardableResult
-    public func attach(to pattern: String? = nil, cookie: UInt64 = 0) async throws(SessionError) -> Attachment {
+    public func attach(to pattern: String? = nil, cookie: UInt64 = 0) async throws(SessionError) -> Session.Attachment {
         try await session.attachNew(object.programs, to: pattern, cookie: cookie)
     }
 }
@@ -56,33 +56,35 @@ public struct LoadedProgram: Sendable {
     ///   - cookie: what `bpf_get_attach_cookie` returns in these links.
     /// - Throws: ``SessionError``; then nothing of this call stays attached.
     @discardableResult
-    public func attach(to pattern: String? = nil, cookie: UInt64 = 0) async throws(SessionError) -> Attachment {
+    public func attach(to pattern: String? = nil, cookie: UInt64 = 0) async throws(SessionError) -> Session.Attachment {
         try await session.attach([program], to: pattern, cookie: cookie)
     }
 }
 
-/// Things in their order, and by their names.
-///
-/// ```swift
-/// for map in loaded.maps { print(map.name) }
-/// let counts = loaded.maps["counts"]
-/// ```
-public struct Named<Element: Sendable>: RandomAccessCollection, Sendable {
-    private let elements: [Element]
-    private let names: [String]
+extension LoadedObject {
+    /// Things in their order, and by their names.
+    ///
+    /// ```swift
+    /// for map in loaded.maps { print(map.name) }
+    /// let counts = loaded.maps["counts"]
+    /// ```
+    public struct Named<Element: Sendable>: RandomAccessCollection, Sendable {
+        private let elements: [Element]
+        private let names: [String]
 
-    init(elements: [Element], name: (Element) -> String) {
-        self.elements = elements
-        names = elements.map(name)
+        init(elements: [Element], name: (Element) -> String) {
+            self.elements = elements
+            names = elements.map(name)
+        }
+
+        /// 0.
+        public var startIndex: Int { 0 }
+        /// How many there are.
+        public var endIndex: Int { elements.count }
+        /// The one at that place.
+        public subscript(position: Int) -> Element { elements[position] }
+
+        /// The first of that name; nil where there is none.
+        public subscript(name: String) -> Element? { names.firstIndex(of: name).map { elements[$0] } }
     }
-
-    /// 0.
-    public var startIndex: Int { 0 }
-    /// How many there are.
-    public var endIndex: Int { elements.count }
-    /// The one at that place.
-    public subscript(position: Int) -> Element { elements[position] }
-
-    /// The first of that name; nil where there is none.
-    public subscript(name: String) -> Element? { names.firstIndex(of: name).map { elements[$0] } }
 }

@@ -1,14 +1,12 @@
 import BPF
 import Engine
-import KernelEngine
-import ProcessEngine
 import Sessions
 import Synchronization
 
 /// Programs at both ends of the functions of a process, or of the kernel.
 ///
 /// ```swift
-/// let object = try Object(contentsOf: "latency.bpf.o")
+/// let object = try BPFObject(contentsOf: "latency.bpf.o")
 /// try await withSession(.launch("gzip", ["-k", "file"])) { session in
 ///     try await session.load(object)
 ///     try await session.attach()
@@ -95,7 +93,7 @@ public final class Session: Sendable {
     ///   instruction that a process does not have.
     @discardableResult
     public func load(
-        _ object: Object, allowsWriting: Bool = false, verifies: Bool = true
+        _ object: BPFObject, allowsWriting: Bool = false, verifies: Bool = true
     ) async throws(SessionError) -> LoadedObject {
         let result = try await mapErrors { () async throws(EngineError) in
             try await core.load(object.object, LoadOptions(allowsWriting: allowsWriting, verifies: verifies))
@@ -187,9 +185,9 @@ public final class Session: Sendable {
     /// Ends an ``attach(_:to:cookie:)`` or ``trace(_:)`` that is running, or comes: it throws, and nothing of it stays.
     public func cancelAttaching() { core.session.progress.cancel() }
 
-    /// Detaches one link again; the others that were made with it stay. A link of the kernel's that is at many functions
+    /// Takes one link out again; the others that were made with it stay. A link of the kernel's that is at many functions
     /// goes from all of them.
-    public func detach(_ link: Link) async throws(SessionError) {
+    public func remove(_ link: Link) async throws(SessionError) {
         try await mapErrors { () async throws(EngineError) in try await core.remove(link.id) }
         attached.withLock { $0.remove(link.id) }
     }
@@ -222,127 +220,18 @@ public final class Session: Sendable {
     public func summary() async -> Summary { Summary(await core.currentSummary()) }
 
     /// The maps of the loaded objects, the sections of global variables left out.
-    public var maps: [Map] {
-        core.objects.flatMap(Map.all)
+    public var maps: [BPFMap] {
+        core.objects.flatMap(BPFMap.all)
     }
 
     /// The map of that name.
-    public func map(named name: String) -> Map? { maps.first { $0.name == name } }
+    public func map(named name: String) -> BPFMap? { maps.first { $0.name == name } }
 
     /// The global variables of the loaded objects, the read-only ones left out.
-    public var variables: [Variable] {
-        core.objects.flatMap(Variable.all)
+    public var variables: [BPFVariable] {
+        core.objects.flatMap(BPFVariable.all)
     }
 
     /// The global variable of that name.
-    public func variable(named name: String) -> Variable? { variables.first { $0.name == name } }
-}
-
-/// One program at one function.
-public struct Link: Sendable, Hashable, Identifiable {
-    /// Its number in the session.
-    public let id: Int
-    /// The process that it is in; 0: the kernel.
-    public let processID: Int32
-    /// Where the program is.
-    public let function: Function
-    /// The program's name.
-    public let program: String
-}
-
-/// What attaching did.
-public struct Attachment: Sendable {
-    /// A function that could not be traced.
-    public struct Refusal: Sendable {
-        /// The process that it is in; 0: the kernel.
-        public let processID: Int32
-        /// The function.
-        public let function: Function
-        /// Why not, in one line.
-        public let reason: String
-        /// The same without its addresses, to count by.
-        public let category: String
-    }
-
-    /// What was attached: each program at each function.
-    public let links: [Link]
-    /// The functions that were meant, too, and cannot be traced.
-    public let refused: [Refusal]
-
-    init(_ reports: [MemberReport]) {
-        links = reports.flatMap { member in
-            member.report.linked.map {
-                Link(id: $0.link, processID: member.processID, function: Function($0.function), program: $0.program)
-            }
-        }
-        refused = reports.flatMap { member in
-            member.report.refused.map {
-                Refusal(processID: member.processID, function: Function($0.function), reason: $0.reason, category: $0.category)
-            }
-        }
-    }
-}
-
-/// The numbers of a session.
-public struct Summary: Sendable {
-    /// The calls of one function.
-    public struct Count: Sendable {
-        /// The process that it was called in, or the children that this has forked; 0: the kernel.
-        public let processID: Int32
-        /// The function.
-        public let function: Function
-        /// How often it was entered.
-        public let entered: UInt64
-        /// How often it returned; the rest is still inside, or left by an exception, `longjmp` or the thread's end.
-        /// Nil where exits are not seen.
-        public let returned: UInt64?
-
-        /// Calls that were entered and have not returned; 0 where exits are not seen.
-        public var unreturned: UInt64 { returned.map { entered > $0 ? entered - $0 : 0 } ?? 0 }
-    }
-
-    /// Events that found no room in a ring buffer.
-    public struct Drop: Sendable {
-        /// The name of the map.
-        public let map: String
-        /// The process whose map it is; 0: the kernel's, or one that all processes of the session share.
-        public let processID: Int32
-        /// How many.
-        public let count: UInt64
-    }
-
-    /// The functions that were traced, those included that were never called.
-    public let counts: [Count]
-    /// What was lost, by map; empty where nothing was.
-    public let drops: [Drop]
-    /// Runs of programs, at an entry or an exit, that the kernel skipped because the program was running already on
-    /// that CPU. Always 0 in processes.
-    public let missed: UInt64
-    /// Records that a thread was writing when it was killed.
-    public let abandoned: UInt64
-    /// Whether some of our code had to stay mapped, because a thread was still inside it, or somebody else's patch may
-    /// lead there.
-    public let keptCode: Bool
-    /// Functions at which something else than fsession had put a patch on fsession's. Its bytes are left as they are.
-    public let overpatched: [Function]
-
-    /// Calls of all functions.
-    public var calls: UInt64 { counts.reduce(0) { $0 &+ $1.entered } }
-
-    init(_ session: SessionSummary) {
-        counts = session.members.flatMap { member in
-            member.summary.counts.map {
-                Count(
-                    processID: member.processID, function: Function($0.function), entered: $0.entered,
-                    returned: $0.seesReturns ? $0.returned : nil)
-            }
-        }
-        drops = session.members.flatMap { member in
-            member.summary.drops.map { Drop(map: $0.map, processID: member.processID, count: $0.count) }
-        } + session.drops.map { Drop(map: $0.map, processID: 0, count: $0.count) }
-        missed = session.members.reduce(0) { $0 &+ $1.summary.missed }
-        abandoned = session.members.reduce(session.abandoned) { $0 &+ $1.summary.abandoned }
-        keptCode = session.members.contains { $0.summary.keptCode }
-        overpatched = session.members.flatMap { $0.summary.overpatched.map(Function.init) }
-    }
+    public func variable(named name: String) -> BPFVariable? { variables.first { $0.name == name } }
 }

@@ -1,4 +1,4 @@
-/// A map whose keys and values are values of Swift, which ``Map/typed(key:value:)`` gives.
+/// A map whose keys and values are values of Swift, which ``BPFMap/typed(key:value:)`` gives.
 ///
 /// ```swift
 /// struct Stats: BitwiseCopyable { var calls, nanoseconds: UInt64 }
@@ -9,7 +9,7 @@
 /// ```
 public struct TypedMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable & Sendable>: Sendable {
     /// The same map, by its bytes.
-    public let map: Map
+    public let map: BPFMap
 
     /// The value at `key`, of a per-CPU map that of the first slot; nil if there is none.
     public func value(at key: Key) -> Value? { map.values(at: bytes(key, map.keySize))?.first.flatMap(Self.value) }
@@ -19,8 +19,8 @@ public struct TypedMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable &
 
     /// Sets the value at `key`; for a per-CPU map, in every slot.
     /// - Parameter condition: whether there may be, or must be, such an element already.
-    /// - Throws: ``SessionError`` as ``Map/update(_:_:when:)``.
-    public func update(_ key: Key, _ value: Value, when condition: Map.Condition = .always) throws(SessionError) {
+    /// - Throws: ``SessionError`` as ``BPFMap/update(_:_:when:)``.
+    public func update(_ key: Key, _ value: Value, when condition: BPFMap.Condition = .always) throws(SessionError) {
         try map.update(bytes(key, map.keySize), bytes(value, map.valueSize), when: condition)
     }
 
@@ -47,7 +47,7 @@ public struct TypedMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable &
     }
 }
 
-extension Map {
+extension BPFMap {
     /// The map with keys and values of these types.
     ///
     /// They have to be numbers, or structs of numbers with the members of the C type in its order: whatever bytes a program

@@ -1,32 +1,34 @@
 import BPF
 import Verifier
 
-/// What the verifier says of a program.
-public struct Verification: Sendable {
-    /// The program's name and section.
-    public let program: String
-    /// The section: what the program is, and where it wants to be attached.
-    public let section: String
-    /// Nil if the program can do no harm; else what is wrong, where, and what usually mends it, in one sentence.
-    public let fault: String?
-    /// The way to the fault, or all ways, in the format of the kernel's log.
-    public let log: String
-    /// Instructions walked, on all paths.
-    public let instructions: Int
-    /// States that were kept to compare others with.
-    public let states: Int
-    /// Roughly what was held at most, in bytes.
-    public let peakMemory: Int
-    /// Bytes of stack that the program and what it calls use.
-    public let stackDepth: Int
-    /// How long verifying took.
-    public let duration: Duration
+extension BPFObject {
+    /// What the verifier says of a program.
+    public struct Verification: Sendable {
+        /// The program's name and section.
+        public let program: String
+        /// The section: what the program is, and where it wants to be attached.
+        public let section: String
+        /// Nil if the program can do no harm; else what is wrong, where, and what usually mends it, in one sentence.
+        public let fault: String?
+        /// The way to the fault, or all ways, in the format of the kernel's log.
+        public let log: String
+        /// Instructions walked, on all paths.
+        public let instructions: Int
+        /// States that were kept to compare others with.
+        public let states: Int
+        /// Roughly what was held at most, in bytes.
+        public let peakMemory: Int
+        /// Bytes of stack that the program and what it calls use.
+        public let stackDepth: Int
+        /// How long verifying took.
+        public let duration: Duration
 
-    /// Whether the program can do no harm.
-    public var isSafe: Bool { fault == nil }
+        /// Whether the program can do no harm.
+        public var isSafe: Bool { fault == nil }
+    }
 }
 
-extension Object {
+extension BPFObject {
     /// Proves each program safe, or says why it is not; nothing is loaded anywhere.
     /// - Parameters:
     ///   - argumentWords: words of arguments that the functions have; without, as many as any function has, as when

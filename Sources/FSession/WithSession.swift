@@ -21,7 +21,7 @@
 /// - Throws: what `body` throws; else ``SessionError`` where the target cannot be opened or left; `CancellationError` where
 ///   the Task was cancelled before it was opened.
 public func withSession<Result>(
-    _ target: Target, isolation: isolated (any Actor)? = #isolation, _ body: (Session) async throws -> Result
+    _ target: Session.Target, isolation: isolated (any Actor)? = #isolation, _ body: (Session) async throws -> Result
 ) async throws -> Result {
     try Task.checkCancellation()
     let session = try await Session(target)

@@ -5,7 +5,7 @@ import Testing
 @Suite("A launched command's surroundings")
 struct CommandTests {
     /// Runs a command in a session; what it wrote to its output.
-    private func output(_ command: Command, to stream: WritableKeyPath<Command, Command.Stream> = \.output) async throws -> String {
+    private func output(_ command: Session.Command, to stream: WritableKeyPath<Session.Command, Session.Command.Stream> = \.output) async throws -> String {
         let path = Example.path()
         #expect(FileManager.default.createFile(atPath: path, contents: nil))
         let file = try #require(FileHandle(forWritingAtPath: path))
@@ -22,14 +22,14 @@ struct CommandTests {
 
     @Test("environment and working directory are those that were given, and nothing of ours is left")
     func surroundings() async throws {
-        var command = Command("env")
+        var command = Session.Command("env")
         command.environment = ["ONE": "1", "EMPTY": "", "TEXT": "a=b c\nd"]
         #expect(try await output(command) == "EMPTY=\nONE=1\nTEXT=a=b c\nd\n")
-        command = Command("pwd", ["-P"])
+        command = Session.Command("pwd", ["-P"])
         command.directory = "/usr/share"
         #expect(try await output(command) == "/usr/share\n")
         // A path counts from the directory.
-        command = Command("./sh", ["-c", "pwd -P; echo $HOME"])
+        command = Session.Command("./sh", ["-c", "pwd -P; echo $HOME"])
         command.directory = "/bin/."
         #expect(try await output(command).hasSuffix("/bin\n\(ProcessInfo.processInfo.environment["HOME"] ?? "")\n"))
     }
@@ -39,12 +39,12 @@ struct CommandTests {
         let path = Example.path()
         try Data("what is read\n".utf8).write(to: URL(fileURLWithPath: path))
         let file = try #require(FileHandle(forReadingAtPath: path))
-        var command = Command("cat")
+        var command = Session.Command("cat")
         command.input = .descriptor(file.fileDescriptor)
         #expect(try await output(command) == "what is read\n")
         command.input = .null
         #expect(try await output(command) == "")
-        command = Command("sh", ["-c", "echo here; echo there >&2"])
+        command = Session.Command("sh", ["-c", "echo here; echo there >&2"])
         command.error = .null
         #expect(try await output(command) == "here\n")
         command.output = .null
@@ -53,8 +53,8 @@ struct CommandTests {
 
     @Test("what cannot be is told: no such directory, a closed descriptor, no name of a variable")
     func mistakes() async throws {
-        func failure(_ change: (inout Command) -> Void) async -> String {
-            var command = Command("true")
+        func failure(_ change: (inout Session.Command) -> Void) async -> String {
+            var command = Session.Command("true")
             change(&command)
             do {
                 let session = try await Session(.command(command))

@@ -7,10 +7,10 @@ struct DocumentedSwiftTests {
     private static let given = """
         import FSession
         var session: Session { fatalError() }
-        var object: Object { get { fatalError() } set {} }
+        var object: BPFObject { get { fatalError() } set {} }
         var loaded: LoadedObject { fatalError() }
-        var map: Map { fatalError() }
-        var call: Call { fatalError() }
+        var map: BPFMap { fatalError() }
+        var call: Session.Call { fatalError() }
         var file: Int32 { fatalError() }
 
         """

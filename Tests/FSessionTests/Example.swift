@@ -41,10 +41,10 @@ enum Example {
     }
 
     /// The BPF object of programs in C, with the usual head.
-    static func object(_ programs: String) throws -> Object {
+    static func object(_ programs: String) throws -> BPFObject {
         let file = temporary.appendingPathComponent("\(UUID()).bpf.c")
         try Data("#include \"fsession.bpf.h\"\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n\(programs)\n".utf8).write(to: file)
-        return try Object(contentsOf: compileBPF(file.path))
+        return try BPFObject(contentsOf: compileBPF(file.path))
     }
 
     /// An executable of a source in C.

@@ -24,7 +24,7 @@ struct VariableTests {
         }
         """
 
-    private func value(_ name: String, in object: Object) throws -> String {
+    private func value(_ name: String, in object: BPFObject) throws -> String {
         try #require(object.variables.first { $0.name == name }, "no \(name)").description
     }
 

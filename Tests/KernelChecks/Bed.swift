@@ -12,16 +12,16 @@ struct Failure: Error, CustomStringConvertible {
 struct Bed {
     let session: Session
 
-    init(_ object: String) async throws { try await self.init(try Object(contentsOf: "\(object).bpf.o")) }
+    init(_ object: String) async throws { try await self.init(try BPFObject(contentsOf: "\(object).bpf.o")) }
 
-    init(_ object: Object) async throws {
+    init(_ object: BPFObject) async throws {
         session = try await Session(Ground.current.target)
         try await session.load(object)
     }
 
     /// Attaches one program; gives its link.
     @discardableResult
-    func attach(_ program: String, cookie: UInt64 = 0, to pattern: String? = nil) async throws -> Link {
+    func attach(_ program: String, cookie: UInt64 = 0, to pattern: String? = nil) async throws -> Session.Link {
         guard let link = try await session.attach(program, to: pattern, cookie: cookie).links.first else {
             throw Failure("\(program) has no link")
         }
@@ -50,7 +50,7 @@ struct Bed {
         let session = try await Session(Ground.current.target)
         var text = "\(program) was loaded"
         do {
-            try await session.load(try Object(contentsOf: "\(program).bpf.o"))
+            try await session.load(try BPFObject(contentsOf: "\(program).bpf.o"))
         } catch {
             text = "\(error)"
         }

@@ -21,7 +21,7 @@ extension Check {
             try bed.expect(["kprobes": 3, "kretprobes": 3, "returned": 5, "offsets": 3, "cookie_seen": 42])
             _ = getppid()
             guard try bed.number("ksyscalls") > 0 else { throw Failure("no system call was seen") }
-            try await bed.session.detach(link)
+            try await bed.session.remove(link)
             try await bed.end()
         },
         Check("one link of kprobe.multi is at many functions, where the kernel was built with it") {

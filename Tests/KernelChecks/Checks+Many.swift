@@ -26,7 +26,7 @@ extension Check {
                 "results": 3 * (2 + 5 + 15 + 34 + 65), "other_entries": 6, "ended": 6,
             ])
             // One link of the kernel's goes from all its functions.
-            try await bed.session.detach(links[0])
+            try await bed.session.remove(links[0])
             try calls.run()
             try bed.expect(["entries": isMulti ? 15 : 19])
             try await bed.end()
@@ -208,10 +208,10 @@ struct Events {
     let session: Session
     init(_ session: Session) { self.session = session }
 
-    var calls: [Call] {
+    var calls: [Session.Call] {
         get async throws {
             async let summary = session.detach()
-            var calls: [Call] = []
+            var calls: [Session.Call] = []
             for await event in session.events { if case .call(let call) = event { calls.append(call) } }
             _ = try await summary
             return calls

@@ -73,9 +73,9 @@ extension Check {
     ]
 
     /// All that a session printed; it ends with that.
-    private static func prints(_ bed: Bed) async throws -> [Print] {
+    private static func prints(_ bed: Bed) async throws -> [Session.Print] {
         async let summary = bed.session.detach()
-        var lines: [Print] = []
+        var lines: [Session.Print] = []
         for await event in bed.session.events { if case .print(let line) = event { lines.append(line) } }
         _ = try await summary
         return lines

@@ -30,7 +30,7 @@ struct Check: Sendable {
             try bed.expect(["entries": 10, "exits": 10, "read_at_entry": 0, "read_at_exit": 5])
             try bed.expect("at_entry", [2, 3, 0], try bed.numbers("at_entry"))
             try bed.expect("at_exit", [2, 3, 5], try bed.numbers("at_exit"))
-            try await bed.session.detach(link)
+            try await bed.session.remove(link)
             try calls.run()
             try bed.expect(["entries": 10, "exits": 10])
             try await bed.end()
@@ -44,7 +44,7 @@ struct Check: Sendable {
             }
         },
         Check("variables that are set before loading are what the verifier and the program see") {
-            var object = try Object(contentsOf: "constants.bpf.o")
+            var object = try BPFObject(contentsOf: "constants.bpf.o")
             try object.set("steps", to: 4)
             try object.set("text", to: "abc")
             try object.set("rounds", to: 100)
@@ -187,7 +187,7 @@ struct Check: Sendable {
             try calls.run()
             try bed.expect(["entries": 2, "exits": 2, "not_zero": 0, "wrong": 0])
             // Detached, it can come back.
-            try await bed.session.detach(link)
+            try await bed.session.remove(link)
             try calls.run()
             try bed.expect(["entries": 3, "exits": 3])
             try await bed.attach("first")
@@ -215,9 +215,9 @@ struct Check: Sendable {
                     usleep(20_000)
                     let second = try await bed.attach("second")
                     usleep(20_000)
-                    try await bed.session.detach(first)
+                    try await bed.session.remove(first)
                     usleep(20_000)
-                    try await bed.session.detach(second)
+                    try await bed.session.remove(second)
                 }
             }
             try bed.expect(["not_zero": 0, "wrong": 0])
@@ -291,7 +291,7 @@ struct Check: Sendable {
     /// the events that came.
     private static func traceLoad(
         _ load: (@escaping @Sendable (Int) throws -> Void) async throws -> Void
-    ) async throws -> (Summary, UInt64) {
+    ) async throws -> (Session.Summary, UInt64) {
         let session = try await Session(.kernel)
         let attachment = try await session.trace(["kernel:bpf_fentry_test[12]"])
         guard attachment.links.count == 2 else { throw Failure("\(attachment.links.count) links") }

@@ -10,7 +10,7 @@ enum Ground: Sendable {
 
     @TaskLocal static var current = Ground.kernel
 
-    var target: Target {
+    var target: Session.Target {
         switch self {
         case .kernel: .kernel
         case .process(let process): .process(process.id)

@@ -20,8 +20,8 @@ enum Fixtures {
     private static let place = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-engine-\(getpid())")
 
     /// A BPF object of `Programs`, as a user compiles it.
-    static func object(_ name: String, _ options: [String] = []) throws -> Object {
-        try Object(contentsOf: bpf(folder.appendingPathComponent("Programs/\(name).bpf.c"), options))
+    static func object(_ name: String, _ options: [String] = []) throws -> BPFObject {
+        try BPFObject(contentsOf: bpf(folder.appendingPathComponent("Programs/\(name).bpf.c"), options))
     }
 
     /// Compiles a BPF program and returns the object's path.
@@ -198,6 +198,6 @@ extension Session {
     }
 }
 
-extension Link {
-    func detach(from session: Session) async throws { try await session.detach(self) }
+extension Session.Link {
+    func detach(from session: Session) async throws { try await session.remove(self) }
 }

@@ -124,7 +124,7 @@ struct LeavingJumpTests {
         for name in ["inner", "hidden"] {
             #expect(file.output.contains(":\(name)  entry only: leaves by a jump to dlsym, which looks at its caller's address"), "\(file.output)")
         }
-        let session = try await Session(.command(Command(fixture.program)))
+        let session = try await Session(.command(Session.Command(fixture.program)))
         try await session.load(try Fixtures.object("cookies"))
         for name in ["exe:find", "exe:deep", "libouter:outer", "exe:indirect", "exe:slots", "exe:shorts", "exe:runs"] {
             let complaint = await session.complaint("first", to: name)

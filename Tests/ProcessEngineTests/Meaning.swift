@@ -47,7 +47,7 @@ final class MeaningBed {
 
     /// Attaches one program; returns its link.
     @discardableResult
-    func attach(_ program: String, cookie: UInt64 = 0) async throws -> Link {
+    func attach(_ program: String, cookie: UInt64 = 0) async throws -> Session.Link {
         let attachment = try await session.attach(program, cookie: cookie)
         #expect(attachment.refused.isEmpty, "\(attachment.refused.map(\.reason))")
         return try #require(attachment.links.first)

@@ -15,7 +15,7 @@ struct ObjectTests {
             try await session.load(try Fixtures.object(object), allowsWriting: allowsWriting)
         }
 
-        func map(_ name: String) throws -> Map { try #require(session.map(named: name)) }
+        func map(_ name: String) throws -> BPFMap { try #require(session.map(named: name)) }
 
         func text(_ variable: String) throws -> String {
             try #require(session.variable(named: variable)).description
@@ -232,7 +232,7 @@ struct ObjectTests {
         let bed = try await Bed("memory")
         let down = try #require(try await bed.session.functions(matching: "exe:down").first)
         let main = try #require(try await bed.session.functions(matching: "exe:main").first)
-        func holds(_ function: Function, _ address: UInt64) -> Bool {
+        func holds(_ function: Session.Function, _ address: UInt64) -> Bool {
             address >= function.address && address < function.address + function.size
         }
         try await bed.session.attach("walks")
@@ -261,7 +261,7 @@ struct ObjectTests {
         try await bed.session.attach("prints")
         #expect(try bed.target.ask("other 50 8") == "42")
         try await bed.session.detach()
-        var lines: [Print] = []
+        var lines: [Session.Print] = []
         for await event in bed.session.events {
             if case .print(let line) = event { lines.append(line) }
         }

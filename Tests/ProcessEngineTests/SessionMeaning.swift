@@ -131,7 +131,7 @@ enum SessionMeaning {
             #expect(try bed.call("add 13 1") == "5000")
             #expect(try bed.call("add 1 13") == "14")
             #expect(try bed.call("executed") == "1")
-            try await bed.session.detach(link)
+            try await bed.session.remove(link)
             #expect(try bed.call("add 13 1") == "14")
         },
     ]
@@ -163,7 +163,7 @@ enum SessionMeaning {
             #expect(try bed.number("entries") == 18)
             #expect(try bed.number("singles") == 2)
             // A node that goes makes room again.
-            try await bed.session.detach(link)
+            try await bed.session.remove(link)
             try await bed.attach("modify0")
             #expect(try bed.call("add 40 2") == "42")
             #expect(try bed.number("singles") == 4)
@@ -187,14 +187,14 @@ enum SessionMeaning {
                 #expect(try bed.call("add 40 2") == "42")
                 #expect(try bed.steps(after: seen) == [10, 11])
                 seen += 2
-                try await bed.session.detach(link)
+                try await bed.session.remove(link)
                 #expect(try bed.call("add 40 2") == "42")
                 #expect(try bed.steps(after: seen) == [])
             }
             // Beside another one, it comes back at the head.
             let link = try await bed.attach("session_a")
             try await bed.attach("session_b")
-            try await bed.session.detach(link)
+            try await bed.session.remove(link)
             try await bed.attach("session_a")
             #expect(try bed.call("add 40 2") == "42")
             #expect(try bed.steps(after: seen) == [10, 20, 11, 21])
@@ -225,14 +225,14 @@ enum SessionMeaning {
             let a = try await bed.attach("a")
             let b = try await bed.attach("b")
             #expect(try bed.call("enter 3") == "3 inside")
-            try await bed.session.detach(a)
+            try await bed.session.remove(a)
             #expect(try bed.number("a_exits") == 0)
             #expect(try bed.call("leave") == "1 11 21")
             #expect(try bed.number("a_exits") == 3)
             #expect(try bed.number("b_exits") == 3)
             #expect(try bed.call("enter 1") == "1 inside")
             // Now the last one goes: the function gets its own bytes back, the call inside still its exit.
-            try await bed.session.detach(b)
+            try await bed.session.remove(b)
             #expect(try bed.call("leave") == "1")
             #expect(try bed.number("a_entries") == 3)
             #expect(try bed.number("b_exits") == 4)
@@ -258,7 +258,7 @@ enum SessionMeaning {
                 for _ in 0..<3 {
                     let link = try await bed.attach("second")
                     try await bed.attach("plain").detach(from: bed.session)
-                    try await bed.session.detach(link)
+                    try await bed.session.remove(link)
                 }
                 #expect(try bed.answer() == "0 wrong")
                 calls += perRound

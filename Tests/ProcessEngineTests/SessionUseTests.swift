@@ -5,13 +5,13 @@ import Testing
 /// What the library promises to those who use it, rightly and wrongly.
 @Suite("The use of a session", .timeLimit(.minutes(2)))
 struct SessionUseTests {
-    private func object(_ name: String, _ source: String) throws -> Object {
+    private func object(_ name: String, _ source: String) throws -> BPFObject {
         let file = Fixtures.temporary.appendingPathComponent("\(name).bpf.c")
         try Data("#include \"fsession.bpf.h\"\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n\(source)\n".utf8).write(to: file)
-        return try Object(contentsOf: Fixtures.bpf(file))
+        return try BPFObject(contentsOf: Fixtures.bpf(file))
     }
 
-    private func counter(_ name: String, of function: String = "add") throws -> Object {
+    private func counter(_ name: String, of function: String = "add") throws -> BPFObject {
         try object(name, "u64 \(name);\nSEC(\"fentry/exe:\(function)\")\nint BPF_PROG(count_\(name)) { \(name)++; return 0; }")
     }
 
@@ -31,7 +31,7 @@ struct SessionUseTests {
         #expect(session.variable(named: "first")?.description == "1")
         #expect(session.variable(named: "second")?.description == "1")
         // One whose only link is gone is not attached any more.
-        try await session.detach(try #require(first.links.first))
+        try await session.remove(try #require(first.links.first))
         #expect(try await session.attach().links.map(\.program) == ["count_first"])
         #expect(try target.ask("add 1 2") == "3")
         #expect(session.variable(named: "first")?.description == "2")

@@ -6,14 +6,14 @@ import Testing
 /// One session over several processes: what is asked for holds in all of them, and what happens says where.
 @Suite("A session of several processes", .timeLimit(.minutes(2)))
 struct SeveralProcessesTests {
-    private func object(_ name: String, _ source: String) throws -> Object {
+    private func object(_ name: String, _ source: String) throws -> BPFObject {
         let file = Fixtures.temporary.appendingPathComponent("\(name).bpf.c")
         try Data("#include \"fsession.bpf.h\"\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n\(source)\n".utf8).write(to: file)
-        return try Object(contentsOf: Fixtures.bpf(file))
+        return try BPFObject(contentsOf: Fixtures.bpf(file))
     }
 
     /// Sums, counts, a hash, a value for each thread, and a record of each call.
-    private func everything() throws -> Object {
+    private func everything() throws -> BPFObject {
         try object(
             "shared",
             """

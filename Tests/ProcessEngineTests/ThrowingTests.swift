@@ -98,7 +98,7 @@ struct ThrowingTests {
         let attachment = try await session.attach("first", to: "exe:middle")
         _ = try target.ask("fork")
         #expect(try target.ask("child") == "child 1")
-        for link in attachment.links { try await session.detach(link) }
+        for link in attachment.links { try await session.remove(link) }
         #expect(try target.ask("child") == "child 1")
         let isKept = try await session.detach().keptCode
         #expect(!isKept)

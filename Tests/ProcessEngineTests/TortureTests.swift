@@ -68,7 +68,7 @@ struct TortureTests {
     }
 
     /// Three sessions at one function, each with what its entry left for its exit.
-    private func runOnce(_ target: DrivenProcess, _ object: Object) async throws -> Int {
+    private func runOnce(_ target: DrivenProcess, _ object: BPFObject) async throws -> Int {
         let session = try await Session(.process(target.pid))
         try await session.load(object)
         try await session.attach("plain")
@@ -76,7 +76,7 @@ struct TortureTests {
         try await waitForCalls(session)
         // While calls are inside: another program comes, one goes.
         try await session.attach("second")
-        if let link = first.links.first { try await session.detach(link) }
+        if let link = first.links.first { try await session.remove(link) }
         try await waitForCalls(session)
         let summary = try await session.detach()
         #expect(try session.number("wrong") == 0)

@@ -2,7 +2,7 @@ import BTF
 import BPF
 import Engine
 
-extension Object {
+extension BPFObject {
     /// A global variable of an object that is not loaded yet.
     public struct Variable: Sendable, CustomStringConvertible {
         /// Its name in C.
@@ -36,7 +36,7 @@ extension Object {
     /// constant, or one that programs change.
     ///
     /// ```swift
-    /// var object = try Object(contentsOf: "slow_calls.bpf.o")
+    /// var object = try BPFObject(contentsOf: "slow_calls.bpf.o")
     /// try object.set("limit", to: 5_000_000)
     /// try await session.load(object)
     /// ```

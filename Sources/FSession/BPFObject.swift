@@ -5,10 +5,10 @@ import LinuxProcess
 /// A BPF object file, as `clang -target bpf -g` makes it: programs, maps, global variables.
 ///
 /// ```swift
-/// let object = try Object(contentsOf: "latency.bpf.o")
+/// let object = try BPFObject(contentsOf: "latency.bpf.o")
 /// for program in object.programs { print(program.name, program.section) }
 /// ```
-public struct Object: Sendable {
+public struct BPFObject: Sendable {
     /// A program of an object: a function with a section name such as `fsession/libz:deflate`.
     public struct Program: Sendable {
         /// The name of its C function.

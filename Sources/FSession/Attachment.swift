@@ -1,0 +1,49 @@
+import Engine
+import Sessions
+
+extension Session {
+    /// One program at one function.
+    public struct Link: Sendable, Hashable, Identifiable {
+        /// Its number in the session.
+        public let id: Int
+        /// The process that it is in; 0: the kernel.
+        public let processID: Int32
+        /// Where the program is.
+        public let function: Function
+        /// The program's name.
+        public let program: String
+    }
+
+    /// What attaching did.
+    public struct Attachment: Sendable {
+        /// A function that could not be traced.
+        public struct Refusal: Sendable {
+            /// The process that it is in; 0: the kernel.
+            public let processID: Int32
+            /// The function.
+            public let function: Function
+            /// Why not, in one line.
+            public let reason: String
+            /// The same without its addresses, to count by.
+            public let category: String
+        }
+
+        /// What was attached: each program at each function.
+        public let links: [Link]
+        /// The functions that were meant, too, and cannot be traced.
+        public let refused: [Refusal]
+
+        init(_ reports: [MemberReport]) {
+            links = reports.flatMap { member in
+                member.report.linked.map {
+                    Link(id: $0.link, processID: member.processID, function: Function($0.function), program: $0.program)
+                }
+            }
+            refused = reports.flatMap { member in
+                member.report.refused.map {
+                    Refusal(processID: member.processID, function: Function($0.function), reason: $0.reason, category: $0.category)
+                }
+            }
+        }
+    }
+}
