@@ -1,6 +1,7 @@
 import BPF
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// What this machine's kernel lets fsession do: each answer is that of a real try, none a guess by a version number.
@@ -91,9 +92,11 @@ package enum KernelDoctor {
 
     /// What the kernel says of a map that cannot be: an array with something for Bloom filters.
     private static var reasons: String? {
-        var attributes = BPFAttributes()
-        for (offset, value) in [(0, 2), (4, 4), (8, 4), (12, 1)] { attributes.set(offset, UInt32(value)) }
-        attributes.set(64, UInt64(77))
+        let attributes = MapCreate {
+            $0.mapType = MapType.array.rawValue
+            ($0.keySize, $0.valueSize, $0.maxEntries) = (4, 4, 1)
+            $0.mapExtra = 77
+        }
         return attributes.explanation(of: .mapCreate).map { "the kernel says why it refuses something, as in '\($0)'" }
     }
 

@@ -1,9 +1,9 @@
 import Glibc
+import LinuxBPF
 
 /// Why the kernel does not attach a program to a function.
 package enum LinkRefusal {
-    /// `ENOTSUPP` of the kernel's inside, which it lets out.
-    package static let notSupported: Int32 = 524
+    package static let notSupported = Errno.notSupported
 
     /// What an error number of `BPF_LINK_CREATE` means, and what to do; `explanation` is what the kernel says itself.
     package static func text(_ number: Int32, explanation: String? = nil) -> String {

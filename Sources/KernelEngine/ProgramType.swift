@@ -1,16 +1,19 @@
 import BPF
+import LinuxBPF
 
 /// What the kernel is told that a program is: its type and the way it is attached.
 struct ProgramType: Hashable, Sendable {
-    /// `BPF_PROG_TYPE_*`
-    let number: UInt32
-    /// `BPF_TRACE_*` and the like, `enum bpf_attach_type`; 0 for types that have only one way.
-    let attachType: UInt32
+    let number: BPFProgramType
+    /// Nil for types that have only one way.
+    let attachType: BPFAttachType?
+
+    /// As attributes hold it.
+    var attachNumber: UInt32 { attachType?.rawValue ?? 0 }
 
     static let fentry = ProgramType(.fentry)
     static let fexit = ProgramType(.fexit)
 
-    init(number: UInt32, attachType: UInt32) {
+    init(number: BPFProgramType, attachType: BPFAttachType?) {
         self.number = number
         self.attachType = attachType
     }
@@ -59,44 +62,40 @@ struct KernelKind: Sendable {
     /// The first Linux that has it.
     let since: String
 
-    private init(_ number: UInt32, _ attachType: UInt32, _ way: Way, _ constant: String?, _ since: String) {
+    private init(_ number: BPFProgramType, _ attachType: BPFAttachType?, _ way: Way, _ constant: String?, _ since: String) {
         type = ProgramType(number: number, attachType: attachType)
         self.way = way
         self.constant = constant
         self.since = since
     }
 
-    /// `BPF_PROG_TYPE_KPROBE` and so on
-    private static let (kprobe, tracepoint, perfEvent, raw): (UInt32, UInt32, UInt32, UInt32) = (2, 5, 7, 17)
-    private static let (rawWritable, tracing, lsm): (UInt32, UInt32, UInt32) = (24, 26, 29)
-
     init(_ kind: ProgramKind) {
         switch kind {
-        case .fentry: self.init(Self.tracing, 24, .function, "BPF_TRACE_FENTRY", "5.5")
-        case .fexit: self.init(Self.tracing, 25, .function, "BPF_TRACE_FEXIT", "5.5")
-        case .fmodRet: self.init(Self.tracing, 26, .function, "BPF_MODIFY_RETURN", "5.7")
-        case .session: self.init(Self.tracing, 58, .function, "BPF_TRACE_FSESSION", "7.0")
-        case .fentryMulti: self.init(Self.tracing, 59, .functions, "BPF_TRACE_FENTRY_MULTI", "7.2")
-        case .fexitMulti: self.init(Self.tracing, 60, .functions, "BPF_TRACE_FEXIT_MULTI", "7.2")
-        case .sessionMulti: self.init(Self.tracing, 61, .functions, "BPF_TRACE_FSESSION_MULTI", "7.2")
-        case .kprobe, .ksyscall: self.init(Self.kprobe, 0, .probe(isReturn: false), nil, "4.17")
-        case .kretprobe, .kretsyscall: self.init(Self.kprobe, 0, .probe(isReturn: true), nil, "4.17")
-        case .kprobeMulti: self.init(Self.kprobe, 42, .probes(flags: 0), "BPF_TRACE_KPROBE_MULTI", "5.18")
-        case .kretprobeMulti: self.init(Self.kprobe, 42, .probes(flags: 1), "BPF_TRACE_KPROBE_MULTI", "5.18")
-        case .kprobeSession: self.init(Self.kprobe, 56, .probes(flags: 0), "BPF_TRACE_KPROBE_SESSION", "6.10")
-        case .uprobe: self.init(Self.kprobe, 0, .fileProbe(isReturn: false), nil, "4.17")
-        case .uretprobe: self.init(Self.kprobe, 0, .fileProbe(isReturn: true), nil, "4.17")
-        case .uprobeMulti: self.init(Self.kprobe, 48, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_MULTI", "6.6")
-        case .uretprobeMulti: self.init(Self.kprobe, 48, .fileProbes(flags: 1), "BPF_TRACE_UPROBE_MULTI", "6.6")
-        case .uprobeSession: self.init(Self.kprobe, 57, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_SESSION", "6.13")
-        case .tracepoint: self.init(Self.tracepoint, 0, .tracepoint, nil, "4.7")
-        case .rawTracepoint: self.init(Self.raw, 0, .rawTracepoint, nil, "4.17")
-        case .rawTracepointWritable: self.init(Self.rawWritable, 0, .rawTracepoint, nil, "5.2")
+        case .fentry: self.init(.tracing, .traceFentry, .function, "BPF_TRACE_FENTRY", "5.5")
+        case .fexit: self.init(.tracing, .traceFexit, .function, "BPF_TRACE_FEXIT", "5.5")
+        case .fmodRet: self.init(.tracing, .modifyReturn, .function, "BPF_MODIFY_RETURN", "5.7")
+        case .session: self.init(.tracing, .traceFsession, .function, "BPF_TRACE_FSESSION", "7.0")
+        case .fentryMulti: self.init(.tracing, .traceFentryMulti, .functions, "BPF_TRACE_FENTRY_MULTI", "7.2")
+        case .fexitMulti: self.init(.tracing, .traceFexitMulti, .functions, "BPF_TRACE_FEXIT_MULTI", "7.2")
+        case .sessionMulti: self.init(.tracing, .traceFsessionMulti, .functions, "BPF_TRACE_FSESSION_MULTI", "7.2")
+        case .kprobe, .ksyscall: self.init(.kprobe, nil, .probe(isReturn: false), nil, "4.17")
+        case .kretprobe, .kretsyscall: self.init(.kprobe, nil, .probe(isReturn: true), nil, "4.17")
+        case .kprobeMulti: self.init(.kprobe, .traceKprobeMulti, .probes(flags: 0), "BPF_TRACE_KPROBE_MULTI", "5.18")
+        case .kretprobeMulti: self.init(.kprobe, .traceKprobeMulti, .probes(flags: UInt32(LinuxFlag.bpfFKprobeMultiReturn)), "BPF_TRACE_KPROBE_MULTI", "5.18")
+        case .kprobeSession: self.init(.kprobe, .traceKprobeSession, .probes(flags: 0), "BPF_TRACE_KPROBE_SESSION", "6.10")
+        case .uprobe: self.init(.kprobe, nil, .fileProbe(isReturn: false), nil, "4.17")
+        case .uretprobe: self.init(.kprobe, nil, .fileProbe(isReturn: true), nil, "4.17")
+        case .uprobeMulti: self.init(.kprobe, .traceUprobeMulti, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_MULTI", "6.6")
+        case .uretprobeMulti: self.init(.kprobe, .traceUprobeMulti, .fileProbes(flags: UInt32(LinuxFlag.bpfFUprobeMultiReturn)), "BPF_TRACE_UPROBE_MULTI", "6.6")
+        case .uprobeSession: self.init(.kprobe, .traceUprobeSession, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_SESSION", "6.13")
+        case .tracepoint: self.init(.tracepoint, nil, .tracepoint, nil, "4.7")
+        case .rawTracepoint: self.init(.rawTracepoint, nil, .rawTracepoint, nil, "4.17")
+        case .rawTracepointWritable: self.init(.rawTracepointWritable, nil, .rawTracepoint, nil, "5.2")
         case .typedTracepoint:
-            self.init(Self.tracing, 23, .typed(prefix: "btf_trace_", .tracepoint), "BPF_TRACE_RAW_TP", "5.5")
-        case .lsm: self.init(Self.lsm, 27, .typed(prefix: "bpf_lsm_", .hook), "BPF_LSM_MAC", "5.7")
-        case .iterator: self.init(Self.tracing, 28, .typed(prefix: "bpf_iter_", .iterator), "BPF_TRACE_ITER", "5.8")
-        case .perfEvent: self.init(Self.perfEvent, 0, .samples, nil, "4.9")
+            self.init(.tracing, .traceRawTp, .typed(prefix: "btf_trace_", .tracepoint), "BPF_TRACE_RAW_TP", "5.5")
+        case .lsm: self.init(.lsm, .lsmMac, .typed(prefix: "bpf_lsm_", .hook), "BPF_LSM_MAC", "5.7")
+        case .iterator: self.init(.tracing, .traceIter, .typed(prefix: "bpf_iter_", .iterator), "BPF_TRACE_ITER", "5.8")
+        case .perfEvent: self.init(.perfEvent, nil, .samples, nil, "4.9")
         }
     }
 }

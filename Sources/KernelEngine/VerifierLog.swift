@@ -1,11 +1,11 @@
 import BPF
-import Glibc
+import LinuxBPF
 
 /// What matters of the kernel's verifier's log: its last complaint, and the source line that it is about.
 enum VerifierLog {
     /// One line: what the verifier says, or else what the error number means.
-    static func reason(_ log: [UInt8], _ error: Errno, of program: ObjectProgram) -> String {
-        let lines = String(decoding: log.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n").map(String.init)
+    static func reason(_ log: String, _ error: Errno, of program: ObjectProgram) -> String {
+        let lines = log.split(separator: "\n").map(String.init)
         let said = lines.filter { !isStatistics($0) && !isState($0) && !isSource($0) }
         guard let complaint = said.last else { return "the kernel says: \(KernelAdvice.text(error))" }
         var text = "the kernel's verifier says: \(complaint)"

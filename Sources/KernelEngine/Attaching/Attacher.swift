@@ -2,6 +2,7 @@ import BPF
 import BTF
 import Engine
 import Glibc
+import LinuxBPF
 
 /// Attaches programs to all that is not a function with a trampoline: probes, tracepoints, hooks, iterators, counters.
 struct Attacher {
@@ -79,7 +80,7 @@ struct Attacher {
             .refused(
                 function: place,
                 because: "this kernel was built without what \(program.section.kind.rawValue) programs are attached by"
-                    + (kind.type.attachType == 42 || kind.type.attachType == 56 ? " (CONFIG_FPROBE); kprobe and kretprobe programs it has" : ": \(error)"))
+                    + ([.traceKprobeMulti, .traceKprobeSession].contains(kind.type.attachType) ? " (CONFIG_FPROBE); kprobe and kretprobe programs it has" : ": \(error)"))
         default: .refused(function: place, because: KernelAdvice.text(error))
         }
     }
