@@ -61,10 +61,10 @@ package enum KernelDoctor {
         }
         say(
             "many functions", true,
-            KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", kernel.vmlinux.types)
+            KernelFeatures.has(.sessionMulti, kernel.vmlinux.types) == true
                 ? "one link at all of them (BPF_TRACE_FSESSION_MULTI), where a program does not read ctx itself" : "a link for each function")
         for (kind, isThere) in otherKinds(kernel) { say(kind, isThere.problem == nil, isThere.problem ?? isThere.text) }
-        say("reasons", reasons != nil, reasons ?? "the kernel gives error numbers only, but for programs (BPF_COMMON_ATTRS, Linux 7.0)")
+        say("reasons", reasons != nil, reasons ?? "the kernel gives error numbers only, but for programs (BPF_COMMON_ATTRS, \(KernelHistory.since(.reasons)))")
         return findings
     }
 

@@ -40,9 +40,8 @@ struct KernelMap: EngineMap {
         switch result {
         case .success(let descriptor): self.descriptor = descriptor
         case .failure(let error):
-            throw .map(
-                name: definition.name,
-                because: "the kernel says: \(KernelAdvice.text(error))" + (plain.explanation(of: .mapCreate).map { ": \($0)" } ?? ""))
+            let advice = plain.explanation(of: .mapCreate) ?? KernelHistory.advice(on: definition.type)
+            throw .map(name: definition.name, because: "the kernel says: \(KernelAdvice.text(error))" + (advice.map { ": \($0)" } ?? ""))
         }
         self.definition = definition
         valueCount = definition.type.traits.contains(.perCPU) ? ProcessorCount.possible : 1
@@ -106,7 +105,7 @@ struct KernelMap: EngineMap {
         return run(.mapDeleteElem, key, &none)
     }
 
-    /// With `BPF_F_ALL_CPUS` or `BPF_F_CPU` in `flags` (Linux 7.0) there is one value, for all or for that CPU.
+    /// With `BPF_F_ALL_CPUS` or `BPF_F_CPU` in `flags` there is one value, for all or for that CPU.
     func valueCount(_ flags: UInt64) -> Int {
         flags & (LinuxFlag.bpfFCpu | LinuxFlag.bpfFAllCpus) != 0 ? 1 : valueCount
     }

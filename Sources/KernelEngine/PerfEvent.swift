@@ -65,7 +65,7 @@ struct PerfEvent {
         }
     }
 
-    /// By a link where the kernel has them for events (Linux 5.15), which also take a cookie.
+    /// By a link where the kernel has them for events (`KernelHistory`), which also take a cookie.
     private static func attach(
         _ program: KernelProgram, to event: BPFDescriptor, cookie: UInt64
     ) -> Result<AttachedProgram, Errno> {

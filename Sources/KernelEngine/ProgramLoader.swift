@@ -115,7 +115,7 @@ struct ProgramLoader {
         throw .kernel(
             doing: "load \(object.name)",
             because: extern.isFunction
-                ? "this kernel has no kfunc '\(name)'; \(KfuncHistory.advice(on: name))"
+                ? "this kernel has no kfunc '\(name)'; \(KernelHistory.advice(onKfunc: name))"
                 : "this kernel has no symbol '\(name)'; declare it __weak to do without")
     }
 

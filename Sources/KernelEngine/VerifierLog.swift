@@ -56,9 +56,11 @@ enum VerifierLog {
 
     private static func advice(_ complaint: String) -> String? {
         if complaint.contains("invalid func") || complaint.contains("unknown func") {
-            guard let number = HelperHistory.number(in: complaint) else { return "this kernel does not have that helper" }
-            guard let release = HelperHistory.release(of: number) else { return "no kernel has a helper of that number" }
-            return "Linux \(release) and later have that helper, where programs of this kind may call it"
+            // "unknown func bpf_user_ringbuf_drain#209"
+            guard let mark = complaint.lastIndex(of: "#"), let number = UInt32(complaint[mark...].dropFirst().prefix { $0.isNumber }) else {
+                return "this kernel does not have that helper"
+            }
+            return KernelHistory.advice(onHelper: number)
         }
         if complaint.contains("program of this type cannot use helper") {
             return "programs of this kind do not have that helper"

@@ -58,3 +58,18 @@ extension KernelStructure {
         }
     }
 }
+
+/// An enumeration of the kernel's, whose enumerators have their names in C without what all begin with.
+package protocol KernelEnumeration: Sendable {
+    static var prefix: String { get }
+}
+
+extension KernelEnumeration {
+    /// The name in C: `BPF_TRACE_FSESSION`.
+    package var constant: String {
+        "\(self)".reduce(into: Self.prefix) { name, character in
+            if character.isUppercase { name += "_" }
+            name += character.uppercased()
+        }
+    }
+}

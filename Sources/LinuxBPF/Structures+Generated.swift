@@ -531,7 +531,8 @@ package enum PerfEventPage {
 }
 
 /// `enum bpf_cmd`
-package enum BPFCommand: UInt32, Sendable {
+package enum BPFCommand: UInt32, KernelEnumeration {
+    package static let prefix = "BPF_"
     case mapCreate = 0
     case mapLookupElem = 1
     case mapUpdateElem = 2
@@ -575,7 +576,8 @@ package enum BPFCommand: UInt32, Sendable {
 }
 
 /// `enum bpf_prog_type`
-package enum BPFProgramType: UInt32, Sendable {
+package enum BPFProgramType: UInt32, KernelEnumeration {
+    package static let prefix = "BPF_PROG_TYPE_"
     case unspec = 0
     case socketFilter = 1
     case kprobe = 2
@@ -612,7 +614,8 @@ package enum BPFProgramType: UInt32, Sendable {
 }
 
 /// `enum bpf_attach_type`
-package enum BPFAttachType: UInt32, Sendable {
+package enum BPFAttachType: UInt32, KernelEnumeration {
+    package static let prefix = "BPF_"
     case cgroupInetIngress = 0
     case cgroupInetEgress = 1
     case cgroupInetSockCreate = 2
@@ -678,7 +681,8 @@ package enum BPFAttachType: UInt32, Sendable {
 }
 
 /// `enum bpf_link_type`
-package enum BPFLinkType: UInt32, Sendable {
+package enum BPFLinkType: UInt32, KernelEnumeration {
+    package static let prefix = "BPF_LINK_TYPE_"
     case unspec = 0
     case rawTracepoint = 1
     case tracing = 2
@@ -698,7 +702,8 @@ package enum BPFLinkType: UInt32, Sendable {
 }
 
 /// `enum perf_type_id`
-package enum PerfType: UInt32, Sendable {
+package enum PerfType: UInt32, KernelEnumeration {
+    package static let prefix = "PERF_TYPE_"
     case hardware = 0
     case software = 1
     case tracepoint = 2
@@ -708,7 +713,8 @@ package enum PerfType: UInt32, Sendable {
 }
 
 /// `enum perf_sw_ids`
-package enum PerfSoftwareEvent: UInt32, Sendable {
+package enum PerfSoftwareEvent: UInt32, KernelEnumeration {
+    package static let prefix = "PERF_COUNT_SW_"
     case cpuClock = 0
     case taskClock = 1
     case pageFaults = 2
@@ -724,7 +730,8 @@ package enum PerfSoftwareEvent: UInt32, Sendable {
 }
 
 /// `enum perf_event_type`
-package enum PerfRecordType: UInt32, Sendable {
+package enum PerfRecordType: UInt32, KernelEnumeration {
+    package static let prefix = "PERF_RECORD_"
     case mmap = 1
     case lost = 2
     case comm = 3
@@ -752,9 +759,9 @@ package enum PerfRecordType: UInt32, Sendable {
 /// Flags, by their names in C.
 package enum LinuxFlag {
     /// `BPF_F_KPROBE_MULTI_RETURN`
-    package static let bpfFKprobeMultiReturn: UInt64 = 1
+    package static let bpfFKprobeMultiReturn: UInt32 = 1
     /// `BPF_F_UPROBE_MULTI_RETURN`
-    package static let bpfFUprobeMultiReturn: UInt64 = 1
+    package static let bpfFUprobeMultiReturn: UInt32 = 1
     /// `BPF_F_CPU`
     package static let bpfFCpu: UInt64 = 8
     /// `BPF_F_ALL_CPUS`

@@ -46,6 +46,12 @@ struct StructureTests {
         #expect(map.mapName == "b" && map.usedSize == 32)
     }
 
+    @Test("an enumerator has its name in C, too")
+    func constants() {
+        #expect(BPFAttachType.traceFsessionMulti.constant == "BPF_TRACE_FSESSION_MULTI")
+        #expect(BPFAttachType.cgroupInet4Bind.constant == "BPF_CGROUP_INET4_BIND" && BPFProgramType.kprobe.constant == "BPF_PROG_TYPE_KPROBE")
+    }
+
     @Test("what addresses lead to is there until the closure ends")
     func arena() {
         AttributeArena.with { arena in

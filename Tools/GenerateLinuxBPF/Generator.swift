@@ -116,7 +116,8 @@ struct Generator {
             .map { "    case \(camelCase(String($0.name.dropFirst(wanted.prefix.count)).lowercased())) = \($0.value)" }
         return """
             /// `enum \(wanted.type)`
-            package enum \(wanted.name): UInt32, Sendable {
+            package enum \(wanted.name): UInt32, KernelEnumeration {
+                package static let prefix = "\(wanted.prefix)"
             \(cases.joined(separator: "\n"))
             }
 
@@ -127,11 +128,11 @@ struct Generator {
         var values: [String: Int64] = [:]
         for number in types.firstID..<types.endID {
             guard case .enumeration(_, _, let enumerators) = types[BTF.TypeID(rawValue: number)].kind else { continue }
-            for enumerator in enumerators where Flag.wanted.contains(enumerator.name) { values[enumerator.name] = enumerator.value }
+            for enumerator in enumerators { values[enumerator.name] = enumerator.value }
         }
-        missing += Flag.wanted.filter { values[$0] == nil }
-        let lines = Flag.wanted.compactMap { name in
-            values[name].map { "    /// `\(name)`\n    package static let \(camelCase(name.lowercased())): UInt64 = \($0)" }
+        missing += Flag.wanted.map(\.0).filter { values[$0] == nil }
+        let lines = Flag.wanted.compactMap { name, type in
+            values[name].map { "    /// `\(name)`\n    package static let \(camelCase(name.lowercased())): \(type) = \($0)" }
         }
         return """
             /// Flags, by their names in C.

@@ -64,7 +64,10 @@ struct Enumeration {
     ]
 }
 
-/// Enumerators that are flags, whose enumerations mostly have no names.
+/// Enumerators that are flags, whose enumerations mostly have no names; the type of the member that they are for.
 enum Flag {
-    static let wanted = ["BPF_F_KPROBE_MULTI_RETURN", "BPF_F_UPROBE_MULTI_RETURN", "BPF_F_CPU", "BPF_F_ALL_CPUS", "PERF_SAMPLE_RAW"]
+    static let wanted = [
+        ("BPF_F_KPROBE_MULTI_RETURN", "UInt32"), ("BPF_F_UPROBE_MULTI_RETURN", "UInt32"), ("BPF_F_CPU", "UInt64"),
+        ("BPF_F_ALL_CPUS", "UInt64"), ("PERF_SAMPLE_RAW", "UInt64"),
+    ]
 }

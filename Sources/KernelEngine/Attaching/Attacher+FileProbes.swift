@@ -9,7 +9,8 @@ extension Attacher {
         let (file, name) = try probedFile("uprobe/libc.so.6:malloc")
         guard let type = PerfEvent.probeType("uprobe") else {
             throw .kernel(
-                doing: "attach '\(self.program.name)'", because: "this kernel has no uprobes (CONFIG_UPROBE_EVENTS, Linux 4.17)")
+                doing: "attach '\(self.program.name)'",
+                because: "this kernel has no uprobes (CONFIG_UPROBE_EVENTS, \(KernelHistory.since(.uprobe)))")
         }
         let offset = try file.offset(of: name)
         let program = try load()
@@ -22,7 +23,7 @@ extension Attacher {
 
     /// One link at all functions of a file that a pattern matches: `BPF_TRACE_UPROBE_MULTI` or
     /// `BPF_TRACE_UPROBE_SESSION`.
-    func fileProbes(_ flags: UInt32) throws(EngineError) -> Attached {
+    func fileProbes(_ isReturn: Bool) throws(EngineError) -> Attached {
         let (file, text) = try probedFile("uprobe.multi/libc.so.6:mem*")
         let found = try file.offsets(matching: Glob(text))
         let program = try load()
@@ -32,7 +33,7 @@ extension Attacher {
                 $0.uprobeMultiOffsets = arena.address(of: found.map(\.offset))
                 $0.uprobeMultiCookies = arena.address(of: repeatElement(cookie, count: cookie == 0 ? 0 : found.count))
                 $0.uprobeMultiCnt = UInt32(found.count)
-                $0.uprobeMultiFlags = flags
+                if isReturn { $0.uprobeMultiFlags = LinuxFlag.bpfFUprobeMultiReturn }
             }
             return attributes.open(.linkCreate)
         }

@@ -10,7 +10,7 @@ extension Attacher {
         var name = try functionName("kprobe/tcp_v4_connect")
         guard let type = PerfEvent.probeType("kprobe") else {
             throw .kernel(
-                doing: "attach '\(self.program.name)'", because: "this kernel has no kprobes (CONFIG_KPROBE_EVENTS, Linux 4.17)")
+                doing: "attach '\(self.program.name)'", because: "this kernel has no kprobes (CONFIG_KPROBE_EVENTS, \(KernelHistory.since(.kprobe)))")
         }
         if [.ksyscall, .kretsyscall].contains(self.program.section.kind) { name = SystemCallNames.function(name) }
         var offset: UInt64 = 0
@@ -33,7 +33,7 @@ extension Attacher {
     }
 
     /// One link at all functions that a pattern matches: `BPF_TRACE_KPROBE_MULTI` or `BPF_TRACE_KPROBE_SESSION`.
-    func probes(_ flags: UInt32, _ traceable: inout TraceableFunctions) throws(EngineError) -> Attached {
+    func probes(_ isReturn: Bool, _ traceable: inout TraceableFunctions) throws(EngineError) -> Attached {
         let glob = Glob(try functionName("kprobe.multi/tcp_*"))
         traceable.read(glob)
         let names = traceable.unique(matching: glob)
@@ -50,7 +50,7 @@ extension Attacher {
         let program = try load()
         let link = AttributeArena.with { arena in
             var attributes = LinkCreate(program) {
-                $0.kprobeMultiFlags = flags
+                if isReturn { $0.kprobeMultiFlags = LinuxFlag.bpfFKprobeMultiReturn }
                 $0.kprobeMultiCnt = UInt32(names.count)
                 $0.kprobeMultiSyms = arena.address(of: names)
                 $0.kprobeMultiCookies = arena.address(of: repeatElement(cookie, count: cookie == 0 ? 0 : names.count))

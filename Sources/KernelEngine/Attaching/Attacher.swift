@@ -34,9 +34,9 @@ struct Attacher {
         switch kind.way {
         case .function, .functions: throw .program(name: program.name, because: "it is attached by functions")
         case .probe(let isReturn): return try probe(isReturn, &traceable)
-        case .probes(let flags): return try probes(flags, &traceable)
+        case .probes(let isReturn): return try probes(isReturn, &traceable)
         case .fileProbe(let isReturn): return try fileProbe(isReturn)
-        case .fileProbes(let flags): return try fileProbes(flags)
+        case .fileProbes(let isReturn): return try fileProbes(isReturn)
         case .tracepoint: return try tracepoint()
         case .rawTracepoint: return try rawTracepoint()
         case .typed(let prefix, let sort): return try typed(prefix, sort, &kernel)
