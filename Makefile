@@ -19,7 +19,7 @@ ARM64_PACKAGES = qemu-user-static patchelf xz-utils
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 IN_MACHINES = KernelVMTests
 
-.PHONY: demo test test-vm torture census bench fuzz build arm64 vm packages traced-packages vm-packages arm64-packages clean
+.PHONY: demo test test-vm torture census bench fuzz build arm64 linux-bpf vm packages traced-packages vm-packages arm64-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -69,6 +69,12 @@ fuzz: packages
 # Everything for arm64, on an x86-64 machine, into .build-arm64. Where Debian has no compiler for it that is said, and is no error.
 arm64: packages arm64-packages
 	@scripts/build-arm64 -c release || { status=$$?; [ $$status = 3 ] && echo "*** arm64 is skipped; see above."; exit $$((status == 3 ? 0 : status)); }
+
+# The structures of bpf(2) anew, from the types of the newest kernel that is tested.
+linux-bpf: vm-packages
+	$(SWIFT) build -c release --product generate-linux-bpf
+	@$(MAKE) -s vm KERNEL=7.2 FILES=$(BUILD)/generate-linux-bpf RUN='./generate-linux-bpf /sys/kernel/btf/vmlinux 7.2' >$(BUILD)/structures.swift
+	mv $(BUILD)/structures.swift Sources/LinuxBPF/Structures+Generated.swift
 
 # A real kernel with fsession on the PATH: a shell, or RUN='command' in a folder with FILES="a.bpf.o b".
 KERNEL ?= 7.2

@@ -35,7 +35,12 @@ let package = Package(
             name: "ProcessEngine",
             dependencies: ["Search", "Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "PlainText", "TargetRuntime", "CLinux"]),
         // Installs programs into the kernel.
-        .target(name: "KernelEngine", dependencies: ["Engine", "LinuxProcess", "BPF", "BTF", "ELF", "CLinux"]),
+        .target(name: "KernelEngine", dependencies: ["LinuxBPF", "Engine", "LinuxProcess", "BPF", "BTF", "ELF", "CLinux"]),
+        // bpf(2) and perf_event_open(2): their structures, and which Linux has what.
+        .target(name: "LinuxBPF", dependencies: ["CLinux"]),
+        // What those structures are made with.
+        .executableTarget(
+            name: "generate-linux-bpf", dependencies: ["BTF", "LinuxProcess"], path: "Tools/GenerateLinuxBPF"),
         // What both engines have in common.
         .target(name: "Engine", dependencies: ["LinuxProcess", "BPF", "CLinux"]),
         // A Linux process from outside.
@@ -110,7 +115,8 @@ let package = Package(
         .executableTarget(
             name: "kernel-checks", dependencies: ["FSession", "KernelEngine", "Engine", "BPF", "BTF", "CLinux"],
             path: "Tests/KernelChecks", exclude: ["Programs", "kernel.config"]),
-        .testTarget(name: "KernelVMTests", dependencies: ["fsession", "kernel-checks"], exclude: ["guest.sh"]),
+        .testTarget(name: "LinuxBPFTests", dependencies: ["LinuxBPF", "generate-linux-bpf"]),
+        .testTarget(name: "KernelVMTests", dependencies: ["fsession", "kernel-checks", "generate-linux-bpf"], exclude: ["guest.sh"]),
         // Shared memory, threads and children to kill for the runtime's tests.
         .target(name: "TargetRuntimeTestSupport", dependencies: ["TargetRuntime"], path: "Tests/TargetRuntimeTestSupport"),
         // Real C functions for the trampoline tests to trace.

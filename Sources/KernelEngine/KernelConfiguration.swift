@@ -46,7 +46,7 @@ struct KernelConfiguration {
         case "LINUX_KERNEL_VERSION": return number(version)
         case "LINUX_HAS_SYSCALL_WRAPPER": return number(SystemCallNames.isWrapped ? 1 : 0)
         case "LINUX_HAS_BPF_COOKIE":
-            return number(KernelFeatures.hasEnumerator("BPF_FUNC_get_attach_cookie", of: "bpf_func_id", kernel) ? 1 : 0)
+            return number(KernelFeatures.enumerators(of: "bpf_func_id", kernel).contains("BPF_FUNC_get_attach_cookie") ? 1 : 0)
         default: break
         }
         guard let text = values[name] else { return nil }

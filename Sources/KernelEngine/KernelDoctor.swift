@@ -1,6 +1,7 @@
 import BPF
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// What this machine's kernel lets fsession do: each answer is that of a real try, none a guess by a version number.
@@ -60,10 +61,10 @@ package enum KernelDoctor {
         }
         say(
             "many functions", true,
-            KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", kernel.vmlinux.types)
+            KernelFeatures.has(.sessionMulti, kernel.vmlinux.types) == true
                 ? "one link at all of them (BPF_TRACE_FSESSION_MULTI), where a program does not read ctx itself" : "a link for each function")
         for (kind, isThere) in otherKinds(kernel) { say(kind, isThere.problem == nil, isThere.problem ?? isThere.text) }
-        say("reasons", reasons != nil, reasons ?? "the kernel gives error numbers only, but for programs (BPF_COMMON_ATTRS, Linux 7.0)")
+        say("reasons", reasons != nil, reasons ?? "the kernel gives error numbers only, but for programs (BPF_COMMON_ATTRS, \(KernelHistory.since(.reasons)))")
         return findings
     }
 
@@ -91,9 +92,11 @@ package enum KernelDoctor {
 
     /// What the kernel says of a map that cannot be: an array with something for Bloom filters.
     private static var reasons: String? {
-        var attributes = BPFAttributes()
-        for (offset, value) in [(0, 2), (4, 4), (8, 4), (12, 1)] { attributes.set(offset, UInt32(value)) }
-        attributes.set(64, UInt64(77))
+        let attributes = MapCreate {
+            $0.mapType = MapType.array.rawValue
+            ($0.keySize, $0.valueSize, $0.maxEntries) = (4, 4, 1)
+            $0.mapExtra = 77
+        }
         return attributes.explanation(of: .mapCreate).map { "the kernel says why it refuses something, as in '\($0)'" }
     }
 

@@ -61,7 +61,7 @@ package actor KernelEngine {
         Self.allowFiles(options.descriptors)
         kernel = try KernelTypes()
         let types = kernel.vmlinux.types
-        hasMulti = options.usesMulti && KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", types)
+        hasMulti = options.usesMulti && KernelFeatures.has(.sessionMulti, types) == true
         isNative = !options.splits && KernelFeatures.hasSessions(types)
         reader = KernelReader(session.queue)
     }
@@ -101,7 +101,7 @@ package actor KernelEngine {
     /// Whether this machine's kernel has links that are at many functions.
     package static var hasMulti: Bool {
         guard let kernel = try? KernelTypes() else { return false }
-        return KernelFeatures.hasAttachType("BPF_TRACE_FSESSION_MULTI", kernel.vmlinux.types)
+        return KernelFeatures.has(.sessionMulti, kernel.vmlinux.types) == true
     }
 
     /// Whether this machine's kernel has sessions; else they are split.

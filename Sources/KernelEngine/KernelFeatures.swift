@@ -1,31 +1,31 @@
 import BPF
 import BTF
 import Engine
+import LinuxBPF
 
 /// What the running kernel has, by its own types.
 enum KernelFeatures {
     /// `BPF_TRACE_FSESSION` and the kfuncs that belong to it.
     static func hasSessions(_ types: BTFIndex) -> Bool {
-        hasAttachType("BPF_TRACE_FSESSION", types) && types.id(named: SessionKfunc.cookie.rawValue, .function) != nil
+        has(.session, types) == true && types.id(named: SessionKfunc.cookie.rawValue, .function) != nil
     }
 
-    static func hasAttachType(_ name: String, _ types: BTFIndex) -> Bool {
-        hasEnumerator(name, of: "bpf_attach_type", types)
+    /// Whether its types name the way that programs of a kind are attached; nil for kinds that every kernel with types has.
+    static func has(_ kind: ProgramKind, _ types: BTFIndex) -> Bool? {
+        KernelKind(kind).type.attachType.map { enumerators(of: "bpf_attach_type", types).contains($0.constant) }
     }
 
-    static func hasEnumerator(_ name: String, of enumeration: String, _ types: BTFIndex) -> Bool {
-        guard let id = types.id(named: enumeration, .enumeration),
-            case .enumeration(_, _, let values) = types[id].kind
-        else { return false }
-        return values.contains { $0.name == name }
+    static func enumerators(of enumeration: String, _ types: BTFIndex) -> [String] {
+        guard let id = types.id(named: enumeration, .enumeration), case .enumeration(_, _, let values) = types[id].kind else { return [] }
+        return values.map(\.name)
     }
 
     /// Says which kernel has this kind of programs where the running one has not: it would name them in its types.
     static func require(_ kind: ProgramKind, of program: String, _ types: BTFIndex) throws(EngineError) {
-        let known = KernelKind(kind)
-        guard let constant = known.constant, !hasAttachType(constant, types) else { return }
+        guard has(kind, types) == false else { return }
+        let constant = KernelKind(kind).type.attachType?.constant ?? ""
         throw .kernel(
             doing: "attach '\(program)'",
-            because: "this kernel has no \(kind.rawValue) programs (\(constant)); Linux \(known.since) and later have them")
+            because: "this kernel has no \(kind.rawValue) programs (\(constant)); \(KernelHistory.since(kind)) and later have them")
     }
 }

@@ -1,6 +1,7 @@
 import BPF
 import Engine
 import Glibc
+import LinuxBPF
 
 /// A program at a function: one link of the kernel's, or the two of a split session.
 struct KernelLink: Sendable {
@@ -19,19 +20,23 @@ struct KernelLink: Sendable {
     static func create(
         _ program: KernelProgram, _ name: String, _ function: KernelFunction, cookie: UInt64
     ) throws(EngineError) -> AttachedProgram {
-        var attributes = BPFAttributes()
-        attributes.set(0, program.descriptor.number)
-        attributes.set(4, UInt32(0))
-        attributes.set(8, program.type.attachType)
-        attributes.set(12, UInt32(0))
-        attributes.set(16, UInt32(0))
-        // Kernels before 5.19 do not know it.
-        if cookie != 0 { attributes.set(24, cookie) }
+        var attributes = LinkCreate(program) { $0.tracingCookie = cookie }
         switch attributes.open(.linkCreate) {
         case .success(let descriptor): return AttachedProgram(link: descriptor, program: program.descriptor)
         case .failure(let error):
             throw .refused(
                 function: function.name, because: LinkRefusal.text(error.number, explanation: attributes.explanation(of: .linkCreate)))
+        }
+    }
+}
+
+extension LinkCreate {
+    /// A link of a program, with what is particular to its kind.
+    init(_ program: KernelProgram, _ fill: (inout LinkCreate) -> Void) {
+        self.init {
+            $0.progFd = program.descriptor.number
+            $0.attachType = program.type.attachNumber
+            fill(&$0)
         }
     }
 }
@@ -43,10 +48,8 @@ struct AttachedProgram: Sendable {
 
     /// How often the kernel skipped the program (`bpf_prog_info.recursion_misses`).
     var missed: UInt64 {
-        var information = BPFAttributes()
-        information.set(212, UInt32(0))
-        guard BPFObjects.information(program.number, &information) else { return 0 }
-        return UInt64(information.u32(208)) | UInt64(information.u32(212)) << 32
+        var information = ProgramInfo()
+        return BPFObjects.get(&information, of: program) ? information.recursionMisses : 0
     }
 }
 

@@ -2,6 +2,7 @@ import BPF
 import BTF
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// A map of the kernel.
@@ -15,21 +16,21 @@ struct KernelMap: EngineMap {
 
     /// `BPF_MAP_CREATE`, with the first contents of variables, which are frozen where they are constant.
     init(_ definition: MapDefinition, types: ObjectTypes?, innerMap: BPFDescriptor? = nil) throws(EngineError) {
-        let entries = Self.entries(definition)
-        var attributes = BPFAttributes()
-        attributes.set(0, definition.type.rawValue)
-        attributes.set(4, definition.keySize)
-        attributes.set(8, definition.valueSize)
-        attributes.set(12, entries)
-        attributes.set(16, definition.flags)
-        if let innerMap { attributes.set(20, innerMap.number) }
-        attributes.set(28, name: definition.name)
+        var attributes = MapCreate {
+            $0.mapType = definition.type.rawValue
+            $0.keySize = definition.keySize
+            $0.valueSize = definition.valueSize
+            $0.maxEntries = Self.entries(definition)
+            $0.mapFlags = definition.flags
+            $0.innerMapFd = innerMap?.number ?? 0
+            $0.mapName = definition.name
+        }
         let plain = attributes
         // Types are for showing; where the kernel does not want them for this sort of map, it goes without.
         if let types, let descriptor = types.descriptor, definition.keyTypeID != nil || definition.valueTypeID != nil {
-            attributes.set(48, descriptor.number)
-            attributes.set(52, definition.keyTypeID?.rawValue ?? 0)
-            attributes.set(56, definition.valueTypeID?.rawValue ?? 0)
+            attributes.btfFd = descriptor.number
+            attributes.btfKeyTypeId = definition.keyTypeID?.rawValue ?? 0
+            attributes.btfValueTypeId = definition.valueTypeID?.rawValue ?? 0
         }
         var result = attributes.open(.mapCreate)
         if case .failure = result {
@@ -39,9 +40,8 @@ struct KernelMap: EngineMap {
         switch result {
         case .success(let descriptor): self.descriptor = descriptor
         case .failure(let error):
-            throw .map(
-                name: definition.name,
-                because: "the kernel says: \(KernelAdvice.text(error))" + (plain.explanation(of: .mapCreate).map { ": \($0)" } ?? ""))
+            let advice = plain.explanation(of: .mapCreate) ?? KernelHistory.advice(on: definition.type)
+            throw .map(name: definition.name, because: "the kernel says: \(KernelAdvice.text(error))" + (advice.map { ": \($0)" } ?? ""))
         }
         self.definition = definition
         valueCount = definition.type.traits.contains(.perCPU) ? ProcessorCount.possible : 1
@@ -51,8 +51,7 @@ struct KernelMap: EngineMap {
                 throw .map(name: definition.name, because: "its first contents cannot be written: \(Errno(-error))")
             }
             if definition.section == .rodata {
-                var attributes = BPFAttributes()
-                attributes.set(0, descriptor.number)
+                var attributes = MapElement { $0.mapFd = descriptor.number }
                 _ = attributes.run(.mapFreeze)
             }
         }
@@ -84,50 +83,43 @@ struct KernelMap: EngineMap {
     private func run(_ command: BPFCommand, _ key: [UInt8], _ value: inout [UInt8], flags: UInt64 = 0) -> Int32 {
         key.withUnsafeBytes { key in
             value.withUnsafeMutableBytes { value in
-                var attributes = BPFAttributes()
-                attributes.set(0, descriptor.number)
-                attributes.set(8, key.baseAddress)
-                attributes.set(16, UnsafeRawPointer(value.baseAddress))
-                attributes.set(24, flags)
+                var attributes = MapElement {
+                    $0.mapFd = descriptor.number
+                    $0.key = UInt64(UInt(bitPattern: key.baseAddress))
+                    $0.value = UInt64(value)
+                    $0.flags = flags
+                }
                 return Int32(attributes.run(command))
             }
         }
     }
 
-    func lookUp(_ key: [UInt8], _ element: inout [UInt8]) -> Int32 { run(.mapLookup, key, &element) }
+    func lookUp(_ key: [UInt8], _ element: inout [UInt8]) -> Int32 { run(.mapLookupElem, key, &element) }
 
     func update(_ key: [UInt8], _ element: inout [UInt8], flags: UInt64) -> Int32 {
-        run(.mapUpdate, key, &element, flags: flags)
+        run(.mapUpdateElem, key, &element, flags: flags)
     }
 
     func remove(_ key: [UInt8]) -> Int32 {
         var none: [UInt8] = []
-        return run(.mapDelete, key, &none)
+        return run(.mapDeleteElem, key, &none)
     }
 
-    /// With `BPF_F_ALL_CPUS` or `BPF_F_CPU` in `flags` (Linux 7.0) there is one value, for all or for that CPU.
+    /// With `BPF_F_ALL_CPUS` or `BPF_F_CPU` in `flags` there is one value, for all or for that CPU.
     func valueCount(_ flags: UInt64) -> Int {
-        flags & (PerCPUFlags.cpu | PerCPUFlags.allCPUs) != 0 ? 1 : valueCount
+        flags & (LinuxFlag.bpfFCpu | LinuxFlag.bpfFAllCpus) != 0 ? 1 : valueCount
     }
 
     func keys() -> [[UInt8]] {
         var keys: [[UInt8]] = []
         var next = [UInt8](repeating: 0, count: max(keySize, 8))
         var last: [UInt8] = []
-        while keys.count < Int(definition.maxEntries), run(.mapNextKey, last, &next) == 0 {
+        while keys.count < Int(definition.maxEntries), run(.mapGetNextKey, last, &next) == 0 {
             last = Array(next.prefix(keySize))
             keys.append(last)
         }
         return keys
     }
-}
-
-/// Flags of updates and lookups of per-CPU maps (Linux 7.0).
-enum PerCPUFlags {
-    /// `BPF_F_CPU`: the one whose number is in the upper half of the flags.
-    static let cpu: UInt64 = 8
-    /// `BPF_F_ALL_CPUS`
-    static let allCPUs: UInt64 = 16
 }
 
 enum ProcessorCount {

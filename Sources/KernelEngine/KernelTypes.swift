@@ -1,6 +1,7 @@
 import BTF
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// The kernel's own types: those of vmlinux, and those of each module, read when they are asked for.
@@ -70,12 +71,12 @@ struct KernelTypes {
     private mutating func descriptor(of name: String) throws(EngineError) -> BPFDescriptor? {
         if descriptors == nil {
             var found: [String: BPFDescriptor] = [:]
-            switch BPFObjects.ids(.nextBTFID) {
+            switch BPFObjects.ids(.btfGetNextId) {
             case .failure(let error):
                 throw .kernel(doing: "list the types of the kernel's modules", because: KernelAdvice.text(error))
             case .success(let ids):
                 for id in ids {
-                    guard let descriptor = BPFObjects.open(.btfByID, id: id), let name = BTFName.of(descriptor),
+                    guard let descriptor = BPFObjects.open(.btfGetFdById, id: id), let name = BTFName.of(descriptor),
                         !name.isEmpty
                     else { continue }
                     found[name] = descriptor
@@ -87,36 +88,32 @@ struct KernelTypes {
     }
 }
 
-/// `struct bpf_btf_info`
+/// What is known of loaded types.
 enum BTFName {
     /// The name of a module; empty for the types of a program.
     static func of(_ descriptor: BPFDescriptor) -> String? {
-        var name = [UInt8](repeating: 0, count: 64)
-        let isKnown = name.withUnsafeMutableBytes { buffer in
-            var information = BPFAttributes()
-            information.set(16, UnsafeRawPointer(buffer.baseAddress))
-            information.set(24, UInt32(buffer.count))
-            information.set(28, UInt32(0))
-            return BPFObjects.information(descriptor.number, &information) && information.u32(28) == 1
+        AttributeArena.with { arena in
+            let name = arena.room(64)
+            var information = BTFInfo {
+                $0.name = UInt64(name)
+                $0.nameLen = UInt32(name.count)
+            }
+            return BPFObjects.get(&information, of: descriptor) && information.kernelBtf == 1 ? name.text : ""
         }
-        return isKnown ? String(decoding: name.prefix { $0 != 0 }, as: UTF8.self) : ""
     }
 
     /// All bytes of some BTF.
     static func bytes(of descriptor: BPFDescriptor) -> [UInt8]? {
-        var information = BPFAttributes()
-        information.set(28, UInt32(0))
-        guard BPFObjects.information(descriptor.number, &information) else { return nil }
-        var bytes = [UInt8](repeating: 0, count: Int(information.u32(8)))
-        let count = bytes.count
-        let isRead = bytes.withUnsafeMutableBytes { buffer in
-            var information = BPFAttributes()
-            information.set(0, UnsafeRawPointer(buffer.baseAddress))
-            information.set(8, UInt32(count))
-            information.set(28, UInt32(0))
-            return BPFObjects.information(descriptor.number, &information)
+        var information = BTFInfo()
+        guard BPFObjects.get(&information, of: descriptor) else { return nil }
+        return AttributeArena.with { arena in
+            let bytes = arena.room(Int(information.btfSize))
+            var information = BTFInfo {
+                $0.btf = UInt64(bytes)
+                $0.btfSize = UInt32(bytes.count)
+            }
+            return BPFObjects.get(&information, of: descriptor) ? Array(bytes) : nil
         }
-        return isRead ? bytes : nil
     }
 }
 

@@ -1,9 +1,9 @@
 import Glibc
+import LinuxBPF
 
 /// Why the kernel does not attach a program to a function.
 package enum LinkRefusal {
-    /// `ENOTSUPP` of the kernel's inside, which it lets out.
-    package static let notSupported: Int32 = 524
+    package static let notSupported = Errno.notSupported
 
     /// What an error number of `BPF_LINK_CREATE` means, and what to do; `explanation` is what the kernel says itself.
     package static func text(_ number: Int32, explanation: String? = nil) -> String {
@@ -14,8 +14,8 @@ package enum LinkRefusal {
         case EBUSY:
             "something else has changed its entry, a live patch perhaps, or this kernel was built without CONFIG_DYNAMIC_FTRACE (EBUSY)"
         case notSupported, EOPNOTSUPP:
-            "this kernel has no BPF trampolines for functions here (ENOTSUPP): Linux has them since 5.5 on x86-64 and since 6.4 on "
-                + "arm64, built with CONFIG_BPF_JIT and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS; kprobe and kretprobe programs need none"
+            "this kernel has no BPF trampolines for functions here (ENOTSUPP): \(KernelHistory.since(.trampolines)) and later have them on "
+                + "x86-64, \(KernelHistory.since(.armTrampolines)) and later on arm64, built with CONFIG_BPF_JIT and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS; kprobe and kretprobe programs need none"
         default: KernelAdvice.text(Errno(number)) + (explanation.map { ": \($0)" } ?? "")
         }
     }

@@ -2,6 +2,7 @@ import BPF
 import BTF
 import Engine
 import Glibc
+import LinuxBPF
 
 /// The maps of an object: made, or taken from where they are pinned, and filled with what they hold from the start.
 enum ObjectMaps {
@@ -45,12 +46,12 @@ enum PinnedMaps {
         guard !definition.name.contains("/"), !definition.name.contains(".") else {
             throw .map(name: definition.name, because: "it cannot be pinned under that name")
         }
-        switch run(.getPinned, path, descriptor: nil) {
+        switch run(.objGet, path, descriptor: nil) {
         case .success(let descriptor):
             return try adopt(BPFDescriptor(Int32(descriptor)), definition, path)
         case .failure(let error) where error.number == ENOENT:
             let map = try KernelMap(definition, types: types, innerMap: inner)
-            if case .failure(let error) = run(.pin, path, descriptor: map.descriptor) { throw failure(definition, path, error) }
+            if case .failure(let error) = run(.objPin, path, descriptor: map.descriptor) { throw failure(definition, path, error) }
             return map
         case .failure(let error): throw failure(definition, path, error)
         }
@@ -68,12 +69,11 @@ enum PinnedMaps {
     private static func adopt(
         _ descriptor: BPFDescriptor, _ definition: MapDefinition, _ path: String
     ) throws(EngineError) -> KernelMap {
-        var information = BPFAttributes()
-        information.set(20, UInt32(0))
-        guard BPFObjects.information(descriptor.number, &information) else {
+        var information = MapInfo()
+        guard BPFObjects.get(&information, of: descriptor) else {
             throw .map(name: definition.name, because: "what is pinned at \(path) is no map")
         }
-        let (type, key, value, entries) = (information.u32(0), information.u32(8), information.u32(12), information.u32(16))
+        let (type, key, value, entries) = (information.type, information.keySize, information.valueSize, information.maxEntries)
         let wanted = KernelMap.entries(definition)
         guard type == definition.type.rawValue, key == definition.keySize, value == definition.valueSize, entries == wanted else {
             throw .map(
@@ -86,11 +86,11 @@ enum PinnedMaps {
 
     /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`
     private static func run(_ command: BPFCommand, _ path: String, descriptor: BPFDescriptor?) -> Result<Int, Errno> {
-        path.withCString { path in
-            var attributes = BPFAttributes()
-            attributes.set(0, UnsafeRawPointer(path))
-            attributes.set(8, descriptor?.number ?? 0)
-            attributes.set(12, UInt32(0))
+        AttributeArena.with { arena in
+            var attributes = ObjectPin {
+                $0.pathname = arena.address(of: path)
+                $0.bpfFd = descriptor?.number ?? 0
+            }
             let result = attributes.run(command)
             return result >= 0 ? .success(result) : .failure(Errno(Int32(-result)))
         }

@@ -1,6 +1,8 @@
 import BPF
 import BTF
 import Engine
+import Glibc
+import LinuxBPF
 
 /// The types of an object, loaded into the kernel: programs and maps refer to them.
 struct ObjectTypes {
@@ -79,25 +81,27 @@ struct ObjectTypes {
     }
 
     private static func load(_ bytes: [UInt8]) throws(EngineError) -> BPFDescriptor {
-        func attempt(_ log: UnsafeMutableRawBufferPointer?) -> Result<BPFDescriptor, Errno> {
-            bytes.withUnsafeBytes { bytes in
-                var attributes = BPFAttributes()
-                attributes.set(0, bytes.baseAddress)
-                attributes.set(16, UInt32(bytes.count))
-                if let log {
-                    attributes.set(8, UnsafeRawPointer(log.baseAddress))
-                    attributes.set(20, UInt32(log.count))
-                    attributes.set(24, UInt32(1))
+        func attempt(_ log: UnsafeMutableRawBufferPointer? = nil) -> Result<BPFDescriptor, Errno> {
+            AttributeArena.with { arena in
+                var attributes = BTFLoad {
+                    $0.btf = arena.address(of: bytes)
+                    $0.btfSize = UInt32(bytes.count)
+                    guard let log else { return }
+                    $0.btfLogBuf = UInt64(log)
+                    $0.btfLogSize = UInt32(log.count)
+                    $0.btfLogLevel = 1
                 }
                 return attributes.open(.btfLoad)
             }
         }
-        switch attempt(nil) {
+        switch attempt() {
         case .success(let descriptor): return descriptor
         case .failure(let error):
-            var log = [UInt8](repeating: 0, count: 1 << 20)
-            _ = log.withUnsafeMutableBytes { attempt($0) }
-            let last = String(decoding: log.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n").last
+            let last = AttributeArena.with { arena in
+                let log = arena.room(1 << 20)
+                _ = attempt(log)
+                return log.text.split(separator: "\n").last
+            }
             throw .kernel(
                 doing: "load the object's types",
                 because: KernelAdvice.text(error) + (last.map { ": \($0)" } ?? ""))

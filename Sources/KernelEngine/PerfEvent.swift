@@ -1,42 +1,38 @@
 import CLinux
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// perf_event_open(2): a probe, tracepoint or counter that a program can be attached to.
 struct PerfEvent {
-    /// `struct perf_event_attr`, by its offsets.
-    private var attributes = BPFAttributes()
+    private var attributes: PerfEventAttributes
 
-    /// `PERF_TYPE_SOFTWARE` and its `PERF_COUNT_SW_CPU_CLOCK`, `PERF_TYPE_TRACEPOINT`; probes have types of their own.
-    enum Sort: UInt32 {
-        case software = 1
-        case tracepoint = 2
-    }
-
-    private static let size: UInt32 = 112
     /// `PERF_FLAG_FD_CLOEXEC`
     private static let closeOnExec: UInt = 8
 
+    /// A type may be one of the kernel's, or that of a sort of probes.
     init(type: UInt32, config: UInt64) {
-        attributes.set(Int(Self.size) - 8, UInt64(0))
-        attributes.set(0, type)
-        attributes.set(4, Self.size)
-        attributes.set(8, config)
+        attributes = PerfEventAttributes {
+            $0.type = type
+            $0.size = UInt32(PerfEventAttributes.size)
+            $0.config = config
+        }
     }
+
+    init(_ event: PerfSoftwareEvent) { self.init(type: PerfType.software.rawValue, config: UInt64(event.rawValue)) }
 
     /// Overflows so many times a second.
     mutating func sample(frequency: UInt64) {
-        attributes.set(16, frequency)
-        attributes.set(40, UInt64(1) << 10)
+        attributes.sampleFreq = frequency
+        attributes.freq = 1
     }
 
     /// Samples are records that a program sends; a reader is woken by each.
     mutating func takeRecords() {
-        // PERF_SAMPLE_RAW
-        attributes.set(24, UInt64(1) << 10)
-        attributes.set(16, UInt64(1))
-        attributes.set(48, UInt32(1))
+        attributes.sampleType = LinuxFlag.perfSampleRaw
+        attributes.samplePeriod = 1
+        attributes.wakeupEvents = 1
     }
 
     /// `PERF_EVENT_IOC_ENABLE`; 0 or -errno.
@@ -60,25 +56,25 @@ struct PerfEvent {
 
     /// The same for a probe, whose place is a text (a function's name, a file's path) and an offset.
     func attach(_ program: KernelProgram, at text: String, offset: UInt64, cookie: UInt64) -> Result<AttachedProgram, Errno> {
-        text.withCString { text in
+        AttributeArena.with { arena in
             var event = self
-            event.attributes.set(56, UnsafeRawPointer(text))
-            event.attributes.set(64, offset)
+            // For a function `kprobe_func` and `probe_offset`, which are in the same places.
+            event.attributes.uprobePath = arena.address(of: text)
+            event.attributes.probeOffset = offset
             return event.attach(program, cookie: cookie)
         }
     }
 
-    /// By a link where the kernel has them for events (Linux 5.15), which also take a cookie.
+    /// By a link where the kernel has them for events (`KernelHistory`), which also take a cookie.
     private static func attach(
         _ program: KernelProgram, to event: BPFDescriptor, cookie: UInt64
     ) -> Result<AttachedProgram, Errno> {
-        var attributes = BPFAttributes()
-        attributes.set(0, program.descriptor.number)
-        attributes.set(4, event.number)
-        // BPF_PERF_EVENT
-        attributes.set(8, UInt32(41))
-        attributes.set(12, UInt32(0))
-        if cookie != 0 { attributes.set(16, cookie) }
+        var attributes = LinkCreate {
+            $0.progFd = program.descriptor.number
+            $0.targetFd = event.number
+            $0.attachType = BPFAttachType.perfEvent.rawValue
+            $0.perfEventBpfCookie = cookie
+        }
         let link: BPFDescriptor
         switch attributes.open(.linkCreate) {
         case .success(let made): link = made

@@ -2,6 +2,7 @@ import BPF
 import CLinux
 import Engine
 import Glibc
+import LinuxBPF
 
 /// The reader's side of a perf event array: a ring for each CPU, of `bpf_perf_event_output`.
 final class PerfReader: KernelSource, @unchecked Sendable {
@@ -13,14 +14,14 @@ final class PerfReader: KernelSource, @unchecked Sendable {
         let pageSize: Int
 
         /// `data_head` and `data_tail`
-        var head: UnsafeMutableRawPointer { page + 1024 }
-        var tail: UnsafeMutableRawPointer { page + 1032 }
+        var head: UnsafeMutableRawPointer { page + PerfEventPage.dataHead }
+        var tail: UnsafeMutableRawPointer { page + PerfEventPage.dataTail }
         var data: UnsafeMutableRawPointer { page + pageSize }
     }
 
     private static let pages = 64
-    /// `PERF_RECORD_LOST` and `PERF_RECORD_SAMPLE`
-    private static let (lostType, sampleType): (UInt32, UInt32) = (2, 9)
+    /// Behind the header of a sample the length of its data, which follow; behind that of a loss an id, then how many.
+    private static let (length, data, lost) = (PerfEventHeader.byteCount, PerfEventHeader.byteCount + 4, PerfEventHeader.byteCount + 8)
 
     private let map: KernelMap
     private let content: RecordContent
@@ -34,8 +35,8 @@ final class PerfReader: KernelSource, @unchecked Sendable {
         self.map = map
         self.content = content
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        // PERF_COUNT_SW_BPF_OUTPUT, whose samples are what programs send.
-        var event = PerfEvent(type: PerfEvent.Sort.software.rawValue, config: 10)
+        // Its samples are what programs send.
+        var event = PerfEvent(.bpfOutput)
         event.takeRecords()
         for cpu in 0..<ProcessorCount.possible {
             let descriptor: BPFDescriptor
@@ -71,33 +72,31 @@ final class PerfReader: KernelSource, @unchecked Sendable {
     private func read(_ ring: Ring, _ limit: Int, _ batch: inout EventBatch) {
         let head = clinux_load_acquire(ring.head)
         var tail = clinux_load_acquire(ring.tail)
-        while batch.count < limit, tail + 8 <= head {
+        while batch.count < limit, tail + UInt64(Self.length) <= head {
             let start = Int(tail % UInt64(ring.size))
-            // struct perf_event_header: type, misc, size
-            let type = ring.data.loadUnaligned(fromByteOffset: start, as: UInt32.self)
-            let size = Int(ring.data.loadUnaligned(fromByteOffset: start + 6, as: UInt16.self))
-            guard size >= 8, UInt64(size) <= head - tail, size <= ring.size else { break }
-            var bytes = [UInt8](repeating: 0, count: size)
-            let first = min(size, ring.size - start)
-            bytes.withUnsafeMutableBytes { bytes in
-                bytes.copyMemory(from: UnsafeRawBufferPointer(start: ring.data + start, count: first))
-                if first < size {
-                    UnsafeMutableRawBufferPointer(rebasing: bytes[first...])
-                        .copyMemory(from: UnsafeRawBufferPointer(start: ring.data, count: size - first))
-                }
-            }
-            bytes.withUnsafeBytes { bytes in
-                if type == Self.lostType, size >= 24 {
-                    batch.lost &+= bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
-                } else if type == Self.sampleType, size >= 12 {
-                    // The kernel rounds the length so that the record's is a multiple of 8.
-                    let length = Int(bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
-                    guard 12 + length <= size else { return }
-                    batch.append(UnsafeRawBufferPointer(rebasing: bytes[12..<12 + length]))
-                }
+            let type = ring.data.loadUnaligned(fromByteOffset: start + PerfEventHeader.type, as: UInt32.self)
+            let size = Int(ring.data.loadUnaligned(fromByteOffset: start + PerfEventHeader.size, as: UInt16.self))
+            guard size >= Self.length, UInt64(size) <= head - tail, size <= ring.size else { break }
+            let first = UnsafeRawBufferPointer(start: ring.data + start, count: min(size, ring.size - start))
+            if first.count == size {
+                take(first, type, &batch)
+            } else {
+                let joined = Array(first) + UnsafeRawBufferPointer(start: ring.data, count: size - first.count)
+                joined.withUnsafeBytes { take($0, type, &batch) }
             }
             tail += UInt64(size)
             clinux_store_release(ring.tail, tail)
+        }
+    }
+
+    private func take(_ record: UnsafeRawBufferPointer, _ type: UInt32, _ batch: inout EventBatch) {
+        if type == PerfRecordType.lost.rawValue, record.count >= Self.lost + 8 {
+            batch.lost &+= record.loadUnaligned(fromByteOffset: Self.lost, as: UInt64.self)
+        } else if type == PerfRecordType.sample.rawValue, record.count >= Self.data {
+            // The kernel rounds the length so that the record's is a multiple of 8.
+            let length = Int(record.loadUnaligned(fromByteOffset: Self.length, as: UInt32.self))
+            guard Self.data + length <= record.count else { return }
+            batch.append(UnsafeRawBufferPointer(rebasing: record[Self.data..<Self.data + length]))
         }
     }
 }

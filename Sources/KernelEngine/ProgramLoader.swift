@@ -1,8 +1,8 @@
 import BPF
 import BTF
-import CLinux
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// A program of the kernel, ready to be attached.
@@ -115,7 +115,7 @@ struct ProgramLoader {
         throw .kernel(
             doing: "load \(object.name)",
             because: extern.isFunction
-                ? "this kernel has no kfunc '\(name)'; \(KfuncHistory.advice(on: name))"
+                ? "this kernel has no kfunc '\(name)'; \(KernelHistory.advice(onKfunc: name))"
                 : "this kernel has no symbol '\(name)'; declare it __weak to do without")
     }
 
@@ -222,55 +222,48 @@ struct ProgramLoader {
         }
         if functionInfo.count != entries.count * 2 { functionInfo = [] }
         let lineInfo = functionInfo.isEmpty ? [] : types.lineInfo(program.lines)
-        let descriptors = holders.map { $0?.number ?? 0 }
-        let license = Array(object.license.utf8) + [0]
 
-        func attempt(_ log: UnsafeMutableRawBufferPointer?) -> Result<BPFDescriptor, Errno> {
-            bytes.withUnsafeBytes { code in
-                functionInfo.withUnsafeBytes { functions in
-                    lineInfo.withUnsafeBytes { lines in
-                        descriptors.withUnsafeBytes { holders in
-                            license.withUnsafeBytes { license in
-                                var attributes = BPFAttributes()
-                                attributes.set(0, type.number)
-                                attributes.set(4, UInt32(code.count / 8))
-                                attributes.set(8, code.baseAddress)
-                                attributes.set(16, license.baseAddress)
-                                if let log {
-                                    attributes.set(24, UInt32(1))
-                                    attributes.set(28, UInt32(log.count))
-                                    attributes.set(32, UnsafeRawPointer(log.baseAddress))
-                                }
-                                attributes.set(44, program.section.sleepable ? Self.sleepable : 0)
-                                attributes.set(48, name: program.name)
-                                attributes.set(68, type.attachType)
-                                if let descriptor = types.descriptor, !functions.isEmpty {
-                                    attributes.set(72, descriptor.number)
-                                    attributes.set(76, UInt32(8))
-                                    attributes.set(80, functions.baseAddress)
-                                    attributes.set(88, UInt32(functions.count / 8))
-                                    attributes.set(92, UInt32(16))
-                                    attributes.set(96, lines.baseAddress)
-                                    attributes.set(104, UInt32(lines.count / 16))
-                                }
-                                attributes.set(108, target.function.rawValue)
-                                attributes.set(112, target.holder?.number ?? 0)
-                                if self.holders.count > 1 { attributes.set(120, holders.baseAddress) }
-                                return attributes.open(.programLoad)
-                            }
-                        }
+        func attempt(_ log: UnsafeMutableRawBufferPointer? = nil) -> Result<BPFDescriptor, Errno> {
+            AttributeArena.with { arena in
+                var attributes = ProgramLoad {
+                    $0.progType = type.number.rawValue
+                    $0.insnCnt = UInt32(bytes.count / 8)
+                    $0.insns = arena.address(of: bytes)
+                    $0.license = arena.address(of: object.license)
+                    $0.progFlags = program.section.sleepable ? Self.sleepable : 0
+                    $0.progName = program.name
+                    $0.expectedAttachType = type.attachNumber
+                    $0.attachBtfId = target.function.rawValue
+                    $0.attachBtfObjFd = target.holder?.number ?? 0
+                    if holders.count > 1 { $0.fdArray = arena.address(of: holders.map { $0?.number ?? 0 }) }
+                    if let descriptor = types.descriptor, !functionInfo.isEmpty {
+                        $0.progBtfFd = descriptor.number
+                        $0.funcInfoRecSize = UInt32(ProgramFunctionInfo.size)
+                        $0.funcInfo = arena.address(of: functionInfo)
+                        $0.funcInfoCnt = UInt32(entries.count)
+                        $0.lineInfoRecSize = UInt32(ProgramLineInfo.size)
+                        $0.lineInfo = arena.address(of: lineInfo)
+                        $0.lineInfoCnt = UInt32(lineInfo.count * 4 / ProgramLineInfo.size)
                     }
+                    guard let log else { return }
+                    $0.logLevel = 1
+                    $0.logSize = UInt32(log.count)
+                    $0.logBuf = UInt64(log)
                 }
+                return attributes.open(.progLoad)
             }
         }
-        switch attempt(nil) {
+        switch attempt() {
         case .success(let descriptor): return KernelProgram(descriptor: descriptor, type: type)
         case .failure(let error):
             guard error.number != EPERM, explains else {
                 throw .rejected(program: program.name, because: KernelAdvice.text(error))
             }
-            var log = [UInt8](repeating: 0, count: 16 << 20)
-            _ = log.withUnsafeMutableBytes { attempt($0) }
+            let log = AttributeArena.with { arena in
+                let log = arena.room(16 << 20)
+                _ = attempt(log)
+                return log.text
+            }
             throw .rejected(program: program.name, because: VerifierLog.reason(log, error, of: program))
         }
     }

@@ -1,16 +1,19 @@
 import BPF
+import LinuxBPF
 
 /// What the kernel is told that a program is: its type and the way it is attached.
 struct ProgramType: Hashable, Sendable {
-    /// `BPF_PROG_TYPE_*`
-    let number: UInt32
-    /// `BPF_TRACE_*` and the like, `enum bpf_attach_type`; 0 for types that have only one way.
-    let attachType: UInt32
+    let number: BPFProgramType
+    /// Nil for types that have only one way.
+    let attachType: BPFAttachType?
+
+    /// As attributes hold it.
+    var attachNumber: UInt32 { attachType?.rawValue ?? 0 }
 
     static let fentry = ProgramType(.fentry)
     static let fexit = ProgramType(.fexit)
 
-    init(number: UInt32, attachType: UInt32) {
+    init(number: BPFProgramType, attachType: BPFAttachType?) {
         self.number = number
         self.attachType = attachType
     }
@@ -18,7 +21,7 @@ struct ProgramType: Hashable, Sendable {
     init(_ kind: ProgramKind) { self = KernelKind(kind).type }
 }
 
-/// All that the kernel engine knows of a kind of programs: a line each.
+/// How programs of a kind are loaded and attached: a line each. Since when kernels have them, `KernelHistory` says.
 struct KernelKind: Sendable {
     /// How a program finds its way to where it runs.
     enum Way: Hashable, Sendable {
@@ -28,12 +31,12 @@ struct KernelKind: Sendable {
         case functions
         /// A perf event at an instruction of the kernel.
         case probe(isReturn: Bool)
-        /// One link at many functions; flags of `BPF_TRACE_KPROBE_MULTI`.
-        case probes(flags: UInt32)
+        /// One link at many functions.
+        case probes(isReturn: Bool)
         /// A perf event at an instruction of a file.
         case fileProbe(isReturn: Bool)
-        /// One link at many functions of a file; flags of `BPF_TRACE_UPROBE_MULTI`.
-        case fileProbes(flags: UInt32)
+        /// One link at many functions of a file.
+        case fileProbes(isReturn: Bool)
         /// A perf event of tracefs.
         case tracepoint
         /// `BPF_RAW_TRACEPOINT_OPEN`, by name.
@@ -53,50 +56,38 @@ struct KernelKind: Sendable {
 
     let type: ProgramType
     let way: Way
-    /// The enumerator of `enum bpf_attach_type` that kernels with this kind have in their types; nil where no
-    /// kernel with types is without.
-    let constant: String?
-    /// The first Linux that has it.
-    let since: String
 
-    private init(_ number: UInt32, _ attachType: UInt32, _ way: Way, _ constant: String?, _ since: String) {
+    private init(_ number: BPFProgramType, _ attachType: BPFAttachType?, _ way: Way) {
         type = ProgramType(number: number, attachType: attachType)
         self.way = way
-        self.constant = constant
-        self.since = since
     }
-
-    /// `BPF_PROG_TYPE_KPROBE` and so on
-    private static let (kprobe, tracepoint, perfEvent, raw): (UInt32, UInt32, UInt32, UInt32) = (2, 5, 7, 17)
-    private static let (rawWritable, tracing, lsm): (UInt32, UInt32, UInt32) = (24, 26, 29)
 
     init(_ kind: ProgramKind) {
         switch kind {
-        case .fentry: self.init(Self.tracing, 24, .function, "BPF_TRACE_FENTRY", "5.5")
-        case .fexit: self.init(Self.tracing, 25, .function, "BPF_TRACE_FEXIT", "5.5")
-        case .fmodRet: self.init(Self.tracing, 26, .function, "BPF_MODIFY_RETURN", "5.7")
-        case .session: self.init(Self.tracing, 58, .function, "BPF_TRACE_FSESSION", "7.0")
-        case .fentryMulti: self.init(Self.tracing, 59, .functions, "BPF_TRACE_FENTRY_MULTI", "7.2")
-        case .fexitMulti: self.init(Self.tracing, 60, .functions, "BPF_TRACE_FEXIT_MULTI", "7.2")
-        case .sessionMulti: self.init(Self.tracing, 61, .functions, "BPF_TRACE_FSESSION_MULTI", "7.2")
-        case .kprobe, .ksyscall: self.init(Self.kprobe, 0, .probe(isReturn: false), nil, "4.17")
-        case .kretprobe, .kretsyscall: self.init(Self.kprobe, 0, .probe(isReturn: true), nil, "4.17")
-        case .kprobeMulti: self.init(Self.kprobe, 42, .probes(flags: 0), "BPF_TRACE_KPROBE_MULTI", "5.18")
-        case .kretprobeMulti: self.init(Self.kprobe, 42, .probes(flags: 1), "BPF_TRACE_KPROBE_MULTI", "5.18")
-        case .kprobeSession: self.init(Self.kprobe, 56, .probes(flags: 0), "BPF_TRACE_KPROBE_SESSION", "6.10")
-        case .uprobe: self.init(Self.kprobe, 0, .fileProbe(isReturn: false), nil, "4.17")
-        case .uretprobe: self.init(Self.kprobe, 0, .fileProbe(isReturn: true), nil, "4.17")
-        case .uprobeMulti: self.init(Self.kprobe, 48, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_MULTI", "6.6")
-        case .uretprobeMulti: self.init(Self.kprobe, 48, .fileProbes(flags: 1), "BPF_TRACE_UPROBE_MULTI", "6.6")
-        case .uprobeSession: self.init(Self.kprobe, 57, .fileProbes(flags: 0), "BPF_TRACE_UPROBE_SESSION", "6.13")
-        case .tracepoint: self.init(Self.tracepoint, 0, .tracepoint, nil, "4.7")
-        case .rawTracepoint: self.init(Self.raw, 0, .rawTracepoint, nil, "4.17")
-        case .rawTracepointWritable: self.init(Self.rawWritable, 0, .rawTracepoint, nil, "5.2")
-        case .typedTracepoint:
-            self.init(Self.tracing, 23, .typed(prefix: "btf_trace_", .tracepoint), "BPF_TRACE_RAW_TP", "5.5")
-        case .lsm: self.init(Self.lsm, 27, .typed(prefix: "bpf_lsm_", .hook), "BPF_LSM_MAC", "5.7")
-        case .iterator: self.init(Self.tracing, 28, .typed(prefix: "bpf_iter_", .iterator), "BPF_TRACE_ITER", "5.8")
-        case .perfEvent: self.init(Self.perfEvent, 0, .samples, nil, "4.9")
+        case .fentry: self.init(.tracing, .traceFentry, .function)
+        case .fexit: self.init(.tracing, .traceFexit, .function)
+        case .fmodRet: self.init(.tracing, .modifyReturn, .function)
+        case .session: self.init(.tracing, .traceFsession, .function)
+        case .fentryMulti: self.init(.tracing, .traceFentryMulti, .functions)
+        case .fexitMulti: self.init(.tracing, .traceFexitMulti, .functions)
+        case .sessionMulti: self.init(.tracing, .traceFsessionMulti, .functions)
+        case .kprobe, .ksyscall: self.init(.kprobe, nil, .probe(isReturn: false))
+        case .kretprobe, .kretsyscall: self.init(.kprobe, nil, .probe(isReturn: true))
+        case .kprobeMulti: self.init(.kprobe, .traceKprobeMulti, .probes(isReturn: false))
+        case .kretprobeMulti: self.init(.kprobe, .traceKprobeMulti, .probes(isReturn: true))
+        case .kprobeSession: self.init(.kprobe, .traceKprobeSession, .probes(isReturn: false))
+        case .uprobe: self.init(.kprobe, nil, .fileProbe(isReturn: false))
+        case .uretprobe: self.init(.kprobe, nil, .fileProbe(isReturn: true))
+        case .uprobeMulti: self.init(.kprobe, .traceUprobeMulti, .fileProbes(isReturn: false))
+        case .uretprobeMulti: self.init(.kprobe, .traceUprobeMulti, .fileProbes(isReturn: true))
+        case .uprobeSession: self.init(.kprobe, .traceUprobeSession, .fileProbes(isReturn: false))
+        case .tracepoint: self.init(.tracepoint, nil, .tracepoint)
+        case .rawTracepoint: self.init(.rawTracepoint, nil, .rawTracepoint)
+        case .rawTracepointWritable: self.init(.rawTracepointWritable, nil, .rawTracepoint)
+        case .typedTracepoint: self.init(.tracing, .traceRawTp, .typed(prefix: "btf_trace_", .tracepoint))
+        case .lsm: self.init(.lsm, .lsmMac, .typed(prefix: "bpf_lsm_", .hook))
+        case .iterator: self.init(.tracing, .traceIter, .typed(prefix: "bpf_iter_", .iterator))
+        case .perfEvent: self.init(.perfEvent, nil, .samples)
         }
     }
 }

@@ -2,6 +2,7 @@ import BPF
 import CLinux
 import Engine
 import Glibc
+import LinuxBPF
 
 /// The reader's side of a ring buffer of the kernel, mapped into this process.
 final class RingReader: KernelSource, @unchecked Sendable {

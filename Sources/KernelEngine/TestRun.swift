@@ -1,5 +1,6 @@
 import BPF
 import Engine
+import LinuxBPF
 
 /// Lets the kernel call its functions for tests of tracing, `bpf_fentry_test1` and so on or
 /// `bpf_modify_return_test`: `BPF_PROG_TEST_RUN` of a program that could be attached to one of them.
@@ -30,14 +31,12 @@ package struct TestRun: Sendable {
     /// Calls the functions once. For `bpf_modify_return_test`: what it returned, and in the upper half what it changed.
     @discardableResult
     package func run() throws(EngineError) -> UInt32 {
-        var attributes = BPFAttributes()
-        attributes.set(0, program.descriptor.number)
-        attributes.set(64, UInt64(0))
-        let result = attributes.run(.testRun)
+        var attributes = ProgramTestRun { $0.progFd = program.descriptor.number }
+        let result = attributes.run(.progTestRun)
         guard result >= 0 else {
             throw .kernel(doing: "run the kernel's test functions", because: "\(Errno(Int32(-result)))")
         }
-        return attributes.u32(4)
+        return attributes.retval
     }
 }
 
@@ -45,16 +44,16 @@ package struct TestRun: Sendable {
 package enum KernelLinks {
     /// The attach type of each tracing link (`BPF_TRACE_*`).
     package static func tracing() throws(EngineError) -> [UInt32] {
-        switch BPFObjects.ids(.nextLinkID) {
+        switch BPFObjects.ids(.linkGetNextId) {
         case .failure(let error): throw .kernel(doing: "list the links", because: KernelAdvice.text(error))
         case .success(let ids):
             return ids.compactMap { id in
-                guard let link = BPFObjects.open(.linkByID, id: id) else { return nil }
-                // `struct bpf_link_info`: the type of a tracing link is 2, that of one for many functions 15.
-                var information = BPFAttributes()
-                information.set(28, UInt32(0))
-                guard BPFObjects.information(link.number, &information), [2, 15].contains(information.u32(0)) else { return nil }
-                return information.u32(16)
+                guard let link = BPFObjects.open(.linkGetFdById, id: id) else { return nil }
+                var information = LinkInfo()
+                guard BPFObjects.get(&information, of: link),
+                    [BPFLinkType.tracing, .tracingMulti].map(\.rawValue).contains(information.type)
+                else { return nil }
+                return information.tracingAttachType
             }
         }
     }
@@ -71,9 +70,9 @@ package struct KernelObjects: Hashable, Sendable, CustomStringConvertible {
             case .failure(let error): throw .kernel(doing: "list what is loaded", because: KernelAdvice.text(error))
             }
         }
-        links = try count(.nextLinkID)
-        programs = try count(.nextProgramID)
-        maps = try count(.nextMapID)
+        links = try count(.linkGetNextId)
+        programs = try count(.progGetNextId)
+        maps = try count(.mapGetNextId)
     }
 
     package var description: String { "\(links) links, \(programs) programs, \(maps) maps" }

@@ -1,6 +1,7 @@
 import BPF
 import Engine
 import Glibc
+import LinuxBPF
 
 /// One program at many functions by one link: `BPF_TRACE_FSESSION_MULTI`, `BPF_TRACE_FENTRY_MULTI` and
 /// `BPF_TRACE_FEXIT_MULTI` (Linux 7.2). Such a program knows no function's type, so it must not read `ctx` itself, but
@@ -20,18 +21,13 @@ enum TracingMulti {
     private static func create(
         _ program: KernelProgram, _ functions: ArraySlice<KernelFunction>, _ cookies: ArraySlice<UInt64>
     ) -> Result<BPFDescriptor, Errno> {
-        functions.map(\.target.function.rawValue).withUnsafeBytes { ids in
-            cookies.withUnsafeBytes { cookies in
-                var attributes = BPFAttributes()
-                attributes.set(0, program.descriptor.number)
-                attributes.set(4, UInt32(0))
-                attributes.set(8, program.type.attachType)
-                attributes.set(12, UInt32(0))
-                attributes.set(16, ids.baseAddress)
-                attributes.set(24, cookies.baseAddress)
-                attributes.set(32, UInt32(functions.count))
-                return attributes.open(.linkCreate)
+        AttributeArena.with { arena in
+            var attributes = LinkCreate(program) {
+                $0.tracingMultiIds = arena.address(of: functions.map(\.target.function.rawValue))
+                $0.tracingMultiCookies = arena.address(of: cookies)
+                $0.tracingMultiCnt = UInt32(functions.count)
             }
+            return attributes.open(.linkCreate)
         }
     }
 

@@ -1,11 +1,11 @@
 import BPF
-import Glibc
+import LinuxBPF
 
 /// What matters of the kernel's verifier's log: its last complaint, and the source line that it is about.
 enum VerifierLog {
     /// One line: what the verifier says, or else what the error number means.
-    static func reason(_ log: [UInt8], _ error: Errno, of program: ObjectProgram) -> String {
-        let lines = String(decoding: log.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n").map(String.init)
+    static func reason(_ log: String, _ error: Errno, of program: ObjectProgram) -> String {
+        let lines = log.split(separator: "\n").map(String.init)
         let said = lines.filter { !isStatistics($0) && !isState($0) && !isSource($0) }
         guard let complaint = said.last else { return "the kernel says: \(KernelAdvice.text(error))" }
         var text = "the kernel's verifier says: \(complaint)"
@@ -56,9 +56,11 @@ enum VerifierLog {
 
     private static func advice(_ complaint: String) -> String? {
         if complaint.contains("invalid func") || complaint.contains("unknown func") {
-            guard let number = HelperHistory.number(in: complaint) else { return "this kernel does not have that helper" }
-            guard let release = HelperHistory.release(of: number) else { return "no kernel has a helper of that number" }
-            return "Linux \(release) and later have that helper, where programs of this kind may call it"
+            // "unknown func bpf_user_ringbuf_drain#209"
+            guard let mark = complaint.lastIndex(of: "#"), let number = UInt32(complaint[mark...].dropFirst().prefix { $0.isNumber }) else {
+                return "this kernel does not have that helper"
+            }
+            return KernelHistory.advice(onHelper: number)
         }
         if complaint.contains("program of this type cannot use helper") {
             return "programs of this kind do not have that helper"

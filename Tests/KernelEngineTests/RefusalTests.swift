@@ -33,11 +33,13 @@ struct RefusalTests {
         #expect(KernelFunctionPolicy.reasonWithoutType(places: 3, addresses: 3)?.contains("stands for 3 functions") == true)
     }
 
-    @Test("a kfunc's first release is named, and each stands in the table once")
-    func kfuncs() {
-        #expect(KfuncHistory.advice(on: "bpf_task_from_vpid").hasPrefix("Linux 6.14 and later"))
-        #expect(KfuncHistory.advice(on: "nobody_knows").contains("not known"))
-        let names = KfuncHistory.releases.flatMap(\.names)
-        #expect(Set(names).count == names.count && names.count > 30)
+    @Test("the first release of a helper, kfunc or type of maps is named")
+    func releases() {
+        #expect(KernelHistory.advice(on: .arena, running: KernelVersion(6, 1)) == "Linux 6.9 and later have maps of type arena")
+        #expect(KernelHistory.advice(on: .arena, running: KernelVersion(6, 10)) == nil)
+        #expect(KernelHistory.advice(onKfunc: "bpf_task_from_vpid").hasPrefix("Linux 6.14 and later"))
+        #expect(KernelHistory.advice(onKfunc: "nobody_knows").contains("not known"))
+        #expect(KernelHistory.advice(onHelper: 209).hasPrefix("Linux 6.1 and later") && KernelHistory.advice(onHelper: 210).hasPrefix("Linux 6.2 "))
+        for number in [0, 212, 4711] as [UInt32] { #expect(KernelHistory.advice(onHelper: number).hasPrefix("no kernel")) }
     }
 }

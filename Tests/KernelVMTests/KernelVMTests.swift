@@ -22,6 +22,15 @@ struct KernelVMTests {
         #expect(ran == KernelCheck.names.count, "\(machine.ending)")
     }
 
+    @Test("the structures of bpf(2) are as this kernel's types say", arguments: VirtualMachine.kernels)
+    func structures(kernel: String) async throws {
+        guard let machine = try await VirtualMachine.of(kernel) else { return }
+        let lines = try #require(machine.part("structures"), "\(machine.ending)")
+        #expect(lines.count == 2 && lines.last == "status 0", "\(lines)")
+        let members = try #require(lines.first?.split(separator: " ").first.flatMap { Int($0) })
+        #expect(members > 400)
+    }
+
     @Test("the article's programs print its lines for a ping", arguments: VirtualMachine.kernels)
     func article(kernel: String) async throws {
         guard let machine = try await VirtualMachine.of(kernel) else { return }

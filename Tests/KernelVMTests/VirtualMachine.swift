@@ -69,7 +69,8 @@ struct VirtualMachine: Sendable {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-vm-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        var files = ["\(package.path)/.build/release/kernel-checks", KernelCheck.folder.appendingPathComponent("kernel.config").path]
+        var files = ["kernel-checks", "generate-linux-bpf"].map { "\(package.path)/.build/release/\($0)" }
+        files += ["\(package.path)/Sources/LinuxBPF/Structures+Generated.swift", KernelCheck.folder.appendingPathComponent("kernel.config").path]
         let programs = KernelCheck.folder.appendingPathComponent("Programs")
         let article = package.appendingPathComponent("Examples/Article")
         // Beside the programs lie functions of a process, for the same checks there.

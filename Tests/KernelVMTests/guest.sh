@@ -32,6 +32,10 @@ ping_once() { ping -c 1 -W 60 127.0.0.1 >/dev/null; }
 
 ./kernel-checks
 
+echo "== structures"
+./generate-linux-bpf /sys/kernel/btf/vmlinux "$(uname -r | cut -d . -f 1,2)" Structures+Generated.swift
+echo "status $?"
+
 left >/dev/null
 for program in entry_exit cookie; do
     fsession run $program.bpf.o >out 2>&1 &

@@ -1,6 +1,7 @@
 import BPF
 import Engine
 import Glibc
+import LinuxBPF
 
 /// uprobe, uretprobe and the kinds for many functions: FILE:FUNCTION, in all processes that have the file mapped.
 extension Attacher {
@@ -8,7 +9,8 @@ extension Attacher {
         let (file, name) = try probedFile("uprobe/libc.so.6:malloc")
         guard let type = PerfEvent.probeType("uprobe") else {
             throw .kernel(
-                doing: "attach '\(self.program.name)'", because: "this kernel has no uprobes (CONFIG_UPROBE_EVENTS, Linux 4.17)")
+                doing: "attach '\(self.program.name)'",
+                because: "this kernel has no uprobes (CONFIG_UPROBE_EVENTS, \(KernelHistory.since(.uprobe)))")
         }
         let offset = try file.offset(of: name)
         let program = try load()
@@ -21,29 +23,19 @@ extension Attacher {
 
     /// One link at all functions of a file that a pattern matches: `BPF_TRACE_UPROBE_MULTI` or
     /// `BPF_TRACE_UPROBE_SESSION`.
-    func fileProbes(_ flags: UInt32) throws(EngineError) -> Attached {
+    func fileProbes(_ isReturn: Bool) throws(EngineError) -> Attached {
         let (file, text) = try probedFile("uprobe.multi/libc.so.6:mem*")
         let found = try file.offsets(matching: Glob(text))
         let program = try load()
-        let cookies = Array(repeating: cookie, count: cookie == 0 ? 0 : found.count)
-        let link = file.path.withCString { path in
-            found.map(\.offset).withUnsafeBytes { offsets in
-                cookies.withUnsafeBytes { cookies -> Result<BPFDescriptor, Errno> in
-                    var attributes = BPFAttributes()
-                    attributes.set(0, program.descriptor.number)
-                    attributes.set(4, UInt32(0))
-                    attributes.set(8, kind.type.attachType)
-                    attributes.set(12, UInt32(0))
-                    attributes.set(16, UnsafeRawPointer(path))
-                    attributes.set(24, offsets.baseAddress)
-                    attributes.set(32, UInt64(0))
-                    attributes.set(40, cookies.isEmpty ? nil : cookies.baseAddress)
-                    attributes.set(48, UInt32(found.count))
-                    attributes.set(52, flags)
-                    attributes.set(56, UInt32(0))
-                    return attributes.open(.linkCreate)
-                }
+        let link = AttributeArena.with { arena in
+            var attributes = LinkCreate(program) {
+                $0.uprobeMultiPath = arena.address(of: file.path)
+                $0.uprobeMultiOffsets = arena.address(of: found.map(\.offset))
+                $0.uprobeMultiCookies = arena.address(of: repeatElement(cookie, count: cookie == 0 ? 0 : found.count))
+                $0.uprobeMultiCnt = UInt32(found.count)
+                if isReturn { $0.uprobeMultiFlags = LinuxFlag.bpfFUprobeMultiReturn }
             }
+            return attributes.open(.linkCreate)
         }
         switch link {
         case .success(let link):

@@ -1,5 +1,6 @@
 import Engine
 import Glibc
+import LinuxBPF
 
 /// Iterators, which go over all things of a sort in the kernel, or over the elements of one map: "iter/task",
 /// "iter/bpf_map_elem:MAP".
@@ -16,17 +17,12 @@ extension Attacher {
 
     /// Reads the whole text once.
     func iterator(_ program: KernelProgram, _ name: String, over map: KernelMap?) throws(EngineError) -> Attached {
-        // union bpf_iter_link_info
-        var which = map?.descriptor.number ?? 0
-        let result = withUnsafeBytes(of: &which) { which -> Result<BPFDescriptor, Errno> in
-            var attributes = BPFAttributes()
-            attributes.set(0, program.descriptor.number)
-            attributes.set(4, UInt32(0))
-            attributes.set(8, kind.type.attachType)
-            attributes.set(12, UInt32(0))
-            if map != nil {
-                attributes.set(16, which.baseAddress)
-                attributes.set(24, UInt32(which.count))
+        let result = AttributeArena.with { arena in
+            var attributes = LinkCreate(program) {
+                guard let map else { return }
+                let which = IteratorLinkInfo { $0.mapMapFd = map.descriptor.number }
+                $0.iterInfo = arena.address(of: which.bytes)
+                $0.iterInfoLen = UInt32(which.usedSize)
             }
             return attributes.open(.linkCreate)
         }
@@ -35,10 +31,8 @@ extension Attacher {
         case .success(let made): link = made
         case .failure(let error): throw .refused(function: name, because: refusal(error, name, map))
         }
-        var create = BPFAttributes()
-        create.set(0, link.number)
-        create.set(4, UInt32(0))
-        guard case .success(let text) = create.open(.iteratorCreate) else {
+        var create = IteratorCreate { $0.linkFd = link.number }
+        guard case .success(let text) = create.open(.iterCreate) else {
             throw .refused(function: name, because: "the kernel does not open it for reading")
         }
         var bytes: [UInt8] = []

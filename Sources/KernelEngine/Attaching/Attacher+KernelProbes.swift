@@ -2,6 +2,7 @@ import CLinux
 import BPF
 import Engine
 import Glibc
+import LinuxBPF
 
 /// kprobe, kretprobe, ksyscall and kretsyscall, and the kinds for many functions.
 extension Attacher {
@@ -9,7 +10,7 @@ extension Attacher {
         var name = try functionName("kprobe/tcp_v4_connect")
         guard let type = PerfEvent.probeType("kprobe") else {
             throw .kernel(
-                doing: "attach '\(self.program.name)'", because: "this kernel has no kprobes (CONFIG_KPROBE_EVENTS, Linux 4.17)")
+                doing: "attach '\(self.program.name)'", because: "this kernel has no kprobes (CONFIG_KPROBE_EVENTS, \(KernelHistory.since(.kprobe)))")
         }
         if [.ksyscall, .kretsyscall].contains(self.program.section.kind) { name = SystemCallNames.function(name) }
         var offset: UInt64 = 0
@@ -32,7 +33,7 @@ extension Attacher {
     }
 
     /// One link at all functions that a pattern matches: `BPF_TRACE_KPROBE_MULTI` or `BPF_TRACE_KPROBE_SESSION`.
-    func probes(_ flags: UInt32, _ traceable: inout TraceableFunctions) throws(EngineError) -> Attached {
+    func probes(_ isReturn: Bool, _ traceable: inout TraceableFunctions) throws(EngineError) -> Attached {
         let glob = Glob(try functionName("kprobe.multi/tcp_*"))
         traceable.read(glob)
         let names = traceable.unique(matching: glob)
@@ -47,21 +48,14 @@ extension Attacher {
             throw .noFunction(pattern: glob.text, nearest: NearestNames.of(glob.text, in: traceable.names))
         }
         let program = try load()
-        let link = CStrings.withPointers(names) { symbols -> Result<BPFDescriptor, Errno> in
-            let cookies = Array(repeating: cookie, count: cookie == 0 ? 0 : names.count)
-            return cookies.withUnsafeBytes { cookies in
-                var attributes = BPFAttributes()
-                attributes.set(0, program.descriptor.number)
-                attributes.set(4, UInt32(0))
-                attributes.set(8, kind.type.attachType)
-                attributes.set(12, UInt32(0))
-                attributes.set(16, flags)
-                attributes.set(20, UInt32(names.count))
-                attributes.set(24, UnsafeRawPointer(symbols))
-                attributes.set(32, UInt64(0))
-                attributes.set(40, cookies.isEmpty ? nil : cookies.baseAddress)
-                return attributes.open(.linkCreate)
+        let link = AttributeArena.with { arena in
+            var attributes = LinkCreate(program) {
+                if isReturn { $0.kprobeMultiFlags = LinuxFlag.bpfFKprobeMultiReturn }
+                $0.kprobeMultiCnt = UInt32(names.count)
+                $0.kprobeMultiSyms = arena.address(of: names)
+                $0.kprobeMultiCookies = arena.address(of: repeatElement(cookie, count: cookie == 0 ? 0 : names.count))
             }
+            return attributes.open(.linkCreate)
         }
         switch link {
         case .success(let link):
@@ -90,21 +84,4 @@ enum SystemCallNames {
     static var isWrapped: Bool { prefix != "__se_sys_" }
 
     static func function(_ name: String) -> String { prefix + name }
-}
-
-/// Texts for a system call that takes an array of pointers to them.
-enum CStrings {
-    static func withPointers<Result>(_ texts: [String], _ body: (UnsafePointer<UInt>?) -> Result) -> Result {
-        var starts: [Int] = []
-        var bytes: [UInt8] = []
-        for text in texts {
-            starts.append(bytes.count)
-            bytes += text.utf8
-            bytes.append(0)
-        }
-        return bytes.withUnsafeBytes { bytes in
-            let base = UInt(bitPattern: bytes.baseAddress)
-            return starts.map { base + UInt($0) }.withUnsafeBufferPointer { body($0.baseAddress) }
-        }
-    }
 }

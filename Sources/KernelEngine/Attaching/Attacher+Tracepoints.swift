@@ -2,6 +2,7 @@ import BPF
 import BTF
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// tracepoint, raw_tp, tp_btf, lsm, iter and perf_event.
@@ -24,7 +25,7 @@ extension Attacher {
             throw unknown("tracepoint", name, names)
         }
         let program = try load()
-        switch PerfEvent(type: PerfEvent.Sort.tracepoint.rawValue, config: id).attach(program, cookie: cookie) {
+        switch PerfEvent(type: PerfType.tracepoint.rawValue, config: id).attach(program, cookie: cookie) {
         case .success(let link): return attached(link, info(name, "tracepoint"))
         case .failure(let error): throw failure(error, name)
         }
@@ -44,17 +45,14 @@ extension Attacher {
     }
 
     private func open(_ program: KernelProgram, named name: String?) -> Result<AttachedProgram, Errno> {
-        func open(_ name: UnsafePointer<CChar>?) -> Result<AttachedProgram, Errno> {
-            var attributes = BPFAttributes()
-            attributes.set(0, UnsafeRawPointer(name))
-            attributes.set(8, program.descriptor.number)
-            attributes.set(12, UInt32(0))
-            // Linux 6.10
-            if cookie != 0 { attributes.set(16, cookie) }
-            return attributes.open(.openRawTracepoint).map { AttachedProgram(link: $0, program: program.descriptor) }
+        AttributeArena.with { arena in
+            var attributes = RawTracepointOpen {
+                $0.name = name.map { arena.address(of: $0) } ?? 0
+                $0.progFd = program.descriptor.number
+                $0.cookie = cookie
+            }
+            return attributes.open(.rawTracepointOpen).map { AttachedProgram(link: $0, program: program.descriptor) }
         }
-        guard let name else { return open(nil) }
-        return name.withCString { open($0) }
     }
 
     /// tp_btf, lsm and iter: the kernel has a type for each place, of vmlinux or of a module.
@@ -104,8 +102,7 @@ extension Attacher {
             frequency = number
         }
         let program = try load()
-        // PERF_COUNT_SW_CPU_CLOCK
-        var event = PerfEvent(type: PerfEvent.Sort.software.rawValue, config: 0)
+        var event = PerfEvent(.cpuClock)
         event.sample(frequency: frequency)
         var links: [AttachedProgram] = []
         for cpu in 0..<ProcessorCount.possible {

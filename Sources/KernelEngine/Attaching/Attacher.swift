@@ -2,6 +2,7 @@ import BPF
 import BTF
 import Engine
 import Glibc
+import LinuxBPF
 
 /// Attaches programs to all that is not a function with a trampoline: probes, tracepoints, hooks, iterators, counters.
 struct Attacher {
@@ -33,9 +34,9 @@ struct Attacher {
         switch kind.way {
         case .function, .functions: throw .program(name: program.name, because: "it is attached by functions")
         case .probe(let isReturn): return try probe(isReturn, &traceable)
-        case .probes(let flags): return try probes(flags, &traceable)
+        case .probes(let isReturn): return try probes(isReturn, &traceable)
         case .fileProbe(let isReturn): return try fileProbe(isReturn)
-        case .fileProbes(let flags): return try fileProbes(flags)
+        case .fileProbes(let isReturn): return try fileProbes(isReturn)
         case .tracepoint: return try tracepoint()
         case .rawTracepoint: return try rawTracepoint()
         case .typed(let prefix, let sort): return try typed(prefix, sort, &kernel)
@@ -79,7 +80,7 @@ struct Attacher {
             .refused(
                 function: place,
                 because: "this kernel was built without what \(program.section.kind.rawValue) programs are attached by"
-                    + (kind.type.attachType == 42 || kind.type.attachType == 56 ? " (CONFIG_FPROBE); kprobe and kretprobe programs it has" : ": \(error)"))
+                    + ([.traceKprobeMulti, .traceKprobeSession].contains(kind.type.attachType) ? " (CONFIG_FPROBE); kprobe and kretprobe programs it has" : ": \(error)"))
         default: .refused(function: place, because: KernelAdvice.text(error))
         }
     }
