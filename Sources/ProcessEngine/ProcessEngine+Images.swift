@@ -9,8 +9,8 @@ extension ProcessEngine {
 
     /// What our jumps overwrote in a module.
     func overwritten(in module: Range<UInt64>) -> [CodeRange] {
-        traced.values.lazy.filter { module.contains($0.patchAddress) }.map {
-            CodeRange(address: $0.patchAddress, bytes: Array($0.displaced.originalBytes))
+        traced.values.lazy.map(\.patch).filter { module.contains($0.address) }.map {
+            CodeRange(address: $0.address, bytes: Array($0.original))
         }
     }
 
@@ -140,8 +140,8 @@ extension ProcessEngine {
         /// The record that the image lies in, without its code.
         var record: CodeRecord {
             var record = CodeRecord(kind: .trampoline, name: function.info.name, code: [])
-            record.function = function.patchAddress
-            record.originalBytes = function.displaced.originalBytes
+            record.function = function.patch.address
+            record.originalBytes = function.patch.original
             return record
         }
     }

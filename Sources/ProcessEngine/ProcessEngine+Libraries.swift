@@ -96,7 +96,7 @@ extension ProcessEngine {
         for (address, function) in traced {
             let path = function.info.modulePath
             if isNew[path] == nil {
-                isNew[path] = (try? read(function.displaced.originalBytes.count, at: function.patchAddress)) == Array(function.displaced.originalBytes)
+                isNew[path] = (try? read(function.patch.original.count, at: function.patch.address)) == Array(function.patch.original)
             }
             guard isNew[path] == true else { continue }
             retire(function)

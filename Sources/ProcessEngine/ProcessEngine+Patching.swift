@@ -56,17 +56,14 @@ extension ProcessEngine {
             if isNew { new.append(.init(index: index, function: function)) }
             patches.append(
                 .init(
-                    address: function.patchAddress, owner: index,
-                    expected: isNew ? function.displaced.originalBytes : traced[function.info.address]?.jump ?? [],
+                    address: function.patch.address, owner: index,
+                    expected: isNew ? function.patch.original : traced[function.info.address]?.jump ?? [],
                     new: jump))
         }
         return PreparedPatch(
             new: new,
             interiors: RangeIndex(
-                new.map { new in
-                    let overwritten = new.function.displaced.overwritten
-                    return (overwritten.lowerBound + 1)..<overwritten.upperBound
-                }),
+                new.map(\.function.patch.interior)),
             patches: CodePatches(patches))
     }
 
@@ -79,7 +76,7 @@ extension ProcessEngine {
         let isComplete = StackScan.words(of: &process) { thread, isInstructionPointer, word in
             guard let index = prepared.interiors.index(of: word) else { return }
             let new = prepared.new[index]
-            if isInstructionPointer, let moved = new.function.displaced.moved(word) {
+            if isInstructionPointer, let moved = new.function.patch.placeWhenPatched(word) {
                 moves.append((thread, moved))
             } else {
                 busy[new.index] = "a thread was interrupted in its first instructions; try again"
@@ -139,8 +136,8 @@ extension ProcessEngine {
         if !isFinder { try updateUnwinding(with: [changed]) }
         let jump = changed.jump ?? []
         try withStopped { engine, _ throws(EngineError) in
-            if let before = function.jump, try engine.read(jump.count, at: function.patchAddress) == Array(before) {
-                try engine.write(Array(jump), at: function.patchAddress)
+            if let before = function.jump, try engine.read(jump.count, at: function.patch.address) == Array(before) {
+                try engine.write(Array(jump), at: function.patch.address)
             }
         }
         traced[address] = changed

@@ -18,9 +18,9 @@ struct Restoration: Sendable {
         patches.reserveCapacity(functions.count)
         for (index, function) in functions.enumerated() {
             guard let jump = function.jump else { continue }
-            if function.patchAddress < function.displaced.address { padded[function.patchAddress] = function.displaced.address }
-            patches.append(
-                .init(address: function.patchAddress, owner: index, expected: jump, new: function.displaced.originalBytes))
+            let patch = function.patch
+            if let place = patch.betweenJumps { padded[place.patched] = place.original }
+            patches.append(.init(address: patch.address, owner: index, expected: jump, new: patch.original))
         }
         self.padded = padded
         self.patches = CodePatches(patches)
@@ -44,7 +44,10 @@ extension ProcessEngine {
         let functions = restoration.functions
         do throws(ProcessError) {
             try StackScan.redirect(restoration.padded, in: &process)
-            let others = try restoration.patches.apply(to: process.memory, accepts: isJumpToOurs)
+            // A child that was forked before a program came or went has the jumps of then.
+            let others = try restoration.patches.apply(to: process.memory) { found, patch in
+                functions[patch.owner].patch.image(of: found).map(isOurCode) ?? false
+            }
             result.restored = restoration.patches.patches.count - others.count
             let changed = others.filter { other in other.found.map { $0 != other.patch.new } ?? false }
             if !changed.isEmpty {
@@ -55,7 +58,7 @@ extension ProcessEngine {
             for thread in process.threads {
                 guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
                 for function in functions {
-                    if let original = function.displaced.original(of: registers.instructionPointer) {
+                    if let original = function.patch.placeWhenRestored(registers.instructionPointer) {
                         registers.instructionPointer = original
                         try thread.setRegisters(registers)
                         break
@@ -66,16 +69,6 @@ extension ProcessEngine {
             throw .target(pid: process.pid, doing: "give its functions their bytes back", because: "\(error)")
         }
         return result
-    }
-
-    /// Whether bytes are a jump of ours, though to another image: a child that was forked before a program came or went has
-    /// the jumps of then.
-    private func isJumpToOurs(_ bytes: ShortBytes, _ patch: CodePatches.Patch) -> Bool {
-        guard bytes.count == patch.expected.count, bytes.count >= Architecture.jumpSize,
-            bytes.dropFirst(Architecture.jumpSize).elementsEqual(patch.expected.dropFirst(Architecture.jumpSize)),
-            let target = Architecture.jumpTarget(of: bytes, at: patch.address)
-        else { return false }
-        return isOurCode(target)
     }
 
     /// Whether a function is still where a patch is: it is no library that this process has unloaded, or a child never loaded.
