@@ -37,7 +37,9 @@ extension ProcessEngine {
         summary.overpatched = removal.overpatched
         finished = summary
         traced = [:]
-        tellAwaited()
+        for module in standing.takeAwaited() {
+            queue.append([.warning("\(module) was never loaded; nothing of it was traced")])
+        }
         shared?.region.claim.giveUp()
         if let failure = removal.failure { return .failure(failure) }
         return .success(summary)
@@ -47,7 +49,7 @@ extension ProcessEngine {
     private func leaveFindersAlone() {
         guard isOurs else { return }
         for finder in functions.unwinders().hooks {
-            for link in traced[finder.address]?.lists.links ?? [] where link.id != OwnLink.unwinding {
+            for link in traced[finder.address]?.lists.links ?? [] where !link.isOf(.unwinding) {
                 do throws(EngineError) {
                     try unlink(link.id)
                 } catch {

@@ -18,7 +18,7 @@ extension ProcessEngine {
         do throws(EngineError) {
             try linkOwn(
                 notification, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: region.address(at: 0),
-                id: OwnLink.libraries)
+                hook: .libraries)
         } catch {
             queue.append([.warning("libraries that are loaded later will not be traced: \(error)")])
             return
@@ -59,7 +59,7 @@ extension ProcessEngine {
         }
         for path in new {
             do throws(EngineError) {
-                let report = try link(standing, onlyIn: [path])
+                let report = try link(standing.all, for: .library(path))
                 if !report.linked.isEmpty || !report.refused.isEmpty {
                     queue.append([.library(path: ModuleKey.path(path), report)])
                 }
@@ -116,50 +116,33 @@ extension ProcessEngine {
 
     /// Links a routine of the runtime, as if it were a program.
     func linkOwn(
-        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int,
+        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, hook: Hook,
         needsAlignedStack: Bool = false
     ) throws(EngineError) {
         let link = TrampolineLink(
-            id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: needsAlignedStack)
+            id: hook.id, programID: hook.id, kind: kind, programAddress: program, attachCookie: cookie,
+            needsAlignedStack: needsAlignedStack)
+        // Debug information of the C library takes a tenth of a second to read, and tells nothing that is needed here.
+        let convention = traced[function.address] == nil ? .unknown : functions.convention(of: function)
         var reason = ""
         // A thread may be in the function's first instructions: not for long.
         for _ in 0..<20 {
-            var batch = LinkBatch()
-            try add(link, to: function, in: &batch)
-            try displace(&batch)
-            if let refusal = batch.refused.first {
+            let plan: LinkPlan
+            do throws(TrampolineError) {
+                plan = try LinkPlan(link, at: .init(function: function, convention: convention), traced: traced)
+            } catch {
+                throw .target(pid: processID, doing: "watch \(function.name)", because: "\(error)")
+            }
+            var batch = try displace(plan)
+            if let refusal = batch.outcome.refused.first {
                 throw .target(pid: processID, doing: "watch \(function.name)", because: refusal.reason)
             }
-            try build(&batch, counted: false)
-            try publish(&batch, tellsUnwinder: false)
-            guard let refusal = batch.refused.first else { return }
+            try build(&batch)
+            try publish(&batch)
+            guard let refusal = batch.outcome.refused.first else { return }
             reason = refusal.reason
             usleep(1000)
         }
         throw .target(pid: processID, doing: "watch \(function.name)", because: reason)
     }
-
-    /// Puts a link of our own into a batch, in the place of an earlier one.
-    private func add(_ link: TrampolineLink, to function: FunctionInfo, in batch: inout LinkBatch) throws(EngineError) {
-        let known = traced[function.address]
-        // Debug information of the C library takes a tenth of a second to read, and tells nothing that is needed here.
-        let convention = known == nil ? .unknown : functions.convention(of: function)
-        var lists = known?.lists ?? TrampolineLists(functionReturns: (function.entryOnly ?? convention.entryOnly) == nil)
-        lists.unlink(id: link.id)
-        do throws(TrampolineError) {
-            try lists.link(link)
-        } catch {
-            throw .target(pid: processID, doing: "watch \(function.name)", because: "\(error)")
-        }
-        batch.append(.init(info: function, convention: convention, lists: lists, function: known, isNew: known == nil))
-    }
-}
-
-/// The ids of the engine's own links and programs; those of users are positive.
-enum OwnLink {
-    static let libraries = -1
-    static let unwinding = -2
-    static let trace = -3
-    static let executions = -4
-    static let filters = -5
 }

@@ -26,8 +26,8 @@ extension ProcessEngine {
 
     /// Tells the unwinder of the images that a batch brings; without that no program may stay on the stack in a process
     /// that handles exceptions.
-    func tellUnwinder(of batch: LinkBatch) throws(EngineError) {
-        let functions = batch.changes.compactMap(\.function)
+    func tellUnwinder(of batch: PreparedBatch) throws(EngineError) {
+        let functions = batch.changes.map(\.function)
         do throws(EngineError) {
             try updateUnwinding(with: functions)
         } catch {
@@ -55,7 +55,7 @@ extension ProcessEngine {
     }
 
     func isHooked(_ function: FunctionInfo) -> Bool {
-        traced[function.address]?.lists.links.contains { $0.id == OwnLink.unwinding } ?? false
+        traced[function.address]?.lists.links.contains { $0.isOf(.unwinding) } ?? false
     }
 
     /// All of our code that may be on a stack.
@@ -105,7 +105,7 @@ extension ProcessEngine {
         }
         for finder in finders {
             try linkOwn(
-                finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base, id: OwnLink.unwinding)
+                finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base, hook: .unwinding)
         }
     }
 
@@ -155,7 +155,7 @@ extension ProcessEngine {
         try write(withUnsafeBytes(of: index.littleEndian, Array.init), at: unwindCell)
         for iterator in unwinders.iterators where !isHooked(iterator) {
             try linkOwn(
-                iterator, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: unwindCell, id: OwnLink.unwinding,
+                iterator, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: unwindCell, hook: .unwinding,
                 needsAlignedStack: true)
         }
     }

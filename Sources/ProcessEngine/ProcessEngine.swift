@@ -53,18 +53,15 @@ package actor ProcessEngine {
     var unwindCell: UInt64 = 0
     var loadedPrograms = 0
     var programsByID: [Int: LoadedProgram] = [:]
-    var nextLink = 0
-    /// What was asked for by pattern, for libraries that come later.
-    var standing: [StandingRequest] = []
-    /// Those of them whose module has not come yet.
-    var awaited: Set<FunctionPattern> = []
+    var linkNumbers: LinkNumbers
+    var standing = StandingRequests()
     var tracePrograms: TracePrograms?
     var libraryWatch: LibraryWatch?
     /// Functions of C libraries that have a link of our own, or could not get it.
     var watched: Set<UInt64> = []
     var executions: LoadedProgram?
     /// Why exits cannot be seen, as it was decided last; and whether that has been said.
-    var noExits: String?
+    var noExitsReason: String?
     var hasToldOfExits = false
     /// Functions as they were before their exits began, or ceased, to be seen: their counters count what was then.
     var earlierForms: [TracedFunction] = []
@@ -89,6 +86,7 @@ package actor ProcessEngine {
         queue = EventQueue()
         reader = ReaderThread(queue: queue, TargetRing.pace)
         functions = FunctionTable(processID: processID)
+        linkNumbers = LinkNumbers(registry)
     }
 
     // MARK: - Opening
