@@ -134,7 +134,7 @@ struct LinkPlan {
     }
 
     /// One link of the engine's own, in the place of an earlier one.
-    init(_ hook: TrampolineLink, at function: LinkMatch, traced: [UInt64: TracedFunction]) throws(TrampolineError) {
+    init(_ hook: TrampolineLink, at function: LinkMatch, traced: TracedFunctions) throws(TrampolineError) {
         self.init(.hooks, noExitsReason: nil, isRepeated: false)
         let present = traced[function.function.address]
         var lists = present?.lists ?? TrampolineLists(functionReturns: entryOnlyReason(function) == nil)
@@ -173,10 +173,10 @@ struct LinkPlan {
     }
 
     /// - Parameters:
-    ///   - traced: what is traced now, by address.
+    ///   - traced: what is traced now.
     ///   - tracePrograms: with all that recording these functions takes.
     mutating func add(
-        _ request: StandingRequest, to matches: [LinkMatch], traced: [UInt64: TracedFunction], _ tracePrograms: TracePrograms?,
+        _ request: StandingRequest, to matches: [LinkMatch], traced: TracedFunctions, _ tracePrograms: TracePrograms?,
         _ numbers: inout LinkNumbers
     ) {
         changes.reserveCapacity(changes.count + matches.count)

@@ -28,7 +28,7 @@ extension ProcessEngine {
     /// Gives the functions that are traced their exits, or takes them away.
     private func changeExits() throws(EngineError) {
         let finders = Set(functions.unwinders().hooks.map(\.address))
-        let known = traced.values.filter { function in
+        let known = traced.all.filter { function in
             !finders.contains(function.info.address) && !function.lists.links.allSatisfy(\.isOwn)
         }.sorted { $0.info.address < $1.info.address }
         var changes: [PreparedBatch.Change] = []
@@ -50,7 +50,7 @@ extension ProcessEngine {
         var batch = PreparedBatch(.functions, changes)
         try build(&batch)
         try publish(&batch)
-        earlierForms += changed
+        traced.keepCounts(of: changed)
         try letGo(over)
         if noExitsReason == nil {
             hasToldOfExits = false
@@ -95,11 +95,12 @@ extension ProcessEngine {
     private func letGo(_ functions: [TracedFunction]) throws(EngineError) {
         if functions.isEmpty { return }
         let restoration = Restoration(of: functions)
-        try withStopped { engine, process throws(EngineError) in _ = try engine.restore(restoration, in: &process) }
+        try withStopped { engine, process throws(EngineError) in
+            _ = try restoration.apply(to: &process, isOurs: { engine.isOurCode($0) })
+        }
         for function in functions {
-            if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
+            unwinderTable.retireEntry(of: function)
             retire(function)
-            traced[function.info.address] = nil
         }
     }
 

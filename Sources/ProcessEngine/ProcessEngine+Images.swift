@@ -7,13 +7,6 @@ import Trampoline
 extension ProcessEngine {
     // MARK: - Displacing
 
-    /// What our jumps overwrote in a module.
-    func overwritten(in module: Range<UInt64>) -> [CodeRange] {
-        traced.values.lazy.map(\.patch).filter { module.contains($0.address) }.map {
-            CodeRange(address: $0.address, bytes: Array($0.original))
-        }
-    }
-
     /// Room for a function's moved entry; few need more.
     private static let movedEntryRoom = 64
     private static let largestMovedEntry = 256
@@ -37,7 +30,7 @@ extension ProcessEngine {
             let room = indices.count * ProcessEngine.movedEntryRoom
             try ensureRoom(room + ProcessEngine.largestMovedEntry, near: range)
             let analysis = try functions.analysis(
-                of: path, for: indices.map { changes[$0].info }, memory: memory, patched: overwritten(in: range))
+                of: path, for: indices.map { changes[$0].info }, memory: memory, patched: traced.overwritten(in: range))
             Self.giveBackMemory(usedFor: indices.count)
             let start = try allocateCode(room, near: range)
             var foreign = ForeignPatches(in: processID, module: range)
@@ -102,9 +95,7 @@ extension ProcessEngine {
                 if !displaced.code.isEmpty { codes.append((displaced.codeAddress, displaced.code)) }
                 // It stands in the target; nobody asks for it again.
                 displaced.code = []
-                if let unwind = displaced.unwind {
-                    displaced.unwind?.description = unwindDescriptions.shared(unwind.description)
-                }
+                unwinderTable.share(&displaced)
                 functions.append(
                     TracedFunction(info: info, convention: calling, displaced: displaced, lists: change.lists))
             } catch {
@@ -126,7 +117,7 @@ extension ProcessEngine {
         for change in batch.changes {
             let function = change.function
             if batch.stage.isCounted, function.counters == nil { uncounted.append(requests.count) }
-            if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
+            unwinderTable.retireImage(of: function)
             requests.append(ImageRequest(function: function, lists: change.lists, counters: function.counters))
         }
         for (index, counters) in zip(uncounted, try makeCounters(uncounted.count)) { requests[index].counters = counters }

@@ -47,7 +47,7 @@ extension ProcessEngine {
     /// Gives the paths of the libraries that have come.
     private func attachToNewLibraries() -> [String] {
         // Where a library is on its way, those that it needs are not there yet; the dynamic linker says when they are.
-        guard ending == nil, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
+        guard teardown.isRunning, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
         let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         if !new.isEmpty {
@@ -93,24 +93,22 @@ extension ProcessEngine {
     /// their own bytes again, and are forgotten here. One function tells it of its whole library.
     private func reloadedModules() -> Set<String> {
         var isNew: [String: Bool] = [:]
-        for (address, function) in traced {
+        for function in traced.all {
             let path = function.info.modulePath
             if isNew[path] == nil {
                 isNew[path] = (try? read(function.patch.original.count, at: function.patch.address)) == Array(function.patch.original)
             }
             guard isNew[path] == true else { continue }
             retire(function)
-            traced[address] = nil
         }
         return Set(isNew.filter(\.value).keys)
     }
 
     /// Functions of libraries that were unloaded need nothing undone.
     private func forgetUnmapped() {
-        for (address, function) in traced
-        where functions.executableRange(of: function.info.modulePath)?.contains(address) != true {
+        for function in traced.all
+        where functions.executableRange(of: function.info.modulePath)?.contains(function.info.address) != true {
             retire(function)
-            traced[address] = nil
         }
     }
 

@@ -23,8 +23,7 @@ extension ProcessEngine {
             return try patcher.apply(to: &process)
         }
         batch.refuse(busy)
-        traced.reserveCapacity(traced.count + batch.changes.count)
-        for change in batch.changes { traced[change.function.info.address] = change.function }
+        traced.publish(batch.changes.map(\.function))
         // An exception does not come out of them: they need not be known to themselves.
         if batch.stage == .finders { try updateUnwinding() }
     }
@@ -33,24 +32,19 @@ extension ProcessEngine {
 
     /// Takes one link off its function; the function gets its own bytes back with the last of them.
     package func unlink(_ id: Int) throws(EngineError) {
-        guard let address = traced.first(where: { $0.value.lists.links.contains { $0.id == id } })?.key,
-            let function = traced[address]
-        else {
-            throw .request("link \(id) is not attached")
-        }
+        guard let function = traced.function(with: id) else { throw .request("link \(id) is not attached") }
         var lists = function.lists
         lists.unlink(id: id)
         if lists.isEmpty {
-            if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
+            unwinderTable.retireEntry(of: function)
             let restoration = Restoration(of: [function])
             try withStopped { engine, process throws(EngineError) in
-                _ = try engine.restore(restoration, in: &process)
+                _ = try restoration.apply(to: &process, isOurs: { engine.isOurCode($0) })
             }
             retire(function)
-            traced[address] = nil
             return
         }
-        let isFinder = functions.unwinders().hooks.contains { $0.address == address }
+        let isFinder = functions.unwinders().hooks.contains { $0.address == function.info.address }
         var batch = PreparedBatch(isFinder ? .finders : .functions, [.init(function: function, lists: lists, before: function)])
         try build(&batch)
         let changed = batch.changes[0].function
@@ -61,14 +55,12 @@ extension ProcessEngine {
             // Where somebody else's bytes stand by now, they stay.
             _ = try patcher.apply(to: &process)
         }
-        traced[address] = changed
+        traced.publish([changed])
     }
 
     /// Keeps what must be known of a function that is no longer traced.
     func retire(_ function: TracedFunction) {
-        retiredFunctions.append(function)
-        if let image = function.image, image.callsFunction { retiredUnwinding.append(image.unwind) }
-        retiredCounters.append((function.counters, function.image?.callsFunction ?? false))
-        if let count = function.count, count.entered > 0 { retiredCounts.append(count) }
+        traced.retire(function)
+        unwinderTable.retireImage(of: function)
     }
 }

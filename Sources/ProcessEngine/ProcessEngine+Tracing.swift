@@ -28,7 +28,7 @@ extension ProcessEngine {
             let conventions = indices.map { all[$0] }
             let analysis = try functions.analysis(
                 of: path, for: infos, memory: memory,
-                patched: overwritten(in: functions.executableRange(of: path) ?? 0..<0))
+                patched: traced.overwritten(in: functions.executableRange(of: path) ?? 0..<0))
             let refusals = Parallel.map(infos.indices) { analysis.refusal(of: infos[$0], conventions[$0].calling) }
             for (number, index) in indices.enumerated() {
                 found[index].refusal = refusals[number]

@@ -1,15 +1,14 @@
-import MachineCode
 import LinuxProcess
 import Trampoline
 
 /// Functions that are to get their own bytes back, and what has to be written for that: worked out before the process is
 /// stopped.
 struct Restoration: Sendable {
-    let functions: [TracedFunction]
+    private let functions: [TracedFunction]
     /// Each owned by the index of its function.
-    let patches: CodePatches
+    private let patches: CodePatches
     /// Where a thread goes on that is between the two jumps of an entry: it stands in what is padding again.
-    let padded: [UInt64: UInt64]
+    private let padded: [UInt64: UInt64]
 
     init(of functions: [TracedFunction]) {
         self.functions = functions
@@ -33,22 +32,20 @@ struct Restoration: Sendable {
         /// Those at which something else stands, which may have taken our jump along.
         var overpatched: [FunctionInfo] = []
     }
-}
 
-extension ProcessEngine {
-    /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
-    /// copies of their first instructions.
+    /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the copies of their first
+    /// instructions.
+    /// - Parameter isOurs: whether an address lies in code of ours.
     @discardableResult
-    func restore(_ restoration: Restoration, in process: inout StoppedProcess) throws(EngineError) -> Restoration.Result {
-        var result = Restoration.Result()
-        let functions = restoration.functions
+    func apply(to process: inout StoppedProcess, isOurs: (UInt64) -> Bool) throws(EngineError) -> Result {
+        var result = Result()
         do throws(ProcessError) {
-            try StackScan.redirect(restoration.padded, in: &process)
+            try StackScan.redirect(padded, in: &process)
             // A child that was forked before a program came or went has the jumps of then.
-            let others = try restoration.patches.apply(to: process.memory) { found, patch in
-                functions[patch.owner].patch.image(of: found).map(isOurCode) ?? false
+            let others = try patches.apply(to: process.memory) { found, patch in
+                functions[patch.owner].patch.image(of: found).map(isOurs) ?? false
             }
-            result.restored = restoration.patches.patches.count - others.count
+            result.restored = patches.patches.count - others.count
             let changed = others.filter { other in other.found.map { $0 != other.patch.new } ?? false }
             if !changed.isEmpty {
                 let map = try MemoryMap(pid: process.pid)
@@ -56,7 +53,7 @@ extension ProcessEngine {
                     .map { functions[$0.patch.owner].info }
             }
             for thread in process.threads {
-                guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
+                guard var registers = try? thread.registers(), isOurs(registers.instructionPointer) else { continue }
                 for function in functions {
                     if let original = function.patch.placeWhenRestored(registers.instructionPointer) {
                         registers.instructionPointer = original
