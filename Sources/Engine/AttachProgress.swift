@@ -19,4 +19,9 @@ package final class AttachProgress: Sendable {
     /// What is being attached is taken out again.
     package func cancel() { cancelled.store(true, ordering: .relaxed) }
     package var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+
+    /// Throws when somebody has ended it.
+    package func check() throws(EngineError) {
+        if isCancelled { throw .interrupted }
+    }
 }

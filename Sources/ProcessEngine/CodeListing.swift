@@ -22,7 +22,7 @@ package enum CodeListing {
         }
         for info in matches {
             let analysis = try functions.analysis(of: info.modulePath, for: [info], memory: memory, patched: [])
-            guard let target = analysis.jumpTarget(at: info.address),
+            guard let target = analysis.entryTarget(at: info.address),
                 let trampoline = record(at: target, in: pid, memory)
             else { continue }
             return text(of: info, trampoline, in: pid, memory)

@@ -57,7 +57,7 @@ extension ProcessEngine {
         guard !places.isEmpty, let program = try executionProgram() else { return }
         for place in places {
             do throws(EngineError) {
-                try linkOwn(place, kind: .fentry, program: program.address, cookie: 0, id: OwnLink.executions)
+                try linkOwn(place, kind: .fentry, program: program.address, cookie: 0, hook: .executions)
             } catch {
                 queue.warn("programs that the process executes will not be named: \(error)")
             }

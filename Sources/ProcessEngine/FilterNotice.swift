@@ -43,7 +43,7 @@ extension ProcessEngine {
             where offset >= 0 && place.refusal == nil && watched.insert(place.address).inserted {
                 do throws(EngineError) {
                     try linkOwn(
-                        place, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: state, id: OwnLink.filters)
+                        place, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: state, hook: .filters)
                 } catch {
                     if name == "clone" { continue }
                     queue.warn("should the process set a system-call filter, it may be killed: \(error)")

@@ -114,19 +114,16 @@ package enum ForeignCode {
         }
     }
 
-    /// What the patches of all fsessions that are in place in a process overwrote, one's own included.
-    static func overwritten(in pid: Int32, _ memory: borrowing ProcessMemory) -> [CodeRange] {
+    /// The patches of all fsessions that are in place in a process, one's own included.
+    static func patches(in pid: Int32, _ memory: borrowing ProcessMemory) -> [LeftPatch] {
         guard let map = try? MemoryMap(pid: pid) else { return [] }
-        var found: [CodeRange] = []
+        var found: [LeftPatch] = []
         forEachRecord(of: heads(in: map, memory), memory) { head, _, record in
-            guard record.kind == .trampoline, record.originalBytes.count >= Architecture.jumpSize else { return }
-            // Only where a jump into this region stands now.
-            guard let now = try? memory.read(at: record.function, count: Architecture.jumpSize),
-                let target = Architecture.jumpTarget(of: ShortBytes(now), at: record.function)
+            guard record.kind == .trampoline, let patch = LeftPatch(at: record.function, original: record.originalBytes),
+                let image = patch.image(read: { try? memory.read(at: record.function, count: $0) })
             else { return }
-            if target >= head.base, target - head.base < head.size {
-                found.append(CodeRange(address: record.function, bytes: Array(record.originalBytes)))
-            }
+            // Only where it leads into this region now.
+            if image >= head.base, image - head.base < head.size { found.append(patch) }
         }
         return found
     }

@@ -16,7 +16,7 @@ struct ForeignPatches {
     mutating func patch(
         at address: UInt64, _ analysis: ModuleAnalysis, _ memory: borrowing ProcessMemory, isOurs: (UInt64) -> Bool
     ) -> String? {
-        guard let target = analysis.jumpTarget(at: address), !module.contains(target) else { return nil }
+        guard let target = analysis.entryTarget(at: address), !module.contains(target) else { return nil }
         if regions == nil {
             // What jumps to nobody's code is the function that a left session's frames are found by: one more link is built
             // on top of that.

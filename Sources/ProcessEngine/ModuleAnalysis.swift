@@ -209,7 +209,7 @@ struct ModuleAnalysis {
             if part != nil { break }
             start -= 1
         }
-        guard start == end || part != nil, address - start >= UInt64(Architecture.jumpSize) else { return nil }
+        guard start == end || part != nil, address - start >= EntryPadding.shortest else { return nil }
         let padding = bytes(start..<address)
         guard padding.count == Int(address - start) else { return nil }
         // The function before may have a patch of its own.
@@ -362,5 +362,5 @@ struct ModuleAnalysis {
     }
 
     /// Where the patch of a function's entry leads, if there is one.
-    func jumpTarget(at address: UInt64) -> UInt64? { Architecture.entryTarget(at: address) { Self.bytes($0, of: code) } }
+    func entryTarget(at address: UInt64) -> UInt64? { Architecture.entryTarget(at: address) { Self.bytes($0, of: code) } }
 }

@@ -9,7 +9,7 @@ extension ProcessEngine {
     /// A command that never ran is ended. A process whose threads are still inside our code keeps that code:
     /// it runs on, and finds its own bytes at every function's entry.
     package func detach() async throws(EngineError) -> EngineSummary {
-        if let finished { return finished }
+        if let summary = teardown.summary { return summary }
         let result = await beginEnd().value
         queue.finish()
         return try result.get()
@@ -18,10 +18,14 @@ extension ProcessEngine {
     /// Begins the end of the session, once. From here on every entry of the engine refuses to attach: what was asked for
     /// before, a library's coming for instance, may run while the end waits for the reader.
     func beginEnd() -> Task<Result<EngineSummary, EngineError>, Never> {
-        if let ending { return ending }
+        switch teardown {
+        case .ending(let task): return task
+        case .ended(let summary): return Task { .success(summary) }
+        case .running: break
+        }
         libraryWatch?.stop()
         let task = Task { await self.takeOut() }
-        ending = task
+        teardown = .ending(task)
         return task
     }
 
@@ -35,11 +39,13 @@ extension ProcessEngine {
         await reader.read(sharedSources, thenForget: false)
         if let tick { reader.removeTick(tick) }
         var summary = summaryNow()
-        summary.keptCode = removal.kept
+        summary.keptCode = removal.keptCode
         summary.overpatched = removal.overpatched
-        finished = summary
-        traced = [:]
-        tellAwaited()
+        teardown = .ended(summary)
+        traced.removeAll()
+        for module in standing.takeAwaited() {
+            queue.append([.warning("\(module) was never loaded; nothing of it was traced")])
+        }
         shared?.region.claim.giveUp()
         if let failure = removal.failure { return .failure(failure) }
         return .success(summary)
@@ -49,7 +55,7 @@ extension ProcessEngine {
     private func leaveFindersAlone() {
         guard isOurs else { return }
         for finder in functions.unwinders().hooks {
-            for link in traced[finder.address]?.lists.links ?? [] where link.id != OwnLink.unwinding {
+            for link in traced[finder.address]?.lists.links ?? [] where !link.isOf(.unwinding) {
                 do throws(EngineError) {
                     try unlink(link.id)
                 } catch {
@@ -57,15 +63,6 @@ extension ProcessEngine {
                 }
             }
         }
-    }
-
-    /// What taking everything out came to.
-    struct Removal {
-        /// The code had to be kept in one of the processes.
-        var kept = false
-        var overpatched: [FunctionInfo] = []
-        /// One of them could not be cleaned.
-        var failure: EngineError?
     }
 
     /// Takes everything out of all processes that hold our memory: the target, and what it forked.
@@ -82,15 +79,8 @@ extension ProcessEngine {
             for pid in processes {
                 done.insert(pid)
                 do throws(EngineError) {
-                    switch try remove(from: pid) {
-                    case .over: break
-                    case .overpatched(let functions):
-                        removal.kept = true
-                        for function in functions where !removal.overpatched.contains(where: { $0.address == function.address }) {
-                            removal.overpatched.append(function)
-                        }
-                    case .leaving, .waiting: removal.kept = true
-                    }
+                    let use = try remove(from: pid, &removal)
+                    removal.add(use)
                 } catch {
                     // A process that ends while we are at it needs nothing undone, nor does one that has executed a
                     // program that is not ours to stop.
@@ -106,32 +96,21 @@ extension ProcessEngine {
     /// Whether the memory that was opened is still some process's: an exec gives it up.
     private var hasOurProgram: Bool { (try? memory.read(at: functions.executableRange.lowerBound, count: 1)) != nil }
 
-    package func summary() -> EngineSummary { finished ?? summaryNow() }
+    package func summary() -> EngineSummary { teardown.summary ?? summaryNow() }
 
     func summaryNow() -> EngineSummary {
         var summary = EngineSummary()
-        summary.counts = retiredCounts + earlierForms.compactMap(\.count).filter { $0.entered > 0 }
-        for function in traced.values {
-            guard let counters = function.counters else { continue }
-            let values = counters.values
-            summary.counts.append(
-                CallCount(
-                    function: function.info, entered: values.entered, returned: values.returned,
-                    seesReturns: function.image?.callsFunction ?? false))
+        summary.counts = traced.counts.sorted { ($1.entered, $0.function.name) < ($0.entered, $1.function.name) }
+        for case let ring as TargetRing in reader.sources where ring.map.dropped > 0 {
+            summary.drops.append((ring.name, ring.map.dropped))
         }
-        summary.counts.sort { ($1.entered, $0.function.name) < ($0.entered, $1.function.name) }
-        for ring in sources where ring.dropped > 0 { summary.drops.append((ring.name, ring.dropped)) }
-        summary.abandoned = sources.reduce(0) { $0 &+ reader.lost(of: $1) }
+        summary.abandoned = reader.lost.values.reduce(0, +)
         return summary
     }
 
     /// Takes everything out of one process.
-    private func remove(from pid: Int32) throws(EngineError) -> CodeUse {
-        let finders = Set(self.functions.unwinders().hooks.map(\.address))
-        let all = retiredFunctions + traced.values
-        let functions = RestoredFunctions(
-            traced: Restoration(of: all.filter { !finders.contains($0.info.address) }),
-            finders: Restoration(of: all.filter { finders.contains($0.info.address) }))
+    private func remove(from pid: Int32, _ removal: inout Removal) throws(EngineError) -> CodeUse {
+        let functions = RestoredFunctions(traced.restorable, finders: Set(self.functions.unwinders().hooks.map(\.address)))
         // Threads inside our code leave it sooner or later; they are waited for a little, and longer while they
         // only wait for a processor.
         var use = CodeUse.leaving
@@ -141,10 +120,10 @@ extension ProcessEngine {
             use =
                 if pid == processID, life.isAlive {
                     try withStopped { engine, process throws(EngineError) in
-                        try engine.remove(functions, from: &process)
+                        try engine.remove(functions, from: &process, &removal)
                     }
                 } else {
-                    try removeFromChild(pid, functions)
+                    try removeFromChild(pid, functions, &removal)
                 }
             switch use {
             case .over: return use
@@ -170,7 +149,7 @@ extension ProcessEngine {
     }
 
     private func removeFromChild(
-        _ pid: Int32, _ functions: RestoredFunctions
+        _ pid: Int32, _ functions: RestoredFunctions, _ removal: inout Removal
     ) throws(EngineError) -> CodeUse {
         var process: StoppedProcess
         do throws(ProcessError) {
@@ -178,24 +157,16 @@ extension ProcessEngine {
         } catch {
             throw EngineError.opening(pid, error)
         }
-        return try remove(functions, from: &process)
-    }
-
-    /// Functions that get their own bytes again.
-    private struct RestoredFunctions: Sendable {
-        var traced: Restoration
-        /// Those by which unwinders find our frames: they come last, when no call is inside any more. Where our code has to
-        /// stay, because one is, they stay patched.
-        var finders: Restoration
+        return try remove(functions, from: &process, &removal)
     }
 
     private func remove(
-        _ functions: RestoredFunctions, from process: inout StoppedProcess
+        _ functions: RestoredFunctions, from process: inout StoppedProcess, _ removal: inout Removal
     ) throws(EngineError) -> CodeUse {
         guard let identity = shared?.region.identity else { return .over }
         let isTarget = process.pid == processID
         guard isTarget || MappedProcesses.holds(process.pid, identity) else { return .over }
-        let traced = try restore(functions.traced, in: &process)
+        let traced = try functions.traced.apply(to: &process, isOurs: isOurCode)
         let map: MemoryMap
         do throws(ProcessError) {
             map = try MemoryMap(pid: process.pid)
@@ -211,13 +182,13 @@ extension ProcessEngine {
         if isTarget, !isWhole {
             // Nothing of ours is there, no jump either: it executes another program.
             if code.isEmpty, shared.isEmpty, traced.restored == 0 { return .over }
-            sayUnmapped()
+            tellOfUnmapping(&removal)
         }
         // Their code leads into ours, or will again when it takes its patch back.
         if !traced.overpatched.isEmpty { return .overpatched(traced.overpatched) }
         let use = code.isEmpty && !codeRegions.isEmpty ? .over : codeUse(by: &process)
         if case .over = use {} else if isWhole || !isTarget { return use }
-        let finders = try restore(functions.finders, in: &process)
+        let finders = try functions.finders.apply(to: &process, isOurs: isOurCode)
         if !finders.overpatched.isEmpty { return .overpatched(finders.overpatched) }
         // A call is inside what is left of our code, if there is any.
         if case .over = use {} else { return use }
@@ -233,12 +204,14 @@ extension ProcessEngine {
     }
 
     /// Says, once, that the target has taken our memory away under our feet.
-    private func sayUnmapped() {
-        guard !saidUnmapped else { return }
-        saidUnmapped = true
-        queue.warn(
-            "the process has unmapped memory of fsession's: its functions got their bytes back, "
-                + "but a call that was inside cannot return")
+    private func tellOfUnmapping(_ removal: inout Removal) {
+        guard !removal.hasToldOfUnmapping else { return }
+        removal.hasToldOfUnmapping = true
+        queue.append([
+            .warning(
+                "the process has unmapped memory of fsession's: its functions got their bytes back, "
+                    + "but a call that was inside cannot return")
+        ])
     }
 
     private func isOurs(_ region: CodeRegion, in memory: borrowing ProcessMemory) -> Bool {
@@ -260,23 +233,6 @@ extension ProcessEngine {
         }
         if isLeaving { return .leaving }
         if !inside.isEmpty { return .waiting }
-        let hasOpenCalls = ((traced.values + earlierForms).map { ($0.counters, $0.image?.callsFunction ?? false) } + retiredCounters)
-            .contains {
-                guard let counters = $0, $1 else { return false }
-                let values = counters.values
-                return values.entered != values.returned
-            }
-        return hasOpenCalls ? .waiting : .over
-    }
-
-    /// Whether somebody is inside our code.
-    private enum CodeUse {
-        case over
-        /// A thread that runs: it will be outside as soon as it has a processor.
-        case leaving
-        /// A thread that waits in a system call, or a call that no thread is in now.
-        case waiting
-        /// Whoever calls these functions: their entries hold neither our jump nor their own bytes.
-        case overpatched([FunctionInfo])
+        return traced.haveOpenCalls ? .waiting : .over
     }
 }

@@ -25,18 +25,16 @@ extension ProcessEngine {
         guard let gone else { return }
         // Calls may be inside the code that was left: their frames must go on being found by unwinders.
         let finders = functions.unwinders().hooks
-        let originals = ForeignCode.overwritten(in: processID, process.memory).filter { original in
-            !finders.contains { $0.address &- 8 <= original.address && original.address < $0.address &+ 8 }
+        let patches = ForeignCode.patches(in: processID, process.memory).filter { patch in
+            !finders.contains { $0.address &- 8 <= patch.address && patch.address < $0.address &+ 8 }
         }
         do throws(ProcessError) {
-            let places = originals.compactMap(Architecture.place(in:))
+            let places = patches.compactMap(\.betweenJumps)
             try StackScan.redirect(Dictionary(places.map { ($0.patched, $0.original) }) { $1 }, in: &process)
         } catch {
             throw .target(pid: processID, doing: "take out what was left in it", because: "\(error)")
         }
-        for original in originals {
-            try write(original.bytes, at: original.address)
-        }
+        for patch in patches { try write(Array(patch.original), at: patch.address) }
         for base in abandoned { try write(CodeRegion.nobody, at: base + CodeRegion.controllerOffset) }
         queue.warn("an earlier fsession (process \(gone)) was killed; what it had attached here was taken out")
     }

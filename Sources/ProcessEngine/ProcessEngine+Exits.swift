@@ -7,8 +7,8 @@ extension ProcessEngine {
     /// Decides for the modules that there are now, for the functions that are traced already, too.
     func decideExits() throws(EngineError) {
         let reason = try reasonAgainstExits()
-        let before = noExits
-        noExits = reason
+        let before = noExitsReason
+        noExitsReason = reason
         if (reason == nil) == (before == nil) || traced.isEmpty { return }
         do throws(EngineError) {
             try changeExits()
@@ -20,23 +20,23 @@ extension ProcessEngine {
 
     /// Says, once, why no exits are seen.
     func tellOfLostExits() {
-        guard let noExits, !hasToldOfExits else { return }
+        guard let noExitsReason, !hasToldOfExits else { return }
         hasToldOfExits = true
-        queue.warn(noExits)
+        queue.append([.warning(noExitsReason)])
     }
 
     /// Gives the functions that are traced their exits, or takes them away.
     private func changeExits() throws(EngineError) {
         let finders = Set(functions.unwinders().hooks.map(\.address))
-        let known = traced.values.filter { function in
-            !finders.contains(function.info.address) && function.lists.links.contains { $0.id > 0 }
+        let known = traced.all.filter { function in
+            !finders.contains(function.info.address) && !function.lists.links.allSatisfy(\.isOwn)
         }.sorted { $0.info.address < $1.info.address }
-        var batch = LinkBatch()
+        var changes: [PreparedBatch.Change] = []
         var changed: [TracedFunction] = []
         var over: [TracedFunction] = []
         var lost: [String: Int] = [:]
         for (function, convention) in zip(known, functions.conventions(of: known.map(\.info))) {
-            let returns = (function.info.entryOnly ?? convention.entryOnly ?? noExits) == nil
+            let returns = (function.info.entryOnly ?? convention.entryOnly ?? noExitsReason) == nil
             guard returns != function.lists.functionReturns else { continue }
             let lists = try relinked(function, returns: returns, convention, &lost)
             if lists.isEmpty {
@@ -44,15 +44,15 @@ extension ProcessEngine {
                 continue
             }
             // What was counted until now was counted otherwise: it gets new counters.
-            let form = function.with(function.lists, nil, function.image)
-            batch.append(.init(info: function.info, convention: convention, lists: lists, function: form, isNew: false))
+            changes.append(.init(function: function.with(function.lists, nil, function.image), lists: lists, before: function))
             changed.append(function)
         }
+        var batch = PreparedBatch(.functions, changes)
         try build(&batch)
         try publish(&batch)
-        earlierForms += changed
+        traced.keepCounts(of: changed)
         try letGo(over)
-        if noExits == nil {
+        if noExitsReason == nil {
             hasToldOfExits = false
             if !changed.isEmpty {
                 queue.warn("the process has an unwinder now that knows fsession's frames: exits are seen from here on")
@@ -71,14 +71,14 @@ extension ProcessEngine {
         _ function: TracedFunction, returns: Bool, _ convention: Prototypes.Convention, _ lost: inout [String: Int]
     ) throws(EngineError) -> TrampolineLists {
         var trace: LoadedProgram?
-        if function.lists.links.contains(where: { $0.programID == OwnLink.trace }) {
-            trace = try traceProgram(arguments: convention.calling.arguments.count, entryOnly: !returns)
+        if function.lists.links.contains(where: \.isTrace) {
+            trace = try makeTraceProgram(.init(arguments: convention.calling.arguments.count, entryOnly: !returns))
         }
         var lists = TrampolineLists(functionReturns: returns)
         do throws(TrampolineError) {
             for link in function.lists.links.sorted(by: { $0.id < $1.id }) {
-                if link.programID == OwnLink.trace, let trace {
-                    try lists.link(link.running(trace))
+                if link.isTrace, let trace {
+                    try lists.link(.init(id: link.id, running: trace, cookie: link.attachCookie))
                 } else if returns || !link.kind.needsReturn {
                     try lists.link(link)
                 } else {
@@ -95,31 +95,18 @@ extension ProcessEngine {
     private func letGo(_ functions: [TracedFunction]) throws(EngineError) {
         if functions.isEmpty { return }
         let restoration = Restoration(of: functions)
-        try withStopped { engine, process throws(EngineError) in _ = try engine.restore(restoration, in: &process) }
+        try withStopped { engine, process throws(EngineError) in
+            _ = try restoration.apply(to: &process, isOurs: { engine.isOurCode($0) })
+        }
         for function in functions {
-            if let unwind = function.displaced.unwind { retiredUnwinding.append(unwind) }
+            unwinderTable.retireEntry(of: function)
             retire(function)
-            traced[function.info.address] = nil
         }
     }
 
     /// Programs that need exits, and were refused as long as there were none.
     private func linkWhatNeedsExits() throws(EngineError) {
-        let requests = standing.filter { request in
-            if case .program(let request) = request { return request.program.kind.needsReturn }
-            return false
-        }
-        guard !requests.isEmpty else { return }
-        _ = try link(requests, onlyIn: functions.allModules)
-    }
-}
-
-extension TrampolineLink {
-    /// The same link with another program.
-    fileprivate func running(_ program: LoadedProgram) -> TrampolineLink {
-        TrampolineLink(
-            id: id, programID: program.id, kind: program.kind, programAddress: program.address, attachCookie: attachCookie,
-            usesCookie: program.needs.usesCookie, usesTailCalls: program.usesTailCalls, clobbers: program.clobbers,
-            needsAlignedStack: needsAlignedStack)
+        let requests = standing.needingExits
+        if !requests.isEmpty { _ = try link(requests, for: .exits) }
     }
 }

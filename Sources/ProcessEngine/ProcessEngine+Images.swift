@@ -7,117 +7,124 @@ import Trampoline
 extension ProcessEngine {
     // MARK: - Displacing
 
-    /// What our jumps overwrote in a module.
-    func overwritten(in module: Range<UInt64>) -> [CodeRange] {
-        traced.values.lazy.filter { module.contains($0.patchAddress) }.map {
-            CodeRange(address: $0.patchAddress, bytes: Array($0.displaced.originalBytes))
-        }
-    }
-
     /// Room for a function's moved entry; few need more.
     private static let movedEntryRoom = 64
     private static let largestMovedEntry = 256
 
-    /// Moves the entries of functions that are not patched yet; those that cannot be moved leave the batch.
-    func displace(_ batch: inout LinkBatch) throws(EngineError) {
+    /// Moves the entries of functions that are not patched yet.
+    func displace(_ plan: consuming LinkPlan, _ progress: AttachProgress? = nil) throws(EngineError) -> PreparedBatch {
+        var outcome = plan.takeOutcome()
+        let changes = plan.changes
+        var moved = changes.map(\.present)
         var byModule: [String: [Int]] = [:]
-        for index in batch.changes.indices where batch.changes[index].isNew {
-            byModule[batch.changes[index].info.modulePath, default: []].append(index)
+        for index in changes.indices where changes[index].present == nil {
+            byModule[changes[index].info.modulePath, default: []].append(index)
         }
-        batch.progress?.add(byModule.values.reduce(0) { $0 + $1.count })
+        progress?.add(byModule.values.reduce(0) { $0 + $1.count })
         for (path, indices) in byModule.sorted(by: { $0.key < $1.key }) {
-            guard let range = functions.executableRange(of: path) else { continue }
-            try batch.checkCancelled()
+            guard let range = functions.executableRange(of: path) else {
+                for index in indices { outcome.refuse(changes[index].info, "its module is not loaded any more") }
+                continue
+            }
+            try progress?.check()
             let room = indices.count * ProcessEngine.movedEntryRoom
             try ensureRoom(room + ProcessEngine.largestMovedEntry, near: range)
             let analysis = try functions.analysis(
-                of: path, for: indices.map { batch.changes[$0].info }, memory: memory, patched: overwritten(in: range))
+                of: path, for: indices.map { changes[$0].info }, memory: memory, patched: traced.overwritten(in: range))
             Self.giveBackMemory(usedFor: indices.count)
             let start = try allocateCode(room, near: range)
             var foreign = ForeignPatches(in: processID, module: range)
             // In parts, so that few of the results are in our memory twice.
             for first in stride(from: 0, to: indices.count, by: ProcessEngine.functionsAtOnce) {
                 let part = indices[first..<min(indices.count, first + ProcessEngine.functionsAtOnce)]
-                try displace(part, at: start, analysis, &foreign, in: &batch)
-                batch.progress?.finish(part.count)
-                try batch.checkCancelled()
+                let functions = try displace(part.map { changes[$0] }, number: first, at: start, analysis, &foreign, &outcome)
+                for (index, function) in zip(part, functions) { moved[index] = function }
+                progress?.finish(part.count)
+                try progress?.check()
             }
             try flushCode()
         }
+        outcome.drop(Set(changes.indices.lazy.filter { moved[$0] == nil }.map { changes[$0].info.address }))
+        return PreparedBatch(
+            plan.stage,
+            changes.indices.compactMap { index in
+                moved[index].map { .init(function: $0, lists: changes[index].lists, before: changes[index].present) }
+            }, outcome)
     }
 
     private static let functionsAtOnce = 8192
 
+    /// Moves the entries of functions of one module; nil for those that cannot be moved.
     /// - Parameters:
-    ///   - indices: of functions of one module; `indices.startIndex` counts the ones before it.
+    ///   - first: how many of the module's come before.
     ///   - start: where the module's moved entries are.
     private func displace(
-        _ indices: ArraySlice<Int>, at start: UInt64, _ analysis: ModuleAnalysis, _ foreign: inout ForeignPatches,
-        in batch: inout LinkBatch
-    ) throws(EngineError) {
-        let functions = indices.map { (batch.changes[$0].info, batch.changes[$0].convention) }
-        let start = start + UInt64(indices.startIndex * ProcessEngine.movedEntryRoom)
-        let results = Parallel.map(functions.indices) {
+        _ changes: [LinkPlan.Change], number first: Int, at start: UInt64, _ analysis: ModuleAnalysis,
+        _ foreign: inout ForeignPatches, _ outcome: inout LinkOutcome
+    ) throws(EngineError) -> [TracedFunction?] {
+        let start = start + UInt64(first * ProcessEngine.movedEntryRoom)
+        let results = Parallel.map(changes.indices) {
             number -> Result<(DisplacedEntry, CallingConvention), DisplacementError> in
             do throws(DisplacementError) {
-                let (info, convention) = functions[number]
+                let info = changes[number].info
                 let place = start + UInt64(number * ProcessEngine.movedEntryRoom)
                 return .success((
-                    try analysis.displace(info, at: place), try analysis.convention(convention.calling, of: info)))
+                    try analysis.displace(info, at: place), try analysis.convention(changes[number].convention.calling, of: info)))
             } catch {
                 return .failure(error)
             }
         }
-        var moved: [(address: UInt64, code: [UInt8])] = []
-        for (number, index) in indices.enumerated() {
-            let info = functions[number].0
+        var codes: [(address: UInt64, code: [UInt8])] = []
+        var functions: [TracedFunction?] = []
+        functions.reserveCapacity(changes.count)
+        for (change, result) in zip(changes, results) {
+            let info = change.info
             if let owner = foreign.patch(at: info.address, analysis, memory, isOurs: isOurCode) {
-                batch.refuse(index, owner)
+                outcome.refuse(info, owner)
+                functions.append(nil)
                 continue
             }
             do throws(DisplacementError) {
-                var (displaced, calling) = try results[number].get()
+                var (displaced, calling) = try result.get()
                 if displaced.code.count > ProcessEngine.movedEntryRoom {
                     guard let range = self.functions.executableRange(of: info.modulePath),
                         let place = try? allocateCode(displaced.code.count, near: range)
                     else { throw .outOfReach(from: info.address, to: start) }
                     displaced = try analysis.displace(info, at: place)
                 }
-                if !displaced.code.isEmpty { moved.append((displaced.codeAddress, displaced.code)) }
+                if !displaced.code.isEmpty { codes.append((displaced.codeAddress, displaced.code)) }
                 // It stands in the target; nobody asks for it again.
                 displaced.code = []
-                if let unwind = displaced.unwind {
-                    displaced.unwind?.description = unwindDescriptions.shared(unwind.description)
-                }
-                batch.changes[index].function = TracedFunction(
-                    info: info, convention: calling, displaced: displaced, lists: batch.changes[index].lists)
+                unwinderTable.share(&displaced)
+                functions.append(
+                    TracedFunction(info: info, convention: calling, displaced: displaced, lists: change.lists))
             } catch {
-                batch.refuse(index, "\(error)", category: error.reason)
+                outcome.refuse(info, "\(error)", category: error.reason)
+                functions.append(nil)
             }
         }
-        for moved in moved.sorted(by: { $0.address < $1.address }) { try stageCode(moved.code, at: moved.address) }
+        for code in codes.sorted(by: { $0.address < $1.address }) { try stageCode(code.code, at: code.address) }
+        return functions
     }
 
     // MARK: - Images
 
     /// Makes the images of the batch's functions and writes them into the target. Nothing jumps to them yet.
-    func build(_ batch: inout LinkBatch, counted: Bool = true) throws(EngineError) {
+    func build(_ batch: inout PreparedBatch) throws(EngineError) {
         var requests: [ImageRequest] = []
         requests.reserveCapacity(batch.changes.count)
         var uncounted: [Int] = []
-        for index in batch.changes.indices {
-            guard let function = batch.changes[index].function else { continue }
-            if counted, function.counters == nil { uncounted.append(requests.count) }
-            if let old = function.image, old.callsFunction { retiredUnwinding.append(old.unwind) }
-            requests.append(ImageRequest(function: function, lists: batch.changes[index].lists, counters: function.counters))
+        for change in batch.changes {
+            let function = change.function
+            if batch.stage.isCounted, function.counters == nil { uncounted.append(requests.count) }
+            unwinderTable.retireImage(of: function)
+            requests.append(ImageRequest(function: function, lists: change.lists, counters: function.counters))
         }
         for (index, counters) in zip(uncounted, try makeCounters(uncounted.count)) { requests[index].counters = counters }
         let images = try makeImages(of: requests)
-        var next = 0
-        for index in batch.changes.indices where batch.changes[index].function != nil {
-            let request = requests[next]
-            batch.changes[index].function = request.function.with(request.lists, request.counters, images[next])
-            next += 1
+        for (index, image) in images.enumerated() {
+            let request = requests[index]
+            batch.changes[index].function = request.function.with(request.lists, request.counters, image)
         }
     }
 
@@ -140,8 +147,8 @@ extension ProcessEngine {
         /// The record that the image lies in, without its code.
         var record: CodeRecord {
             var record = CodeRecord(kind: .trampoline, name: function.info.name, code: [])
-            record.function = function.patchAddress
-            record.originalBytes = function.displaced.originalBytes
+            record.function = function.patch.address
+            record.originalBytes = function.patch.original
             return record
         }
     }

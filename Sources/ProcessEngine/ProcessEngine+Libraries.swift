@@ -18,7 +18,7 @@ extension ProcessEngine {
         do throws(EngineError) {
             try linkOwn(
                 notification, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: region.address(at: 0),
-                id: OwnLink.libraries)
+                hook: .libraries)
         } catch {
             queue.warn("libraries that are loaded later will not be traced: \(error)")
             return
@@ -45,7 +45,7 @@ extension ProcessEngine {
     /// Gives the paths of the libraries that have come.
     private func attachToNewLibraries() -> [String] {
         // Where a library is on its way, those that it needs are not there yet; the dynamic linker says when they are.
-        guard ending == nil, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
+        guard teardown.isRunning, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
         let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         if !new.isEmpty {
@@ -57,7 +57,7 @@ extension ProcessEngine {
         }
         for path in new {
             do throws(EngineError) {
-                let report = try link(standing, onlyIn: [path])
+                let report = try link(standing.all, for: .library(path))
                 if !report.linked.isEmpty || !report.refused.isEmpty {
                     queue.append([.library(processID: processID, path: ModuleKey.path(path), report)])
                 }
@@ -91,73 +91,54 @@ extension ProcessEngine {
     /// their own bytes again, and are forgotten here. One function tells it of its whole library.
     private func reloadedModules() -> Set<String> {
         var isNew: [String: Bool] = [:]
-        for (address, function) in traced {
+        for function in traced.all {
             let path = function.info.modulePath
             if isNew[path] == nil {
-                isNew[path] = (try? read(function.displaced.originalBytes.count, at: function.patchAddress)) == Array(function.displaced.originalBytes)
+                isNew[path] = (try? read(function.patch.original.count, at: function.patch.address)) == Array(function.patch.original)
             }
             guard isNew[path] == true else { continue }
             retire(function)
-            traced[address] = nil
         }
         return Set(isNew.filter(\.value).keys)
     }
 
     /// Functions of libraries that were unloaded need nothing undone.
     private func forgetUnmapped() {
-        for (address, function) in traced
-        where functions.executableRange(of: function.info.modulePath)?.contains(address) != true {
+        for function in traced.all
+        where functions.executableRange(of: function.info.modulePath)?.contains(function.info.address) != true {
             retire(function)
-            traced[address] = nil
         }
     }
 
     /// Links a routine of the runtime, as if it were a program.
     func linkOwn(
-        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, id: Int,
+        _ function: FunctionInfo, kind: TrampolineProgramKind, program: UInt64, cookie: UInt64, hook: Hook,
         needsAlignedStack: Bool = false
     ) throws(EngineError) {
         let link = TrampolineLink(
-            id: id, programID: id, kind: kind, programAddress: program, attachCookie: cookie, needsAlignedStack: needsAlignedStack)
+            id: hook.id, programID: hook.id, kind: kind, programAddress: program, attachCookie: cookie,
+            needsAlignedStack: needsAlignedStack)
+        // Debug information of the C library takes a tenth of a second to read, and tells nothing that is needed here.
+        let convention = traced[function.address] == nil ? .unknown : functions.convention(of: function)
         var reason = ""
         // A thread may be in the function's first instructions: not for long.
         for _ in 0..<20 {
-            var batch = LinkBatch()
-            try add(link, to: function, in: &batch)
-            try displace(&batch)
-            if let refusal = batch.refused.first {
+            let plan: LinkPlan
+            do throws(TrampolineError) {
+                plan = try LinkPlan(link, at: .init(function: function, convention: convention), traced: traced)
+            } catch {
+                throw .target(pid: processID, doing: "watch \(function.name)", because: "\(error)")
+            }
+            var batch = try displace(plan)
+            if let refusal = batch.outcome.refused.first {
                 throw .target(pid: processID, doing: "watch \(function.name)", because: refusal.reason)
             }
-            try build(&batch, counted: false)
-            try publish(&batch, tellsUnwinder: false)
-            guard let refusal = batch.refused.first else { return }
+            try build(&batch)
+            try publish(&batch)
+            guard let refusal = batch.outcome.refused.first else { return }
             reason = refusal.reason
             usleep(1000)
         }
         throw .target(pid: processID, doing: "watch \(function.name)", because: reason)
     }
-
-    /// Puts a link of our own into a batch, in the place of an earlier one.
-    private func add(_ link: TrampolineLink, to function: FunctionInfo, in batch: inout LinkBatch) throws(EngineError) {
-        let known = traced[function.address]
-        // Debug information of the C library takes a tenth of a second to read, and tells nothing that is needed here.
-        let convention = known == nil ? .unknown : functions.convention(of: function)
-        var lists = known?.lists ?? TrampolineLists(functionReturns: (function.entryOnly ?? convention.entryOnly) == nil)
-        lists.unlink(id: link.id)
-        do throws(TrampolineError) {
-            try lists.link(link)
-        } catch {
-            throw .target(pid: processID, doing: "watch \(function.name)", because: "\(error)")
-        }
-        batch.append(.init(info: function, convention: convention, lists: lists, function: known, isNew: known == nil))
-    }
-}
-
-/// The ids of the engine's own links and programs; those of users are positive.
-enum OwnLink {
-    static let libraries = -1
-    static let unwinding = -2
-    static let trace = -3
-    static let executions = -4
-    static let filters = -5
 }

@@ -241,7 +241,7 @@ extension ProcessEngine {
     }
 
     func requireRunning() throws(EngineError) {
-        guard ending == nil, life.isRunning else {
+        guard teardown.isRunning, life.isRunning else {
             throw .request("process \(processID) has ended, or the session is detached")
         }
     }

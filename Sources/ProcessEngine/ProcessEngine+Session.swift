@@ -30,7 +30,7 @@ extension ProcessEngine: SessionEngine {
     package func traceCalls(of patterns: [FunctionPattern]) throws(EngineError) -> LinkReport { try trace(patterns) }
     package func removeLink(_ id: Int) throws(EngineError) {
         // At the session's end all links go.
-        if ending == nil { try unlink(id) }
+        if teardown.isRunning { try unlink(id) }
     }
     package func letRun() throws(EngineError) { try resume() }
     package func end() async throws(EngineError) -> EngineSummary { try await detach() }

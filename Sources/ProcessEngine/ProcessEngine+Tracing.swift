@@ -28,7 +28,7 @@ extension ProcessEngine {
             let conventions = indices.map { all[$0] }
             let analysis = try functions.analysis(
                 of: path, for: infos, memory: memory,
-                patched: overwritten(in: functions.executableRange(of: path) ?? 0..<0))
+                patched: traced.overwritten(in: functions.executableRange(of: path) ?? 0..<0))
             let refusals = Parallel.map(infos.indices) { analysis.refusal(of: infos[$0], conventions[$0].calling) }
             for (number, index) in indices.enumerated() {
                 found[index].refusal = refusals[number]
@@ -41,9 +41,9 @@ extension ProcessEngine {
     /// Bytes of the ring: some 80,000 calls.
     private static let traceRingBytes: UInt32 = 8 << 20
 
-    /// The program that records the calls of functions with so many argument words.
-    func traceProgram(arguments: Int, entryOnly: Bool) throws(EngineError) -> LoadedProgram {
-        let key = TracePrograms.Key(arguments: arguments, entryOnly: entryOnly)
+    /// The program that records the calls of functions of a shape.
+    @discardableResult
+    func makeTraceProgram(_ key: TracePrograms.Key) throws(EngineError) -> LoadedProgram {
         if let known = tracePrograms?.programs[key] { return known }
         let map: LoadedMap
         if let known = tracePrograms?.map {
@@ -53,20 +53,19 @@ extension ProcessEngine {
             tracePrograms = TracePrograms(map: map)
             read(TargetRing(map, .calls))
         }
-        let name = entryOnly ? "trace_entry" : "trace"
-        let shape = TraceProgram.Shape(words: arguments, hasResult: true, isEntryOnly: entryOnly)
-        let program = try TraceProgram(shape, .loads(result: arguments), .cookie).program(name)
+        let name = key.entryOnly ? "trace_entry" : "trace"
+        let shape = TraceProgram.Shape(words: key.arguments, hasResult: true, isEntryOnly: key.entryOnly)
+        let program = try TraceProgram(shape, .loads(result: key.arguments), .cookie).program(name)
         let section = program.section
         let proof = try ProgramProof.prove(
             VerifierInput(
                 name: name, kind: section.kind, instructions: program.instructions, maps: [map.definition],
-                externs: SessionKfunc.externs, context: .words(arguments)))
+                externs: SessionKfunc.externs, context: .words(key.arguments)))
         let linked = try ProgramLinker(maps: [map], externs: SessionKfunc.externs, symbol: { _ in nil })
             .link(program, proof)
         let loaded = try compile(name, linked, section: section, kind: try TrampolineProgramKind(of: name, section.kind))
-        // One program for every shape of function: to the lists they are the same, so twice is EBUSY.
         var shared = loaded
-        shared.id = OwnLink.trace
+        shared.id = TracePrograms.programID
         tracePrograms?.programs[key] = shared
         return shared
     }

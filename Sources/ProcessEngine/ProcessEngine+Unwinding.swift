@@ -16,7 +16,7 @@ extension ProcessEngine {
         for hook in hooks where traced[hook.address] == nil {
             let analysis = try functions.analysis(
                 of: hook.modulePath, for: [hook], memory: memory,
-                patched: overwritten(in: functions.executableRange(of: hook.modulePath) ?? 0..<0))
+                patched: traced.overwritten(in: functions.executableRange(of: hook.modulePath) ?? 0..<0))
             if let refusal = hook.refusal ?? analysis.refusal(of: hook) {
                 return "exceptions could not pass (\(hook.name) of \(hook.module): \(refusal)): only entries can be traced"
             }
@@ -26,8 +26,8 @@ extension ProcessEngine {
 
     /// Tells the unwinder of the images that a batch brings; without that no program may stay on the stack in a process
     /// that handles exceptions.
-    func tellUnwinder(of batch: LinkBatch) throws(EngineError) {
-        let functions = batch.changes.compactMap(\.function)
+    func tellUnwinder(of batch: PreparedBatch) throws(EngineError) {
+        let functions = batch.changes.map(\.function)
         do throws(EngineError) {
             try updateUnwinding(with: functions)
         } catch {
@@ -44,82 +44,44 @@ extension ProcessEngine {
     func updateUnwinding(with new: [TracedFunction] = []) throws(EngineError) {
         let unwinders = functions.unwinders()
         if unwinders.hooks.isEmpty { return }
-        let entries = unwindEntries(with: new)
+        let entries = unwinderTable.entries(of: traced, and: new)
         if entries.isEmpty { return }
         if !unwinders.finders.isEmpty { try tellFinders(unwinders.finders, of: entries) }
         if unwinders.iterators.isEmpty { return }
         let areNew = unwinders.iterators.contains { !isHooked($0) }
-        try tellIterators(unwinders, of: areNew ? unwindEntries(with: new) : entries)
+        try tellIterators(unwinders, of: areNew ? unwinderTable.entries(of: traced, and: new) : entries)
         // Their callers' functions may throw through them: what is told has to hold their own frames.
-        if areNew { try tellIterators(unwinders, of: unwindEntries(with: new)) }
+        if areNew { try tellIterators(unwinders, of: unwinderTable.entries(of: traced, and: new)) }
     }
 
     func isHooked(_ function: FunctionInfo) -> Bool {
-        traced[function.address]?.lists.links.contains { $0.id == OwnLink.unwinding } ?? false
-    }
-
-    /// All of our code that may be on a stack.
-    private func unwindEntries(with new: [TracedFunction]) -> [UnwindEntry] {
-        var entries: [UnwindEntry] = []
-        entries.reserveCapacity(2 * (traced.count + new.count) + retiredUnwinding.count)
-        func add(_ function: TracedFunction) {
-            if let image = function.image, image.callsFunction { entries.append(image.unwind) }
-            if let displaced = function.displaced.unwind { entries.append(displaced) }
-        }
-        for function in traced.values { add(function) }
-        for function in new { add(function) }
-        entries += retiredUnwinding
-        entries.sort { $0.start < $1.start }
-        return entries
+        traced[function.address]?.lists.links.contains { $0.isOf(.unwinding) } ?? false
     }
 
     /// libgcc's unwinder asks `_Unwind_Find_FDE` for the description of every frame. A routine of the runtime is
     /// linked there as an fmod_ret program: for addresses in our code it answers from a table, and the
     /// original is skipped; for all others it lets the original answer. The finder itself is no frame of an unwinding.
-    ///
-    ///     table: count │ (start, end, description)… sorted │ CIE and FDE of each description
     private func tellFinders(_ finders: [FunctionInfo], of entries: [UnwindEntry]) throws(EngineError) {
         let offset = fs_runtime_function_offset("find_fde")
         guard offset >= 0 else { return }
-        // Those that are equal are the same object, but for a few.
-        var places: [ObjectIdentifier: Int] = [:]
-        var descriptions: [UInt8] = []
-        for entry in entries where places[ObjectIdentifier(entry.description)] == nil {
-            places[ObjectIdentifier(entry.description)] = descriptions.count + entry.description.offset
-            descriptions += entry.description.bytes
-            descriptions += repeatElement(0, count: descriptions.count.roundedUp(to: 8) - descriptions.count)
-        }
-        let headSize = (8 + entries.count * 24).roundedUp(to: 16)
-        let size = headSize + descriptions.count
-        let base = try placeForData(size, "unwind table", near: functions.executableRange) { base in
-            var table = ByteWriter()
-            table.bytes.reserveCapacity(size)
-            table.append(UInt64(entries.count))
-            for entry in entries {
-                table.append(entry.start)
-                table.append(entry.end)
-                table.append(base + UInt64(headSize + (places[ObjectIdentifier(entry.description)] ?? 0)))
-            }
-            table.pad(to: headSize)
-            return table.bytes + descriptions
-        }
+        let table = FinderTable(entries)
+        let base = try placeForData(table.size, "unwind table", near: functions.executableRange) { table.bytes(at: $0) }
         for finder in finders {
             try linkOwn(
-                finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base, id: OwnLink.unwinding)
+                finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base, hook: .unwinding)
         }
     }
 
     /// Other unwinders go through the program headers of all modules, by `dl_iterate_phdr`. A routine of the runtime is linked
     /// there: where a caller looks for an address in our code, it shows it one more module, which is that code.
     ///
-    ///     cell ──▶ stamp │ counts │ (low, high, header, size) of each region of code │ (start, end) of each caller's code
-    ///                                         └──▶ .eh_frame_hdr │ .eh_frame
+    ///     cell ──▶ IteratorIndex ──▶ UnwindFrames of each region of code
     ///
     /// What changes is the cell alone: the hook stays as it is.
     private func tellIterators(_ unwinders: Unwinders, of entries: [UnwindEntry]) throws(EngineError) {
         let offset = fs_runtime_function_offset("iterate_phdr")
         guard offset >= 0 else { return }
-        var groups: [(range: Range<UInt64>, header: UInt64, size: Int)] = []
+        var index = IteratorIndex(callers: unwinders.callers)
         // In its own region of code each reaches its description by 32 bits.
         let regions = codeRegions.map(\.range).sorted { $0.lowerBound < $1.lowerBound }
         for region in regions {
@@ -128,34 +90,20 @@ extension ProcessEngine {
             guard let first = own.first, let last = own.last else { continue }
             let frames = UnwindFrames(own)
             let header = try placeForData(frames.size, "unwind frames", near: region) { frames.bytes(at: $0) }
-            groups.append((first.start..<last.end, header, frames.headerSize))
+            index.groups.append(.init(code: first.start..<last.end, header: header, headerSize: frames.headerSize))
         }
-        let size = 24 + groups.count * 32 + unwinders.callers.count * 16
-        let index = try placeForData(size, "unwind index", near: functions.executableRange) { base in
-            var table = ByteWriter()
-            // No loader has loaded and unloaded as many libraries: what a caller keeps of our code, it drops again.
-            table.append(base)
-            table.append(UInt64(groups.count))
-            table.append(UInt64(unwinders.callers.count))
-            for group in groups {
-                table.append(group.range.lowerBound)
-                table.append(group.range.upperBound)
-                table.append(group.header)
-                table.append(UInt64(group.size))
-            }
-            for caller in unwinders.callers {
-                table.append(caller.lowerBound)
-                table.append(caller.upperBound)
-            }
-            return table.bytes
+        let place = try placeForData(index.size, "unwind index", near: functions.executableRange) { index.bytes(at: $0) }
+        let cell: UInt64
+        if let known = unwinderTable.cell {
+            cell = known
+        } else {
+            cell = try placeForData(8, "unwind cell", near: functions.executableRange) { _ in Array(repeating: 0, count: 8) }
+            unwinderTable.cell = cell
         }
-        if unwindCell == 0 {
-            unwindCell = try placeForData(8, "unwind cell", near: functions.executableRange) { _ in Array(repeating: 0, count: 8) }
-        }
-        try write(withUnsafeBytes(of: index.littleEndian, Array.init), at: unwindCell)
+        try write(withUnsafeBytes(of: place.littleEndian, Array.init), at: cell)
         for iterator in unwinders.iterators where !isHooked(iterator) {
             try linkOwn(
-                iterator, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: unwindCell, id: OwnLink.unwinding,
+                iterator, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: cell, hook: .unwinding,
                 needsAlignedStack: true)
         }
     }

@@ -50,38 +50,21 @@ package actor ProcessEngine {
 
     // What is traced.
     var functions: FunctionTable
-    var traced: [UInt64: TracedFunction] = [:]
-    /// Images that were replaced while calls may be inside: they must stay known to unwinders.
-    var retiredUnwinding: [UnwindEntry] = []
-    var unwindDescriptions = UnwindDescriptions()
-    /// Where in the target it stands what unwinders that go through the modules are shown; 0: nothing yet.
-    var unwindCell: UInt64 = 0
+    var traced = TracedFunctions()
+    var unwinderTable = UnwinderTable()
     var loadedPrograms = 0
     var programsByID: [Int: LoadedProgram] = [:]
-    /// What was asked for by pattern, for libraries that come later.
-    var standing: [StandingRequest] = []
-    /// Those of them whose module has not come yet.
-    var awaited: Set<FunctionPattern> = []
+    var linkNumbers: LinkNumbers
+    var standing = StandingRequests()
     var tracePrograms: TracePrograms?
     var libraryWatch: LibraryWatch?
     /// Functions of C libraries that have a link of our own, or could not get it.
     var watched: Set<UInt64> = []
     var executions: LoadedProgram?
     /// Why exits cannot be seen, as it was decided last; and whether that has been said.
-    var noExits: String?
+    var noExitsReason: String?
     var hasToldOfExits = false
-    /// Functions as they were before their exits began, or ceased, to be seen: their counters count what was then.
-    var earlierForms: [TracedFunction] = []
-    /// Functions that are no longer traced: a child that was forked before may still have our jumps at them.
-    var retiredFunctions: [TracedFunction] = []
-    /// Their counts, and whether calls may still be inside.
-    var retiredCounts: [CallCount] = []
-    var retiredCounters: [(CallCounts?, Bool)] = []
-    var saidUnmapped = false
-    var finished: EngineSummary?
-    /// The session's end, from its first moment on: whoever asks for it again waits for the same one, and nothing is
-    /// attached any more.
-    var ending: Task<Result<EngineSummary, EngineError>, Never>?
+    var teardown = Teardown.running
 
     private init(
         _ session: EngineSession, thread: TracerThread, processID: Int32, isChild: Bool, memory: consuming ProcessMemory
@@ -94,6 +77,7 @@ package actor ProcessEngine {
         self.session = session
         reader = session.reader(TargetRing.pace)
         functions = FunctionTable(processID: processID)
+        linkNumbers = LinkNumbers(registry)
     }
 
     // MARK: - Opening
@@ -259,9 +243,9 @@ package actor ProcessEngine {
 
     private func processEnded(_ exit: EngineExit) async {
         // Its children run on, and are not to be left with our code in them.
-        let isDetached = ending != nil
-        if case .failure(let failure) = await beginEnd().value, !isDetached {
-            queue.warn("a child of the process keeps fsession's code: \(failure)")
+        let isFirst = teardown.isRunning
+        if case .failure(let failure) = await beginEnd().value, isFirst {
+            queue.append([.warning("a child of the process keeps fsession's code: \(failure)")])
         }
         queue.append([.exited(processID: processID, exit)])
         queue.finish()

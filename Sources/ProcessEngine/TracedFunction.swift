@@ -45,7 +45,8 @@ final class TracedFunction: Sendable {
             info: info, convention: convention, displaced: displaced, lists: lists, image: image, counters: counters)
     }
 
-    var patchAddress: UInt64 { displaced.patchAddress }
+    /// What is written at its entry.
+    var patch: EntryPatch { displaced.patch }
 
     /// How often it was called, for the summary.
     var count: CallCount? {
@@ -59,7 +60,7 @@ final class TracedFunction: Sendable {
 
     /// The bytes at the function's entry while it is traced.
     var jump: ShortBytes? {
-        image.flatMap { Architecture.jump(from: patchAddress, to: $0.address) }.map { $0 + displaced.patchTail }
+        image.flatMap { patch.bytes(to: $0.address) }
     }
 }
 

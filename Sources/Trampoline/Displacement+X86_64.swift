@@ -224,8 +224,8 @@ private struct EntryMover {
     let address: UInt64
     private var assembler = X86_64Assembler()
     private var tracker = StackTracker()
-    private var places: [DisplacedEntry.Place] = []
-    private var extraPlaces: [DisplacedEntry.Place] = []
+    private var places: [EntryPatch.Place] = []
+    private var extraPlaces: [EntryPatch.Place] = []
 
     init(entry: EntryAnalysis, instructions: [X86_64DecodedInstruction], end: Int, address: UInt64) {
         self.entry = entry
@@ -265,9 +265,9 @@ private struct EntryMover {
         for index in 0..<4 {
             result.code[field + index] = UInt8(truncatingIfNeeded: UInt32(bitPattern: distance) >> UInt32(8 * index))
         }
-        result.bodyEntry = address
+        result.patch.bodyEntry = address
         result.unwind = known.unwind.map { UnwindEntry(start: address, size: known.code.count, $0.description) }
-        result.setPlaces(as: known)
+        result.patch.setPlaces(as: known.patch)
         return result
     }
 
@@ -279,17 +279,17 @@ private struct EntryMover {
         let original = padding + Array(entry.bytes[(isShort ? 0 : entry.patchOffset)..<patchEnd])
         let back = UInt8(bitPattern: Int8(-(padding.count + entry.patchOffset + 2)))
         let rest = padding.dropFirst(X86_64.jumpSize) + entry.bytes[..<entry.patchOffset]
-        return DisplacedEntry(
-            address: entry.address, patchAddress: isShort ? entry.address - UInt64(padding.count) : entry.patchAddress,
-            originalBytes: ShortBytes(original), patchTail: isShort ? ShortBytes(rest + [0xEB, back]) : [],
-            entrySize: UInt64(entry.size),
-            displacedCount: Int(self.rest - entry.patchAddress), codeAddress: address, bodyEntry: self.rest)
+        let patch = EntryPatch(
+            function: entry.address, address: isShort ? entry.address - UInt64(padding.count) : entry.patchAddress,
+            original: ShortBytes(original), tail: isShort ? ShortBytes(rest + [0xEB, back]) : [], entrySize: UInt64(entry.size),
+            codeAddress: address, bodyEntry: self.rest)
+        return DisplacedEntry(patch: patch, displacedCount: Int(self.rest - entry.patchAddress))
     }
 
     consuming func move() throws(DisplacementError) -> DisplacedEntry {
         var result = notMoved
         if instructions.allSatisfy({ $0.kind == .nop }) {
-            result.setPlaces(instructions.map { .init(original: $0.address, moved: rest) })
+            result.patch.setPlaces(instructions.map { .init(original: $0.address, moved: rest) })
             return result
         }
         for instruction in instructions {
@@ -311,9 +311,9 @@ private struct EntryMover {
             case .unboundLabel: throw .immovable(at: entry.patchAddress, name: error.description)
             }
         }
-        result.bodyEntry = address
+        result.patch.bodyEntry = address
         result.unwind = UnwindEntry(start: address, size: result.code.count, tracker.frame.finish())
-        result.setPlaces(places, extra: extraPlaces)
+        result.patch.setPlaces(places, extra: extraPlaces)
         return result
     }
 

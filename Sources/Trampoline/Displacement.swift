@@ -1,3 +1,5 @@
+import MachineCode
+
 /// Bytes of code and where they are.
 package struct CodeRange: Sendable, Hashable {
     package var address: UInt64
@@ -27,6 +29,8 @@ package struct EntryPadding: Sendable, Hashable {
 
     /// So much of it is looked at.
     package static let longest: UInt64 = 64
+    /// What a jump needs.
+    package static var shortest: UInt64 { UInt64(Architecture.jumpSize) }
 }
 
 /// A function whose entry is to become a jump.
@@ -70,100 +74,20 @@ package struct DisplacementRequest: Sendable {
     }
 }
 
-/// The first instructions of a function, moved elsewhere.
+/// The first instructions of a function, moved elsewhere, and the patch that takes their place.
 package struct DisplacedEntry: Sendable, Hashable {
-    /// An instruction that was moved: where it was, where it is now.
-    package struct Place: Sendable, Hashable {
-        package var original: UInt64
-        package var moved: UInt64
-    }
-
-    /// The function's address.
-    package var address: UInt64
-    /// Where the jump is written: at the function's address, behind a landing pad, or in the padding before it.
-    package var patchAddress: UInt64
-    /// What the patch overwrites: a jump's bytes, or more where it begins in the padding.
-    package var originalBytes: ShortBytes
-    /// The patch behind its jump: the rest of the padding, the function's landing pad, if it has one, and the
-    /// jump back.
-    package var patchTail: ShortBytes = []
-    /// The bytes of code that the patch overwrites.
-    package var overwritten: Range<UInt64> { patchAddress + UInt64(originalBytes.count) - entrySize..<patchAddress + UInt64(originalBytes.count) }
-    /// How many those are.
-    package var entrySize: UInt64
+    package var patch: EntryPatch
     /// Bytes of code that hold moved instructions and padding; those behind the patch stay as they are.
     package var displacedCount: Int
     /// The moved instructions and the jump to the rest. Empty when only NOPs were overwritten.
-    package var code: [UInt8]
-    /// Where `code` must be.
-    package var codeAddress: UInt64
-    /// Where the function's body is entered: `FunctionEntry.relocatedEntry`.
-    package var bodyEntry: UInt64
+    package var code: [UInt8] = []
     /// How to unwind from `code`; nil when that is empty.
     package var unwind: UnwindEntry?
-    private var moves: [Move] = []
 
-    /// A place by its distances from the function's address and from `bodyEntry`.
-    private struct Move: Sendable, Hashable {
-        var original: Int16
-        var moved: Int16
-        var isExtra: Bool
-    }
-
-    init(
-        address: UInt64, patchAddress: UInt64, originalBytes: ShortBytes, patchTail: ShortBytes, entrySize: UInt64,
-        displacedCount: Int, codeAddress: UInt64, bodyEntry: UInt64
-    ) {
-        self.address = address
-        self.patchAddress = patchAddress
-        self.originalBytes = originalBytes
-        self.patchTail = patchTail
-        self.entrySize = entrySize
-        self.displacedCount = displacedCount
-        code = []
-        self.codeAddress = codeAddress
-        self.bodyEntry = bodyEntry
-    }
-
-    mutating func setPlaces(_ places: [Place], extra: [Place] = []) {
-        func move(_ place: Place, isExtra: Bool) -> Move {
-            Move(
-                original: Int16(Int64(bitPattern: place.original &- address)),
-                moved: Int16(Int64(bitPattern: place.moved &- bodyEntry)), isExtra: isExtra)
-        }
-        moves = places.map { move($0, isExtra: false) } + extra.map { move($0, isExtra: true) }
-    }
-
-    /// The same instructions at the same distances as another entry's.
-    mutating func setPlaces(as other: DisplacedEntry) { moves = other.moves }
-
-    private func places(extra: Bool) -> [Place] {
-        moves.filter { $0.isExtra == extra }.map {
-            Place(
-                original: address &+ UInt64(bitPattern: Int64($0.original)),
-                moved: bodyEntry &+ UInt64(bitPattern: Int64($0.moved)))
-        }
-    }
-
-    /// Every moved instruction in order. Several originals share a place where NOPs were dropped.
-    package var places: [Place] { places(extra: false) }
-    /// Instructions in `code` that have no single original, each with the original address that a thread
-    /// there goes on at.
-    package var extraPlaces: [Place] { places(extra: true) }
-
-    /// Where a thread that stands at `address` in the function goes on once the jump is there; nil when it
-    /// may stay, as one at the very entry may.
-    package func moved(_ address: UInt64) -> UInt64? {
-        guard address > overwritten.lowerBound, address < overwritten.upperBound else { return nil }
-        return places.first { $0.original == address }?.moved
-    }
-
-    /// Where a thread that stands at `address` in `code` goes on once the function has its bytes again.
-    package func original(of address: UInt64) -> UInt64? {
-        // No entry takes more.
-        guard bodyEntry == codeAddress, address >= codeAddress, address - codeAddress < 4096 else { return nil }
-        return (places.last { $0.moved == address } ?? extraPlaces.first { $0.moved == address })?.original
-    }
+    /// Where `code` must be.
+    package var codeAddress: UInt64 { patch.codeAddress }
+    /// Where the function's body is entered: `FunctionEntry.relocatedEntry`.
+    package var bodyEntry: UInt64 { patch.bodyEntry }
 }
 
 /// Why a function's entry cannot become a jump.

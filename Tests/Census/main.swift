@@ -61,15 +61,15 @@ func tally(of path: String) -> Tally {
         case .refused(let reason): tally.refused[reason, default: 0] += 1
         case .patched(let entry):
             tally.patched += 1
-            names[entry.address] = decision.name
-            if entry.patchAddress < entry.address {
+            names[entry.patch.function] = decision.name
+            if entry.patch.address < entry.patch.function {
                 tally.inPadding += 1
                 patches.append(.init(
-                    function: entry.address, start: entry.patchAddress &+ shift, size: UInt32(X86_64.jumpSize),
+                    function: entry.patch.function, start: entry.patch.address &+ shift, size: UInt32(X86_64.jumpSize),
                     kind: CENSUS_PADDING.rawValue))
             }
             patches.append(.init(
-                function: entry.address, start: entry.overwritten.lowerBound &+ shift, size: UInt32(entry.overwritten.count),
+                function: entry.patch.function, start: entry.patch.overwritten.lowerBound &+ shift, size: UInt32(entry.patch.overwritten.count),
                 kind: CENSUS_ENTRY.rawValue))
         }
     }

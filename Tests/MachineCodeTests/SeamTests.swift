@@ -25,6 +25,18 @@ struct SeamTests {
         #expect(result.status == 0, "\(result.errors)")
     }
 
+    @Test("the engine adds nothing to what an entry's patch says", arguments: [
+        "jumpSize", "Architecture.jump(", "jumpTarget", "Architecture.place(", "displaced.address",
+    ])
+    func engine(word: String) throws {
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../Sources/ProcessEngine")
+        let files = try FileManager.default.contentsOfDirectory(at: folder.standardized, includingPropertiesForKeys: nil)
+        #expect(files.count > 20)
+        for file in files where try String(contentsOf: file, encoding: .utf8).contains(word) {
+            Issue.record("\(file.lastPathComponent) has '\(word)'")
+        }
+    }
+
     @Test("the check finds one that does, and leaves those alone that may", arguments: [
         ("Engine.swift", "let register = \"rax\"", false), ("Engine.swift", "if code[0] == 0xE9 { return }", false),
         ("Engine.swift", "// behind an endbr64", false), ("Engine.swift", "/// x30 has the return address.", false),

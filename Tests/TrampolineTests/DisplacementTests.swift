@@ -31,20 +31,20 @@ import TrampolineFunctions
         // push rbp; mov rbp, rsp; push rbx; …
         let entry = try displace([0x55, 0x48, 0x89, 0xE5, 0x53] + tail)
         #expect(entry.code == [0x55, 0x48, 0x89, 0xE5, 0x53, 0xE9] + rel32(Self.base + 5, Self.far + 10))
-        #expect(entry.displacedCount == 5 && entry.patchAddress == Self.base && entry.bodyEntry == Self.far)
-        #expect(entry.originalBytes == [0x55, 0x48, 0x89, 0xE5, 0x53])
-        #expect(entry.moved(Self.base) == nil)
-        #expect(entry.moved(Self.base + 1) == Self.far + 1 && entry.moved(Self.base + 4) == Self.far + 4)
-        #expect(entry.moved(Self.base + 5) == nil && entry.moved(Self.base + 2) == nil)
-        #expect(entry.original(of: Self.far) == Self.base && entry.original(of: Self.far + 5) == Self.base + 5)
-        #expect(entry.original(of: Self.far + 2) == nil)
+        #expect(entry.displacedCount == 5 && entry.patch.address == Self.base && entry.bodyEntry == Self.far)
+        #expect(entry.patch.original == [0x55, 0x48, 0x89, 0xE5, 0x53])
+        #expect(entry.patch.placeWhenPatched(Self.base) == nil)
+        #expect(entry.patch.placeWhenPatched(Self.base + 1) == Self.far + 1 && entry.patch.placeWhenPatched(Self.base + 4) == Self.far + 4)
+        #expect(entry.patch.placeWhenPatched(Self.base + 5) == nil && entry.patch.placeWhenPatched(Self.base + 2) == nil)
+        #expect(entry.patch.placeWhenRestored(Self.far) == Self.base && entry.patch.placeWhenRestored(Self.far + 5) == Self.base + 5)
+        #expect(entry.patch.placeWhenRestored(Self.far + 2) == nil)
     }
 
     @Test("endbr64 stays in front of the jump")
     func endbr() throws {
         let entry = try displace([0xF3, 0x0F, 0x1E, 0xFA, 0x41, 0x57, 0x41, 0x56, 0x50] + tail)
-        #expect(entry.patchAddress == Self.base + 4)
-        #expect(entry.originalBytes == [0x41, 0x57, 0x41, 0x56, 0x50] && entry.displacedCount == 5)
+        #expect(entry.patch.address == Self.base + 4)
+        #expect(entry.patch.original == [0x41, 0x57, 0x41, 0x56, 0x50] && entry.displacedCount == 5)
         #expect(Array(entry.code.prefix(5)) == [0x41, 0x57, 0x41, 0x56, 0x50])
         let function = CodeRange(address: Self.base, bytes: [0xF3, 0x0F, 0x1E, 0xFA, 0x50])
         #expect(X86_64.patchedInterior(of: function) == Self.base + 5..<Self.base + 9)
@@ -61,7 +61,7 @@ import TrampolineFunctions
                 let entry = try displace(prefix + nops + tail)
                 #expect(entry.code.isEmpty && entry.unwind == nil)
                 #expect(entry.bodyEntry == Self.base + UInt64(prefix.count + size))
-                #expect(entry.places.allSatisfy { $0.moved == entry.bodyEntry })
+                #expect(entry.patch.places.allSatisfy { $0.moved == entry.bodyEntry })
             }
         }
         // pause and rdsspq look like NOPs.
@@ -73,7 +73,7 @@ import TrampolineFunctions
     func mixedNops() throws {
         let entry = try displace([0x50, 0x66, 0x90, 0x53, 0x90] + tail)
         #expect(Array(entry.code.prefix(3)) == [0x50, 0x53, 0xE9])
-        #expect(entry.moved(Self.base + 1) == Self.far + 1 && entry.moved(Self.base + 3) == Self.far + 1)
+        #expect(entry.patch.placeWhenPatched(Self.base + 1) == Self.far + 1 && entry.patch.placeWhenPatched(Self.base + 3) == Self.far + 1)
     }
 
     @Test("RIP-relative operands still name the same memory")
@@ -146,7 +146,7 @@ import TrampolineFunctions
         // jrcxz and loop have no long form.
         entry = try displace([0xE3, 0x30, 0x50, 0x50, 0x50] + rest)
         #expect(Array(entry.code.prefix(9)) == [0xE3, 0x02, 0xEB, 0x05, 0xE9] + rel32(target, Self.far + 9))
-        #expect(entry.original(of: Self.far + 4) == target && entry.original(of: Self.far + 2) == Self.base + 2)
+        #expect(entry.patch.placeWhenRestored(Self.far + 4) == target && entry.patch.placeWhenRestored(Self.far + 2) == Self.base + 2)
         entry = try displace([0x67, 0xE3, 0x2F, 0x50, 0x50] + rest)
         #expect(Array(entry.code.prefix(10)) == [0x67, 0xE3, 0x02, 0xEB, 0x05, 0xE9] + rel32(target, Self.far + 10))
     }
@@ -156,7 +156,7 @@ import TrampolineFunctions
         let body: [UInt8] = [0x31, 0xC0, 0xC3]
         for padding: [UInt8] in [[0x90, 0x90], [0xCC, 0xCC], [0x0F, 0x1F, 0x00], [0x66, 0x90]] {
             let entry = try displace(body, following: padding)
-            #expect(entry.code == body && entry.originalBytes.elementsEqual((body + padding).prefix(5)))
+            #expect(entry.code == body && entry.patch.original.elementsEqual((body + padding).prefix(5)))
         }
         #expect(throws: DisplacementError.tooShort(size: 3)) { try displace(body) }
         #expect(throws: DisplacementError.tooShort(size: 3)) { try displace(body, following: [0x90]) }
@@ -260,7 +260,7 @@ import TrampolineFunctions
                     at: Self.far)
                 if let entry {
                     moved += 1
-                    #expect(entry.displacedCount > 0 && entry.originalBytes.count == 5)
+                    #expect(entry.displacedCount > 0 && entry.patch.original.count == 5)
                 }
             }
         }

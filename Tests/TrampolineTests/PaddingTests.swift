@@ -25,8 +25,8 @@ struct PaddingTests {
         guard let decoder = X86_64Decoder() else { throw DisplacementError.decoderUnavailable }
         let start = Self.base - UInt64(padding.count)
         var code = padding + Self.memmove
-        let patch: [UInt8] = [0xE9, 0x78, 0x56, 0x34, 0x12] + Array(entry.patchTail)
-        code.replaceSubrange(Int(entry.patchAddress - start)..<(Int(entry.patchAddress - start) + patch.count), with: patch)
+        let patch: [UInt8] = [0xE9, 0x78, 0x56, 0x34, 0x12] + Array(entry.patch.tail)
+        code.replaceSubrange(Int(entry.patch.address - start)..<(Int(entry.patch.address - start) + patch.count), with: patch)
         var address = fromEntry ? Self.base : start
         for _ in 0..<40 {
             let rest = code[Int(address - start)...]
@@ -50,13 +50,35 @@ struct PaddingTests {
         // As they are before __memmove_avx512_unaligned_erms of glibc 2.36.
         let padding = Self.longNOP + Self.longNOP + Self.longNOP + [0x66, 0x0F, 0x1F, 0x44, 0, 0]
         let entry = try displace(padding)
-        #expect(entry.patchAddress == Self.base - 6)
-        #expect(entry.originalBytes == [0x66, 0x0F, 0x1F, 0x44, 0, 0, 0x48, 0x89])
+        #expect(entry.patch.address == Self.base - 6)
+        #expect(entry.patch.original == [0x66, 0x0F, 0x1F, 0x44, 0, 0, 0x48, 0x89])
         // The rest of the NOP, and back to the jump.
-        #expect(entry.patchTail == [0, 0xEB, 0xF8])
-        #expect(entry.overwritten == Self.base..<Self.base + 2 && entry.displacedCount == 3)
+        #expect(entry.patch.tail == [0, 0xEB, 0xF8])
+        #expect(entry.patch.overwritten == Self.base..<Self.base + 2 && entry.displacedCount == 3)
         #expect(try runThrough(padding, entry) == Self.base - 6)
         #expect(try runThrough(padding, entry, fromEntry: true) == Self.base - 6)
+    }
+
+    @Test("a patch says what is written, reads what any image's says, and knows where threads in it go on")
+    func patch() throws {
+        let patch = try displace(Self.longNOP + [0x66, 0x0F, 0x1F, 0x44, 0, 0]).patch
+        let (image, other): (UInt64, UInt64) = (0x60_0000, 0x60_4000)
+        let bytes = try #require(patch.bytes(to: image))
+        #expect(bytes.count == patch.original.count && bytes.dropFirst(5).elementsEqual(patch.tail))
+        #expect(patch.image(of: bytes) == image)
+        #expect(patch.image(of: try #require(patch.bytes(to: other))) == other)
+        // Neither the function's own bytes nor half of a patch.
+        #expect(patch.image(of: patch.original) == nil && patch.image(of: ShortBytes(bytes.prefix(5))) == nil)
+        #expect(patch.image(of: ShortBytes(bytes.dropLast() + [0])) == nil)
+        #expect(patch.bytes(to: 0x1_0000_0000_0000) == nil)
+        // At the entry a thread may stay; in the padding it goes on at the entry when that is padding again.
+        #expect(patch.interior == Self.base + 1..<Self.base + 2)
+        #expect(patch.betweenJumps?.patched == Self.base - 6 && patch.betweenJumps?.original == Self.base)
+        // What an fsession that is gone has left.
+        let left = try #require(LeftPatch(at: patch.address, original: patch.original))
+        #expect(left.image { Array(bytes.prefix($0)) } == image && left.betweenJumps == nil)
+        #expect(left.image { Array(patch.original.prefix($0)) } == nil && left.image { _ in nil } == nil)
+        #expect(LeftPatch(at: Self.base, original: [0xCC]) == nil)
     }
 
     @Test("NOPs of every size: the jump takes the place of a whole one", arguments: 1...11)
@@ -77,8 +99,8 @@ struct PaddingTests {
                     continue
                 }
                 let entry = try displace(padding)
-                #expect(entry.patchAddress == Self.base - UInt64(place) && entry.originalBytes.count == place + 2)
-                #expect(try runThrough(padding, entry) == entry.patchAddress)
+                #expect(entry.patch.address == Self.base - UInt64(place) && entry.patch.original.count == place + 2)
+                #expect(try runThrough(padding, entry) == entry.patch.address)
             }
         }
     }
@@ -102,8 +124,8 @@ struct PaddingTests {
     func stops() throws {
         let stops = [UInt8](repeating: 0xCC, count: 9)
         for ends: [UInt8] in [[0x50, 0x58, 0xC3], [0xEB, 0x10], [0xE9, 0, 1, 0, 0], [0xFF, 0xE0], [0x0F, 0x0B], [0xC2, 8, 0]] {
-            #expect(try displace(stops, codeBefore: ends).patchAddress == Self.base - 5)
-            #expect(try displace([0x66, 0x90] + stops, codeBefore: ends).patchAddress == Self.base - 5)
+            #expect(try displace(stops, codeBefore: ends).patch.address == Self.base - 5)
+            #expect(try displace([0x66, 0x90] + stops, codeBefore: ends).patch.address == Self.base - 5)
         }
         // A call, a branch, a plain instruction, one that is cut off or unknown, nothing; a constant that looks like a return.
         for open: [UInt8] in [
@@ -118,7 +140,7 @@ struct PaddingTests {
     @Test("branches into the padding, loops to it and the jump of the function before are respected")
     func entered() throws {
         let padding: [UInt8] = [0x66, 0x90, 0x0F, 0x1F, 0x80, 0, 0, 0, 0]
-        #expect(try displace(padding).patchAddress == Self.base - 7)
+        #expect(try displace(padding).patch.address == Self.base - 7)
         for inside in (Self.base - 6)...(Self.base - 3) {
             #expect(throws: DisplacementError.branchIntoEntry(from: nil, to: inside)) { try displace(padding, enteredAt: [inside]) }
         }
@@ -139,7 +161,7 @@ struct PaddingTests {
     func endbr() throws {
         let padding: [UInt8] = [0x66, 0x2E, 0x0F, 0x1F, 0x84, 0, 0, 0, 0, 0]
         let entry = try displace(padding, function: Self.endbr64 + Self.memmove, enteredAt: [Self.base + 7])
-        #expect(entry.patchAddress == Self.base - 10)
-        #expect(entry.patchTail == [0, 0, 0, 0, 0, 0xF3, 0x0F, 0x1E, 0xFA, 0xEB, 0xF0])
+        #expect(entry.patch.address == Self.base - 10)
+        #expect(entry.patch.tail == [0, 0, 0, 0, 0, 0xF3, 0x0F, 0x1E, 0xFA, 0xEB, 0xF0])
     }
 }

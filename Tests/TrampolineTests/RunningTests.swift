@@ -88,7 +88,7 @@ extension TrampolineSuite {
                         UnsafeRawPointer(bitPattern: UInt(traced.address)), ranges, 1, &failure)
                     #expect(checked > 0 || traced.entry.code.isEmpty, "\(name) at +\(failure &- traced.entry.codeAddress)")
                     #expect(traced.entry.code.isEmpty == name.contains("nop"), "\(name)")
-                    for (first, second) in zip(traced.entry.places, traced.entry.places.dropFirst()) {
+                    for (first, second) in zip(traced.entry.patch.places, traced.entry.patch.places.dropFirst()) {
                         #expect(first.original < second.original && first.moved <= second.moved, "\(name)")
                     }
                     traced.remove()

@@ -117,7 +117,7 @@ final class TracedFunction {
         used += UInt64(image.code.count + 15) / 16 * 16
         register(image.unwind)
         self.image = image
-        guard let jump = X86_64.jump(from: entry.patchAddress, to: at) else {
+        guard let jump = X86_64.jump(from: entry.patch.address, to: at) else {
             throw HarnessError("image out of reach")
         }
         try patch(Array(jump))
@@ -126,12 +126,12 @@ final class TracedFunction {
 
     func remove() {
         guard isPatched else { return }
-        try? patch(Array(entry.originalBytes))
+        try? patch(Array(entry.patch.original))
         isPatched = false
     }
 
     private func patch(_ bytes: [UInt8]) throws {
-        guard let target = UnsafeMutableRawPointer(bitPattern: UInt(entry.patchAddress)),
+        guard let target = UnsafeMutableRawPointer(bitPattern: UInt(entry.patch.address)),
             t_make_writable(target, 5)
         else { throw HarnessError("cannot write to the function") }
         t_patch(target, bytes)

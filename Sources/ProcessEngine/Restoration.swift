@@ -1,15 +1,14 @@
-import MachineCode
 import LinuxProcess
 import Trampoline
 
 /// Functions that are to get their own bytes back, and what has to be written for that: worked out before the process is
 /// stopped.
 struct Restoration: Sendable {
-    let functions: [TracedFunction]
+    private let functions: [TracedFunction]
     /// Each owned by the index of its function.
-    let patches: CodePatches
+    private let patches: CodePatches
     /// Where a thread goes on that is between the two jumps of an entry: it stands in what is padding again.
-    let padded: [UInt64: UInt64]
+    private let padded: [UInt64: UInt64]
 
     init(of functions: [TracedFunction]) {
         self.functions = functions
@@ -18,9 +17,9 @@ struct Restoration: Sendable {
         patches.reserveCapacity(functions.count)
         for (index, function) in functions.enumerated() {
             guard let jump = function.jump else { continue }
-            if function.patchAddress < function.displaced.address { padded[function.patchAddress] = function.displaced.address }
-            patches.append(
-                .init(address: function.patchAddress, owner: index, expected: jump, new: function.displaced.originalBytes))
+            let patch = function.patch
+            if let place = patch.betweenJumps { padded[place.patched] = place.original }
+            patches.append(.init(address: patch.address, owner: index, expected: jump, new: patch.original))
         }
         self.padded = padded
         self.patches = CodePatches(patches)
@@ -33,19 +32,20 @@ struct Restoration: Sendable {
         /// Those at which something else stands, which may have taken our jump along.
         var overpatched: [FunctionInfo] = []
     }
-}
 
-extension ProcessEngine {
-    /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the
-    /// copies of their first instructions.
+    /// Gives functions their own bytes back, where they still hold our jump, and moves threads out of the copies of their first
+    /// instructions.
+    /// - Parameter isOurs: whether an address lies in code of ours.
     @discardableResult
-    func restore(_ restoration: Restoration, in process: inout StoppedProcess) throws(EngineError) -> Restoration.Result {
-        var result = Restoration.Result()
-        let functions = restoration.functions
+    func apply(to process: inout StoppedProcess, isOurs: (UInt64) -> Bool) throws(EngineError) -> Result {
+        var result = Result()
         do throws(ProcessError) {
-            try StackScan.redirect(restoration.padded, in: &process)
-            let others = try restoration.patches.apply(to: process.memory, accepts: isJumpToOurs)
-            result.restored = restoration.patches.patches.count - others.count
+            try StackScan.redirect(padded, in: &process)
+            // A child that was forked before a program came or went has the jumps of then.
+            let others = try patches.apply(to: process.memory) { found, patch in
+                functions[patch.owner].patch.image(of: found).map(isOurs) ?? false
+            }
+            result.restored = patches.patches.count - others.count
             let changed = others.filter { other in other.found.map { $0 != other.patch.new } ?? false }
             if !changed.isEmpty {
                 let map = try MemoryMap(pid: process.pid)
@@ -53,9 +53,9 @@ extension ProcessEngine {
                     .map { functions[$0.patch.owner].info }
             }
             for thread in process.threads {
-                guard var registers = try? thread.registers(), isOurCode(registers.instructionPointer) else { continue }
+                guard var registers = try? thread.registers(), isOurs(registers.instructionPointer) else { continue }
                 for function in functions {
-                    if let original = function.displaced.original(of: registers.instructionPointer) {
+                    if let original = function.patch.placeWhenRestored(registers.instructionPointer) {
                         registers.instructionPointer = original
                         try thread.setRegisters(registers)
                         break
@@ -66,16 +66,6 @@ extension ProcessEngine {
             throw .target(pid: process.pid, doing: "give its functions their bytes back", because: "\(error)")
         }
         return result
-    }
-
-    /// Whether bytes are a jump of ours, though to another image: a child that was forked before a program came or went has
-    /// the jumps of then.
-    private func isJumpToOurs(_ bytes: ShortBytes, _ patch: CodePatches.Patch) -> Bool {
-        guard bytes.count == patch.expected.count, bytes.count >= Architecture.jumpSize,
-            bytes.dropFirst(Architecture.jumpSize).elementsEqual(patch.expected.dropFirst(Architecture.jumpSize)),
-            let target = Architecture.jumpTarget(of: bytes, at: patch.address)
-        else { return false }
-        return isOurCode(target)
     }
 
     /// Whether a function is still where a patch is: it is no library that this process has unloaded, or a child never loaded.
