@@ -104,8 +104,8 @@ struct VariableOptions: ParsableArguments {
     }
 
     /// The object at `path`, with these values.
-    func object(at path: String) throws(SessionError) -> Object {
-        var object = try Object(contentsOf: path)
+    func object(at path: String) throws(SessionError) -> BPFObject {
+        var object = try BPFObject(contentsOf: path)
         for setting in settings {
             let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             try object.set(String(parts[0]), toWritten: String(parts[1]))

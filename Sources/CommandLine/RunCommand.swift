@@ -93,7 +93,7 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ print: Print, _ text: inout CallText, _ output: Output) {
+    private func show(_ print: Session.Print, _ text: inout CallText, _ output: Output) {
         if options.json {
             let object =
                 "{\"type\": \"print\", \"time\": \(print.time), \"wall\": \(text.wall(print.time)), \"pid\": \(print.processID), "
@@ -104,7 +104,7 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ record: Record, _ output: Output) {
+    private func show(_ record: Session.Record, _ output: Output) {
         let bytes = record.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         if options.json {
             output.line("{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"pid\": \(record.processID), \"bytes\": \"\(bytes)\"}")

@@ -95,13 +95,12 @@ struct LinkOutcome: Sendable {
 /// The numbers that links get, and the names behind them.
 struct LinkNumbers {
     private let registry: LinkRegistry
-    private var last = 0
 
     init(_ registry: LinkRegistry) { self.registry = registry }
 
     mutating func next(_ make: (_ id: Int, _ link: Int) -> LinkedFunction) -> LinkedFunction {
-        last += 1
-        return registry.append { make($0, last) }
+        let link = registry.nextLink()
+        return registry.append { make($0, link) }
     }
 }
 

@@ -44,7 +44,7 @@ extension ProcessEngine {
         teardown = .ended(summary)
         traced.removeAll()
         for module in standing.takeAwaited() {
-            queue.append([.warning("\(module) was never loaded; nothing of it was traced")])
+            queue.warn("\(module) was never loaded; nothing of it was traced")
         }
         shared?.region.claim.giveUp()
         if let failure = removal.failure { return .failure(failure) }
@@ -101,10 +101,8 @@ extension ProcessEngine {
     func summaryNow() -> EngineSummary {
         var summary = EngineSummary()
         summary.counts = traced.counts.sorted { ($1.entered, $0.function.name) < ($0.entered, $1.function.name) }
-        for case let ring as TargetRing in reader.sources where ring.map.dropped > 0 {
-            summary.drops.append((ring.name, ring.map.dropped))
-        }
-        summary.abandoned = reader.lost.values.reduce(0, +)
+        for ring in sources where ring.dropped > 0 { summary.drops.append((ring.name, ring.dropped)) }
+        summary.abandoned = sources.reduce(0) { $0 &+ reader.lost(of: $1) }
         return summary
     }
 
@@ -207,11 +205,8 @@ extension ProcessEngine {
     private func tellOfUnmapping(_ removal: inout Removal) {
         guard !removal.hasToldOfUnmapping else { return }
         removal.hasToldOfUnmapping = true
-        queue.append([
-            .warning(
-                "the process has unmapped memory of fsession's: its functions got their bytes back, "
+        queue.warn("the process has unmapped memory of fsession's: its functions got their bytes back, "
                     + "but a call that was inside cannot return")
-        ])
     }
 
     private func isOurs(_ region: CodeRegion, in memory: borrowing ProcessMemory) -> Bool {

@@ -22,7 +22,7 @@ extension ProcessEngine {
     func tellOfLostExits() {
         guard let noExitsReason, !hasToldOfExits else { return }
         hasToldOfExits = true
-        queue.append([.warning(noExitsReason)])
+        queue.warn(noExitsReason)
     }
 
     /// Gives the functions that are traced their exits, or takes them away.

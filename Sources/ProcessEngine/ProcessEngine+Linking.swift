@@ -27,14 +27,14 @@ extension ProcessEngine {
             } catch {
                 // The earlier ones are traced by now.
                 if outcome.linked.isEmpty { throw error }
-                queue.append([.warning("\(error)")])
+                queue.warn("\(error)")
             }
         }
         let remarks = functions.takeRemarks()
-        if !remarks.isEmpty { queue.append(remarks.map { .warning($0) }) }
+        for remark in remarks { queue.warn(remark) }
         if asker.isUser { standing.add(requests) }
         if outcome.losesExits { tellOfLostExits() }
-        for remark in selection.remarks { queue.append([.warning(remark)]) }
+        for remark in selection.remarks { queue.warn(remark) }
         // The functions are traced by now: what fails from here on is told, and undoes nothing.
         for watch in [watchFilters, watchLibraries, watchExecutions] {
             do throws(EngineError) {
@@ -65,7 +65,7 @@ extension ProcessEngine {
             if asker.isUser { try attachProgress.check() }
             let matches = functions.matching(request.pattern, onlyIn: modules)
             if let modules, standing.noteArrival(request.pattern, among: modules, functions), matches.isEmpty {
-                queue.append([.warning(functions.nothingMatches(request.pattern).description)])
+                queue.warn(functions.nothingMatches(request.pattern).description)
             }
             if matches.isEmpty, asker.isUser {
                 guard let remark = standing.wait(for: request.pattern, &functions) else {

@@ -77,7 +77,7 @@ package actor ProcessEngine {
         self.session = session
         reader = session.reader(TargetRing.pace)
         functions = FunctionTable(processID: processID)
-        linkNumbers = LinkNumbers(registry)
+        linkNumbers = LinkNumbers(session.registry)
     }
 
     // MARK: - Opening
@@ -245,7 +245,7 @@ package actor ProcessEngine {
         // Its children run on, and are not to be left with our code in them.
         let isFirst = teardown.isRunning
         if case .failure(let failure) = await beginEnd().value, isFirst {
-            queue.append([.warning("a child of the process keeps fsession's code: \(failure)")])
+            queue.warn("a child of the process keeps fsession's code: \(failure)")
         }
         queue.append([.exited(processID: processID, exit)])
         queue.finish()
