@@ -2,6 +2,7 @@ import BPF
 import BTF
 import Engine
 import Glibc
+import LinuxBPF
 import LinuxProcess
 
 /// What the running kernel was configured with, for `__kconfig` variables: the text of its `.config`, and a few facts
@@ -46,7 +47,7 @@ struct KernelConfiguration {
         case "LINUX_KERNEL_VERSION": return number(version)
         case "LINUX_HAS_SYSCALL_WRAPPER": return number(SystemCallNames.isWrapped ? 1 : 0)
         case "LINUX_HAS_BPF_COOKIE":
-            return number(KernelFeatures.enumerators(of: "bpf_func_id", kernel).contains("BPF_FUNC_get_attach_cookie") ? 1 : 0)
+            return number(KernelFeatures.enumerators(of: "bpf_func_id", kernel).keys.contains("BPF_FUNC_get_attach_cookie") ? 1 : 0)
         default: break
         }
         guard let text = values[name] else { return nil }
@@ -121,7 +122,7 @@ struct ConfigurationMap {
         map = try KernelMap(
             MapDefinition(
                 // BPF_F_RDONLY_PROG
-                name: ".kconfig", type: .array, keySize: 4, valueSize: UInt32(contents.count), maxEntries: 1, flags: 0x80,
+                name: ".kconfig", type: .array, keySize: 4, valueSize: UInt32(contents.count), maxEntries: 1, flags: LinuxFlag.bpfFRdonlyProg,
                 section: .rodata, initialContents: contents), types: nil)
     }
 }

@@ -12,12 +12,12 @@ enum KernelFeatures {
 
     /// Whether its types name the way that programs of a kind are attached; nil for kinds that every kernel with types has.
     static func has(_ kind: ProgramKind, _ types: BTFIndex) -> Bool? {
-        KernelKind(kind).type.attachType.map { enumerators(of: "bpf_attach_type", types).contains($0.constant) }
+        KernelKind(kind).type.attachType.map { enumerators(of: "bpf_attach_type", types)[$0.constant] != nil }
     }
 
-    static func enumerators(of enumeration: String, _ types: BTFIndex) -> [String] {
-        guard let id = types.id(named: enumeration, .enumeration), case .enumeration(_, _, let values) = types[id].kind else { return [] }
-        return values.map(\.name)
+    static func enumerators(of enumeration: String, _ types: BTFIndex) -> [String: Int64] {
+        guard let id = types.id(named: enumeration, .enumeration), case .enumeration(_, _, let values) = types[id].kind else { return [:] }
+        return Dictionary(values.map { ($0.name, $0.value) }) { first, _ in first }
     }
 
     /// Says which kernel has this kind of programs where the running one has not: it would name them in its types.

@@ -162,6 +162,7 @@ package enum KernelHistory {
     /// What the running kernel must have, going by its version, and has not, or must not have and has; and how much was looked at.
     package static func contradictions(of running: KernelVersion) throws -> (names: [String], count: Int) {
         let types = try KernelTypes().vmlinux.types
+        let mapTypes = KernelFeatures.enumerators(of: "bpf_map_type", types)
         var (wrong, count): ([String], Int) = ([], 0)
         func look(_ name: String, _ isThere: Bool, _ isExpected: Bool) {
             count += 1
@@ -176,11 +177,11 @@ package enum KernelHistory {
             for map in release.maps {
                 let name = "BPF_MAP_TYPE_\(map.kernelName.uppercased())"
                 // What is out of use has a word behind its name since.
-                look(name, KernelFeatures.enumerators(of: "bpf_map_type", types).contains { $0 == name || $0 == name + "_DEPRECATED" }, isExpected)
+                look(name, (mapTypes[name] ?? mapTypes[name + "_DEPRECATED"]) == Int64(map.rawValue), isExpected)
             }
             for name in release.kfuncs { look(name, types.id(named: name, .function) != nil, isExpected) }
             if release.features.contains(.reasons) {
-                look("BPF_COMMON_ATTRS", KernelFeatures.enumerators(of: "bpf_cmd", types).contains("BPF_COMMON_ATTRS"), isExpected)
+                look("BPF_COMMON_ATTRS", KernelFeatures.enumerators(of: "bpf_cmd", types)["BPF_COMMON_ATTRS"] != nil, isExpected)
             }
         }
         // Behind the last helper stands one more enumerator; the first stands for none.

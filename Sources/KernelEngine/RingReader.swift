@@ -14,9 +14,6 @@ final class RingReader: KernelSource, @unchecked Sendable {
     private let size: Int
     private let page = Int(sysconf(Int32(_SC_PAGESIZE)))
 
-    private static let busy: UInt32 = 1 << 31
-    private static let discarded: UInt32 = 1 << 30
-
     var descriptors: [Int32] { [descriptor.number] }
 
     init(_ map: KernelMap, _ content: RecordContent) throws(EngineError) {
@@ -51,13 +48,13 @@ final class RingReader: KernelSource, @unchecked Sendable {
             guard position < clinux_load_acquire(producer) else { break }
             let record = producer + page + Int(position & UInt64(size - 1))
             let head = UInt32(truncatingIfNeeded: clinux_load_acquire(record))
-            if head & Self.busy != 0 { break }
-            let length = Int(head & ~Self.discarded)
+            if head & LinuxFlag.bpfRingbufBusyBit != 0 { break }
+            let length = Int(head & ~LinuxFlag.bpfRingbufDiscardBit)
             guard length <= size else { break }
-            if head & Self.discarded == 0 {
-                batch.append(UnsafeRawBufferPointer(start: record + 8, count: length))
+            if head & LinuxFlag.bpfRingbufDiscardBit == 0 {
+                batch.append(UnsafeRawBufferPointer(start: record + LinuxFlag.bpfRingbufHdrSz, count: length))
             }
-            position += UInt64((length + 8 + 7) / 8 * 8)
+            position += UInt64((length + LinuxFlag.bpfRingbufHdrSz + 7) / 8 * 8)
             clinux_store_release(consumer, position)
         }
         return batch

@@ -766,6 +766,14 @@ package enum LinuxFlag {
     package static let bpfFCpu: UInt64 = 8
     /// `BPF_F_ALL_CPUS`
     package static let bpfFAllCpus: UInt64 = 16
+    /// `BPF_F_RDONLY_PROG`
+    package static let bpfFRdonlyProg: UInt32 = 128
+    /// `BPF_RINGBUF_BUSY_BIT`
+    package static let bpfRingbufBusyBit: UInt32 = 2147483648
+    /// `BPF_RINGBUF_DISCARD_BIT`
+    package static let bpfRingbufDiscardBit: UInt32 = 1073741824
+    /// `BPF_RINGBUF_HDR_SZ`
+    package static let bpfRingbufHdrSz: Int = 8
     /// `PERF_SAMPLE_RAW`
     package static let perfSampleRaw: UInt64 = 1024
 }

@@ -64,10 +64,11 @@ struct Enumeration {
     ]
 }
 
-/// Enumerators that are flags, whose enumerations mostly have no names; the type of the member that they are for.
+/// Enumerators that are flags and the like, whose enumerations mostly have no names; the type of what they are used with.
 enum Flag {
     static let wanted = [
         ("BPF_F_KPROBE_MULTI_RETURN", "UInt32"), ("BPF_F_UPROBE_MULTI_RETURN", "UInt32"), ("BPF_F_CPU", "UInt64"),
-        ("BPF_F_ALL_CPUS", "UInt64"), ("PERF_SAMPLE_RAW", "UInt64"),
+        ("BPF_F_ALL_CPUS", "UInt64"), ("BPF_F_RDONLY_PROG", "UInt32"), ("BPF_RINGBUF_BUSY_BIT", "UInt32"),
+        ("BPF_RINGBUF_DISCARD_BIT", "UInt32"), ("BPF_RINGBUF_HDR_SZ", "Int"), ("PERF_SAMPLE_RAW", "UInt64"),
     ]
 }
