@@ -1,15 +1,13 @@
 import BPF
 import Glibc
 import LinuxProcess
-import TargetRuntime
 import Trampoline
 
 extension ProcessEngine {
     /// Links the runtime's routine to the dynamic linker's notification, once.
     func watchLibraries() throws(EngineError) {
         guard libraryWatch == nil, let notification = functions.libraryNotification else { return }
-        let offset = fs_runtime_function_offset("library_event")
-        guard offset >= 0 else { return }
+        guard let routine = runtime.routine("library_event") else { return }
         var layout = SharedLayout()
         _ = layout.placePlain([LibraryWatch.size])
         let region = try makeSharedRegion(layout)
@@ -17,7 +15,7 @@ extension ProcessEngine {
         libraryWatch = watch
         do throws(EngineError) {
             try linkOwn(
-                notification, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: region.address(at: 0),
+                notification, kind: .fentry, program: routine, cookie: region.address(at: 0),
                 hook: .libraries)
         } catch {
             queue.append([.warning("libraries that are loaded later will not be traced: \(error)")])
@@ -47,7 +45,7 @@ extension ProcessEngine {
     /// Gives the paths of the libraries that have come.
     private func attachToNewLibraries() -> [String] {
         // Where a library is on its way, those that it needs are not there yet; the dynamic linker says when they are.
-        guard teardown.isRunning, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
+        guard teardown.isRunning, isOurs, functions.dynamicLinker?.isConsistent(in: memory.process) != false else { return [] }
         let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         if !new.isEmpty {
@@ -96,7 +94,7 @@ extension ProcessEngine {
         for function in traced.all {
             let path = function.info.modulePath
             if isNew[path] == nil {
-                isNew[path] = (try? read(function.patch.original.count, at: function.patch.address)) == Array(function.patch.original)
+                isNew[path] = (try? memory.read(function.patch.original.count, at: function.patch.address)) == Array(function.patch.original)
             }
             guard isNew[path] == true else { continue }
             retire(function)

@@ -101,12 +101,12 @@ extension ProcessEngine {
         let name = Array("fsession\0".utf8)
         let region = try withStopped { engine, process throws(EngineError) in
             // Every thread is stopped: the page that caches the process's id can lend its bytes for a name.
-            let cached = try engine.read(16, at: engine.scratchPage)
-            try engine.write(name, at: engine.scratchPage)
-            defer { try? engine.write(cached, at: engine.scratchPage) }
-            return try SharedRegion.make(in: &process, layout: layout, scratch: engine.scratchPage)
+            let cached = try engine.memory.read(16, at: engine.memory.scratchPage)
+            try engine.memory.write(name, at: engine.memory.scratchPage)
+            defer { try? engine.memory.write(cached, at: engine.memory.scratchPage) }
+            return try SharedRegion.make(in: &process, layout: layout, scratch: engine.memory.scratchPage)
         }
-        sharedRegions.append(region)
+        memory.add(region)
         return region
     }
 
@@ -122,14 +122,11 @@ extension ProcessEngine {
         } catch {
             throw .program(name: name, because: "\(error)")
         }
-        let runtime = runtimeAddress
+        let runtime = self.runtime
         func compile(at address: UInt64) throws(EngineError) -> CompiledProgram {
             let context = CompileContext(
                 address: address, state: shared.stateAddress, features: Architecture.processorFeatures, clock: shared.inlineClock,
-                helperAddress: { id in
-                    let offset = fs_runtime_helper_offset(id)
-                    return offset < 0 ? nil : runtime + UInt64(offset)
-                })
+                helperAddress: runtime.helper)
             do throws(JITError) {
                 return try Architecture.Compiler.compile(structure, context: context)
             } catch {
@@ -141,17 +138,17 @@ extension ProcessEngine {
         var draft = CodeRecord(kind: .program, name: name, code: [])
         draft.instructions = instructions
         draft.slotOffsets = Array(repeating: 0, count: instructions.count)
-        let room = try compile(at: runtime).code.count + 256
+        let room = try compile(at: runtime.address).code.count + 256
         try ensureRoom(draft.codeOffset + room, near: near)
-        let place = try allocateCode(draft.codeOffset + room, near: near.lowerBound)
+        let place = try memory.allocate(draft.codeOffset + room, near: near.lowerBound)
         let compiled = try compile(at: place + UInt64(draft.codeOffset))
         guard compiled.code.count <= room else {
             throw .program(name: name, because: "its code has another size at another address")
         }
         draft.slotOffsets = compiled.slotOffsets.map { UInt32(truncatingIfNeeded: $0) }
         draft.code = compiled.code + Array(repeating: 0xcc, count: room - compiled.code.count)
-        try stageCode(draft.encoded, at: place)
-        try flushCode()
+        try memory.stage(draft.encoded, at: place)
+        try memory.flush()
         loadedPrograms += 1
         return LoadedProgram(
             id: loadedPrograms, name: name, section: section, kind: kind,

@@ -27,7 +27,7 @@ extension ProcessEngine {
             let infos = indices.map { found[$0] }
             let conventions = indices.map { all[$0] }
             let analysis = try functions.analysis(
-                of: path, for: infos, memory: memory,
+                of: path, for: infos, memory: memory.process,
                 patched: traced.overwritten(in: functions.executableRange(of: path) ?? 0..<0))
             let refusals = Parallel.map(infos.indices) { analysis.refusal(of: infos[$0], conventions[$0].calling) }
             for (number, index) in indices.enumerated() {

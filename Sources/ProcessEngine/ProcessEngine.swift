@@ -32,15 +32,9 @@ package actor ProcessEngine {
     private var held: StoppedProcess?
 
     // What lies in the target.
-    var memory: ProcessMemory
-    var codeRegions: [CodeRegion] = []
-    var sharedRegions: [SharedRegion] = []
-    /// Private pages: see `privateSize`.
-    var scratchPage: UInt64 = 0
-    /// The routine that copies stack words without faulting.
-    var safeCopyAddress: UInt64?
+    var memory: TargetMemory
     var shared: SessionMemory?
-    var runtimeAddress: UInt64 = 0
+    var runtime = InstalledRuntime(address: 0)
     var counterMemory = CounterMemory()
 
     // What is traced.
@@ -67,7 +61,7 @@ package actor ProcessEngine {
         self.thread = thread
         self.processID = processID
         self.isChild = isChild
-        self.memory = memory
+        self.memory = TargetMemory(memory)
         queue = EventQueue()
         reader = ReaderThread(queue: queue, TargetRing.pace)
         functions = FunctionTable(processID: processID)
