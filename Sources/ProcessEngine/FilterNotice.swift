@@ -39,7 +39,7 @@ extension ProcessEngine {
         for (name, routine) in FilterNotice.functions + FilterNotice.clones {
             guard let routine = runtime.routine(routine) else { continue }
             for place in functions.named(name)
-            where place.refusal == nil && watched.insert(place.address).inserted {
+            where place.refusalReason == nil && hooks.isNew(at: place.address) {
                 do throws(EngineError) {
                     try linkOwn(place, kind: .fentry, program: routine, cookie: state, hook: .filters)
                 } catch {

@@ -23,7 +23,7 @@ extension ProcessEngine {
         case .ended(let summary): return Task { .success(summary) }
         case .running: break
         }
-        libraryWatch?.stop()
+        hooks.libraries?.stop()
         let task = Task { await self.takeOut() }
         teardown = .ending(task)
         return task

@@ -6,13 +6,13 @@ import Trampoline
 extension ProcessEngine {
     /// Links the runtime's routine to the dynamic linker's notification, once.
     func watchLibraries() throws(EngineError) {
-        guard libraryWatch == nil, let notification = functions.libraryNotification else { return }
+        guard hooks.libraries == nil, let notification = functions.libraryNotification else { return }
         guard let routine = runtime.routine("library_event") else { return }
         var layout = SharedLayout()
         _ = layout.placePlain([LibraryWatch.size])
         let region = try makeSharedRegion(layout)
         let watch = LibraryWatch(region: region, state: shared?.stateAddress ?? 0)
-        libraryWatch = watch
+        hooks.libraries = watch
         do throws(EngineError) {
             try linkOwn(
                 notification, kind: .fentry, program: routine, cookie: region.address(at: 0),
@@ -26,7 +26,7 @@ extension ProcessEngine {
 
     /// Attaches what was asked for by pattern to the libraries that have come, while the thread that loads them waits.
     private func librariesChanged() {
-        guard let watch = libraryWatch, let generation = watch.take() else { return }
+        guard let watch = hooks.libraries, let generation = watch.take() else { return }
         let new = attachToNewLibraries()
         let outcome = watch.acknowledge(generation)
         guard !new.isEmpty else { return }

@@ -149,9 +149,8 @@ extension ProcessEngine {
         draft.code = compiled.code + Array(repeating: 0xcc, count: room - compiled.code.count)
         try memory.stage(draft.encoded, at: place)
         try memory.flush()
-        loadedPrograms += 1
         return LoadedProgram(
-            id: loadedPrograms, name: name, section: section, kind: kind,
+            id: programs.nextID(), name: name, section: section, kind: kind,
             address: place + UInt64(draft.codeOffset), needs: ContextNeeds(usesCookie: linked.usesCookie),
             usesTailCalls: linked.usesTailCalls, clobbers: compiled.clobbers, codeSize: compiled.code.count)
     }

@@ -16,7 +16,7 @@ extension ProcessEngine {
             let analysis = try functions.analysis(
                 of: hook.modulePath, for: [hook], memory: memory.process,
                 patched: traced.overwritten(in: functions.executableRange(of: hook.modulePath) ?? 0..<0))
-            if let refusal = hook.refusal ?? analysis.refusal(of: hook) {
+            if let refusal = hook.refusalReason ?? analysis.refusal(of: hook) {
                 return "exceptions could not pass (\(hook.name) of \(hook.module): \(refusal)): only entries can be traced"
             }
         }

@@ -41,18 +41,11 @@ package actor ProcessEngine {
     var functions: FunctionTable
     var traced = TracedFunctions()
     var unwinderTable = UnwinderTable()
-    var loadedPrograms = 0
-    var programsByID: [Int: LoadedProgram] = [:]
+    var programs = ProgramTable()
     var linkNumbers: LinkNumbers
     var standing = StandingRequests()
-    var tracePrograms: TracePrograms?
-    var libraryWatch: LibraryWatch?
-    /// Functions of C libraries that have a link of our own, or could not get it.
-    var watched: Set<UInt64> = []
-    var executions: LoadedProgram?
-    /// Why exits cannot be seen, as it was decided last; and whether that has been said.
-    var noExitsReason: String?
-    var hasToldOfExits = false
+    var hooks = Hooks()
+    var exits = ExitSight()
     var teardown = Teardown.running
 
     private init(
