@@ -6,16 +6,16 @@ import Synchronization
 package struct FunctionInfo: Sendable {
     private let identity: Identity
     /// Why it cannot be traced; nil if it can.
-    package var refusal: String?
+    package var refusalReason: String?
     /// Why only its entry can be traced; nil if its exit can be, too.
-    package var entryOnly: String?
+    package var entryOnlyReason: String?
 
     package init(
         name: String, aliases: [String] = [], demangled: String? = nil, module: String, modulePath: String,
-        address: UInt64, size: UInt64, refusal: String? = nil, entryOnly: String? = nil
+        address: UInt64, size: UInt64, refusalReason: String? = nil, entryOnlyReason: String? = nil
     ) {
-        self.refusal = refusal
-        self.entryOnly = entryOnly
+        self.refusalReason = refusalReason
+        self.entryOnlyReason = entryOnlyReason
         identity = Identity(
             name: name, aliases: aliases, module: module, modulePath: modulePath, address: address, size: size,
             demangled: demangled)

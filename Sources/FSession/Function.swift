@@ -22,9 +22,9 @@ extension Session {
         /// Its size in bytes.
         public var size: UInt64 { info.size }
         /// Why it cannot be traced; nil if it can.
-        public var refusal: String? { info.refusal }
+        public var refusal: String? { info.refusalReason }
         /// Why only its entry can be traced, never its exit; nil if both can.
-        public var entryOnlyReason: String? { info.entryOnly }
+        public var entryOnlyReason: String? { info.entryOnlyReason }
 
         /// The readable name.
         public var displayName: String { demangledName ?? name }

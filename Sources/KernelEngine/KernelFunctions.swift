@@ -23,8 +23,8 @@ struct KernelFunction: Sendable {
 
     var info: FunctionInfo {
         FunctionInfo(
-            name: name, module: module, modulePath: module, address: address, size: 0, refusal: refusal,
-            entryOnly: entryOnly)
+            name: name, module: module, modulePath: module, address: address, size: 0, refusalReason: refusal,
+            entryOnlyReason: entryOnly)
     }
 }
 

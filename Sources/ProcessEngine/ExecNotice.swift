@@ -53,7 +53,7 @@ extension ProcessEngine {
     /// Watches the exec of each C library, once.
     func watchExecutions() throws(EngineError) {
         let places = ExecNotice.functions.prefix(1).flatMap { functions.named($0) }
-            .filter { $0.refusal == nil && watched.insert($0.address).inserted }
+            .filter { $0.refusalReason == nil && hooks.isNew(at: $0.address) }
         guard !places.isEmpty, let program = try executionProgram() else { return }
         for place in places {
             do throws(EngineError) {
@@ -65,14 +65,14 @@ extension ProcessEngine {
     }
 
     private func executionProgram() throws(EngineError) -> LoadedProgram? {
-        if let executions { return executions }
+        if let executions = hooks.executions { return executions }
         guard let section = ProgramSection(name: "fentry") else { return nil }
         let map = try makeMaps([ExecNotice.map])[0]
         let linked = try ProgramLinker(maps: [map], externs: [], symbol: { _ in nil })
             .link(ObjectProgram(name: "executions", section: section, instructions: ExecNotice.program))
         let program = try compile("executions", linked, section: section, kind: .fentry)
         read(TargetRing(map, .other(ExecNotice.decode)))
-        executions = program
+        hooks.executions = program
         return program
     }
 }

@@ -1,6 +1,5 @@
 import LinuxProcess
 import Synchronization
-import TargetRuntime
 import Trampoline
 
 /// A process that sets a system-call filter while it is traced (seccomp(2)) would be killed for a call of ours that
@@ -38,12 +37,11 @@ extension ProcessEngine {
     func watchFilters() throws(EngineError) {
         guard let state = shared?.stateAddress else { return }
         for (name, routine) in FilterNotice.functions + FilterNotice.clones {
-            let offset = fs_runtime_function_offset(routine)
-            for place in functions.named(name) 
-            where offset >= 0 && place.refusal == nil && watched.insert(place.address).inserted {
+            guard let routine = runtime.routine(routine) else { continue }
+            for place in functions.named(name)
+            where place.refusalReason == nil && hooks.isNew(at: place.address) {
                 do throws(EngineError) {
-                    try linkOwn(
-                        place, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: state, hook: .filters)
+                    try linkOwn(place, kind: .fentry, program: routine, cookie: state, hook: .filters)
                 } catch {
                     if name == "clone" { continue }
                     queue.warn("should the process set a system-call filter, it may be killed: \(error)")

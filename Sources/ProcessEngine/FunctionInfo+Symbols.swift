@@ -39,12 +39,12 @@ extension FunctionInfo {
             address: (symbol.resolvedAddress ?? symbol.address) &+ loadBias,
             size: symbol.kind == .indirect ? symbol.resolvedSize ?? 64 : symbol.size)
         if symbol.kind == .indirect, symbol.resolvedAddress == nil {
-            refusal = "an indirect function (IFUNC) whose implementation nothing in the process refers to yet"
+            refusalReason = "an indirect function (IFUNC) whose implementation nothing in the process refers to yet"
         }
         switch policies.map({ Self.policy(of: symbol, $0) }) ?? FunctionPolicy.of(names: symbol.names) {
         case .any: break
-        case .entryOnly(let reason): entryOnly = reason
-        case .never(let reason): refusal = reason
+        case .entryOnly(let reason): entryOnlyReason = reason
+        case .never(let reason): refusalReason = reason
         }
     }
 
@@ -99,7 +99,7 @@ package enum FileFunctions {
         let (functions, analysis, conventions) = try read(pattern, path)
         return Parallel.map(functions.indices) { index in
             var info = functions[index]
-            info.refusal = info.refusal ?? analysis.refusal(of: info, conventions[index])
+            info.refusalReason = info.refusalReason ?? analysis.refusal(of: info, conventions[index])
             return info
         }
     }
@@ -115,7 +115,7 @@ package enum FileFunctions {
     private static func outcome(
         _ info: FunctionInfo, _ convention: CallingConvention, _ analysis: ModuleAnalysis
     ) -> EntryDecision.Outcome {
-        if let refusal = info.refusal { return .refused(refusal) }
+        if let refusal = info.refusalReason { return .refused(refusal) }
         do throws(DisplacementError) {
             return .patched(try analysis.plan(of: info, convention))
         } catch {

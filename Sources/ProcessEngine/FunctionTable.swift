@@ -224,7 +224,7 @@ struct FunctionTable {
 
     /// What the dynamic linker calls when its list of libraries has changed.
     var libraryNotification: FunctionInfo? {
-        mutating get { named("_dl_debug_state").first { $0.refusal == nil } }
+        mutating get { named("_dl_debug_state").first { $0.refusalReason == nil } }
     }
 
     /// The dynamic linker that does so.
@@ -342,8 +342,6 @@ struct FunctionTable {
         let analysis = ModuleAnalysis(
             code: code, patched: patched.filter { range.contains($0.address) }, layout: layout,
             pointers: CodePointers(module.file, labels: symbols.labels, bias: module.loadBias), branches: isKnown ? known?.found : nil, unwoundRange: UnwindIndex.ranges(of: module.file, bias: module.loadBias))
-        // Its data was read for pointers and jump tables.
-        module.file.dropPages()
         // Its data was read for pointers and jump tables.
         module.file.dropPages()
         entries[path]?.branches = (layout, analysis.branches)

@@ -27,3 +27,15 @@ extension TrampolineLink {
     /// Whether it records calls.
     var isTrace: Bool { programID == TracePrograms.programID }
 }
+
+/// What of the engine's own links is in place.
+struct Hooks {
+    /// The functions that have one, or could not get it.
+    private var known: Set<UInt64> = []
+    var libraries: LibraryWatch?
+    /// What says which programs are executed.
+    var executions: LoadedProgram?
+
+    /// Whether nobody has tried it at this function yet.
+    mutating func isNew(at address: UInt64) -> Bool { known.insert(address).inserted }
+}

@@ -122,19 +122,19 @@ struct LinkPlan {
     private(set) var outcome = LinkOutcome()
     private var indices: [UInt64: Int] = [:]
     /// Why no function's exit can be seen in this process.
-    private let noExitsReason: String?
+    private let exitLossReason: String?
     /// Whether the same was asked for before: what has been linked then is not refused for it.
     private let isRepeated: Bool
 
-    init(_ stage: LinkStage, noExitsReason: String?, isRepeated: Bool) {
+    init(_ stage: LinkStage, exitLossReason: String?, isRepeated: Bool) {
         self.stage = stage
-        self.noExitsReason = noExitsReason
+        self.exitLossReason = exitLossReason
         self.isRepeated = isRepeated
     }
 
     /// One link of the engine's own, in the place of an earlier one.
     init(_ hook: TrampolineLink, at function: LinkMatch, traced: TracedFunctions) throws(TrampolineError) {
-        self.init(.hooks, noExitsReason: nil, isRepeated: false)
+        self.init(.hooks, exitLossReason: nil, isRepeated: false)
         let present = traced[function.function.address]
         var lists = present?.lists ?? TrampolineLists(functionReturns: entryOnlyReason(function) == nil)
         lists.unlink(id: hook.id)
@@ -154,17 +154,17 @@ struct LinkPlan {
     }
 
     private func entryOnlyReason(_ match: LinkMatch) -> String? {
-        match.function.entryOnly ?? match.convention.entryOnly ?? noExitsReason
+        match.function.entryOnlyReason ?? match.convention.entryOnlyReason ?? exitLossReason
     }
 
     private func shape(_ match: LinkMatch) -> TracePrograms.Key {
-        .init(arguments: match.convention.calling.arguments.count, entryOnly: entryOnlyReason(match) != nil)
+        .init(arguments: match.convention.calling.arguments.count, isEntryOnly: entryOnlyReason(match) != nil)
     }
 
     /// The programs that recording the calls of these functions takes.
     func traceProgramShapes(_ matches: [LinkMatch]) -> [TracePrograms.Key] {
         var shapes: [TracePrograms.Key] = []
-        for match in matches where match.function.refusal == nil {
+        for match in matches where match.function.refusalReason == nil {
             let shape = shape(match)
             if !shapes.contains(shape) { shapes.append(shape) }
         }
@@ -189,14 +189,14 @@ struct LinkPlan {
         _ numbers: inout LinkNumbers
     ) {
         let (function, convention) = (match.function, match.convention)
-        if let refusal = function.refusal {
+        if let refusal = function.refusalReason {
             outcome.refuse(function, refusal)
             return
         }
         let known = indices[function.address]
         let argumentCount = convention.calling.arguments.count
         let entryOnlyReason = entryOnlyReason(match)
-        if entryOnlyReason != nil, function.entryOnly == nil, convention.entryOnly == nil { outcome.losesExits = true }
+        if entryOnlyReason != nil, function.entryOnlyReason == nil, convention.entryOnlyReason == nil { outcome.losesExits = true }
         let program: LoadedProgram
         switch request {
         case .program(let request):

@@ -23,7 +23,7 @@ extension ProcessEngine {
         case .ended(let summary): return Task { .success(summary) }
         case .running: break
         }
-        libraryWatch?.stop()
+        hooks.libraries?.stop()
         let task = Task { await self.takeOut() }
         teardown = .ending(task)
         return task
@@ -94,7 +94,7 @@ extension ProcessEngine {
     }
 
     /// Whether the memory that was opened is still some process's: an exec gives it up.
-    private var hasOurProgram: Bool { (try? memory.read(at: functions.executableRange.lowerBound, count: 1)) != nil }
+    private var hasOurProgram: Bool { (try? memory.read(1, at: functions.executableRange.lowerBound)) != nil }
 
     package func summary() -> EngineSummary { teardown.summary ?? summaryNow() }
 
@@ -134,16 +134,8 @@ extension ProcessEngine {
             }
             break
         }
-        disown(in: pid)
+        memory.disown(in: pid)
         return use
-    }
-
-    /// Code that has to stay is nobody's from now on: nothing jumps to it, and a later session need not mind it.
-    private func disown(in pid: Int32) {
-        guard let memory = try? ProcessMemory(pid: pid) else { return }
-        for region in codeRegions where isOurs(region, in: memory) {
-            try? memory.write(CodeRegion.nobody, at: region.base + CodeRegion.controllerOffset)
-        }
     }
 
     private func removeFromChild(
@@ -171,33 +163,21 @@ extension ProcessEngine {
         } catch {
             throw .target(pid: process.pid, doing: "give its memory back", because: "\(error)")
         }
-        // A child that was forked before a region was made has something else at its place, or nothing.
-        let code = codeRegions.filter { isOurs($0, in: process.memory) }
-        let shared = sharedRegions.filter { region in
-            map.region(at: region.targetAddress).map { region.identity.isFile(of: $0) } ?? false
-        }
-        let isWhole = code.count == codeRegions.count && shared.count == sharedRegions.count
-        if isTarget, !isWhole {
+        let part = memory.part(in: process, map)
+        if isTarget, !part.isWhole {
             // Nothing of ours is there, no jump either: it executes another program.
-            if code.isEmpty, shared.isEmpty, traced.restored == 0 { return .over }
+            if part.isEmpty, traced.restored == 0 { return .over }
             tellOfUnmapping(&removal)
         }
         // Their code leads into ours, or will again when it takes its patch back.
         if !traced.overpatched.isEmpty { return .overpatched(traced.overpatched) }
-        let use = code.isEmpty && !codeRegions.isEmpty ? .over : codeUse(by: &process)
-        if case .over = use {} else if isWhole || !isTarget { return use }
+        let use = part.hasNoCode ? .over : codeUse(by: &process)
+        if case .over = use {} else if part.isWhole || !isTarget { return use }
         let finders = try functions.finders.apply(to: &process, isOurs: isOurCode)
         if !finders.overpatched.isEmpty { return .overpatched(finders.overpatched) }
         // A call is inside what is left of our code, if there is any.
         if case .over = use {} else { return use }
-        for region in code { _ = try? process.systemCall(clinux_sys_munmap, region.base, UInt64(region.size)) }
-        if shared.contains(where: { $0 === self.shared?.region }) {
-            _ = try? process.systemCall(clinux_sys_munmap, scratchPage, ProcessEngine.privateSize)
-        }
-        // The first region last: it is what tells that the process still holds our memory.
-        for region in shared.reversed() {
-            _ = try? process.systemCall(clinux_sys_munmap, region.targetAddress, UInt64(region.size))
-        }
+        memory.unmap(part, in: &process)
         return .over
     }
 
@@ -207,12 +187,6 @@ extension ProcessEngine {
         removal.hasToldOfUnmapping = true
         queue.warn("the process has unmapped memory of fsession's: its functions got their bytes back, "
                     + "but a call that was inside cannot return")
-    }
-
-    private func isOurs(_ region: CodeRegion, in memory: borrowing ProcessMemory) -> Bool {
-        let head = region.head(controller: getpid(), startTime: ControllerIdentity.startTime)
-        // Magic, version, controller, start time.
-        return (try? memory.read(at: region.base, count: 24)) == Array(head.prefix(24))
     }
 
     /// Whether a call of a traced function may still return into our code: on a thread's stack, or, where a

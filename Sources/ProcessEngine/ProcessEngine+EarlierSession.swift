@@ -34,8 +34,8 @@ extension ProcessEngine {
         } catch {
             throw .target(pid: processID, doing: "take out what was left in it", because: "\(error)")
         }
-        for patch in patches { try write(Array(patch.original), at: patch.address) }
-        for base in abandoned { try write(CodeRegion.nobody, at: base + CodeRegion.controllerOffset) }
+        for patch in patches { try memory.write(Array(patch.original), at: patch.address) }
+        for base in abandoned { try memory.write(CodeRegion.nobody, at: base + CodeRegion.controllerOffset) }
         queue.warn("an earlier fsession (process \(gone)) was killed; what it had attached here was taken out")
     }
 

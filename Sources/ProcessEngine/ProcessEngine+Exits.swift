@@ -6,10 +6,7 @@ import Trampoline
 extension ProcessEngine {
     /// Decides for the modules that there are now, for the functions that are traced already, too.
     func decideExits() throws(EngineError) {
-        let reason = try reasonAgainstExits()
-        let before = noExitsReason
-        noExitsReason = reason
-        if (reason == nil) == (before == nil) || traced.isEmpty { return }
+        if !exits.decide(try reasonAgainstExits()) || traced.isEmpty { return }
         do throws(EngineError) {
             try changeExits()
         } catch {
@@ -20,9 +17,7 @@ extension ProcessEngine {
 
     /// Says, once, why no exits are seen.
     func tellOfLostExits() {
-        guard let noExitsReason, !hasToldOfExits else { return }
-        hasToldOfExits = true
-        queue.warn(noExitsReason)
+        if let reason = exits.takeReasonToTell() { queue.warn(reason) }
     }
 
     /// Gives the functions that are traced their exits, or takes them away.
@@ -36,7 +31,7 @@ extension ProcessEngine {
         var over: [TracedFunction] = []
         var lost: [String: Int] = [:]
         for (function, convention) in zip(known, functions.conventions(of: known.map(\.info))) {
-            let returns = (function.info.entryOnly ?? convention.entryOnly ?? noExitsReason) == nil
+            let returns = (function.info.entryOnlyReason ?? convention.entryOnlyReason ?? exits.lossReason) == nil
             guard returns != function.lists.functionReturns else { continue }
             let lists = try relinked(function, returns: returns, convention, &lost)
             if lists.isEmpty {
@@ -52,8 +47,8 @@ extension ProcessEngine {
         try publish(&batch)
         traced.keepCounts(of: changed)
         try letGo(over)
-        if noExitsReason == nil {
-            hasToldOfExits = false
+        if exits.lossReason == nil {
+            exits.forgetWhatWasTold()
             if !changed.isEmpty {
                 queue.warn("the process has an unwinder now that knows fsession's frames: exits are seen from here on")
             }
@@ -72,7 +67,7 @@ extension ProcessEngine {
     ) throws(EngineError) -> TrampolineLists {
         var trace: LoadedProgram?
         if function.lists.links.contains(where: \.isTrace) {
-            trace = try makeTraceProgram(.init(arguments: convention.calling.arguments.count, entryOnly: !returns))
+            trace = try makeTraceProgram(.init(arguments: convention.calling.arguments.count, isEntryOnly: !returns))
         }
         var lists = TrampolineLists(functionReturns: returns)
         do throws(TrampolineError) {
@@ -82,7 +77,7 @@ extension ProcessEngine {
                 } else if returns || !link.kind.needsReturn {
                     try lists.link(link)
                 } else {
-                    lost[programsByID[link.programID]?.name ?? "a program", default: 0] += 1
+                    lost[programs[link.programID]?.name ?? "a program", default: 0] += 1
                 }
             }
         } catch {

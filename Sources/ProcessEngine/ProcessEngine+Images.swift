@@ -30,9 +30,9 @@ extension ProcessEngine {
             let room = indices.count * ProcessEngine.movedEntryRoom
             try ensureRoom(room + ProcessEngine.largestMovedEntry, near: range)
             let analysis = try functions.analysis(
-                of: path, for: indices.map { changes[$0].info }, memory: memory, patched: traced.overwritten(in: range))
+                of: path, for: indices.map { changes[$0].info }, memory: memory.process, patched: traced.overwritten(in: range))
             Self.giveBackMemory(usedFor: indices.count)
-            let start = try allocateCode(room, near: range)
+            let start = try memory.allocate(room, near: range)
             var foreign = ForeignPatches(in: processID, module: range)
             // In parts, so that few of the results are in our memory twice.
             for first in stride(from: 0, to: indices.count, by: ProcessEngine.functionsAtOnce) {
@@ -42,7 +42,7 @@ extension ProcessEngine {
                 progress?.finish(part.count)
                 try progress?.check()
             }
-            try flushCode()
+            try memory.flush()
         }
         outcome.drop(Set(changes.indices.lazy.filter { moved[$0] == nil }.map { changes[$0].info.address }))
         return PreparedBatch(
@@ -79,7 +79,7 @@ extension ProcessEngine {
         functions.reserveCapacity(changes.count)
         for (change, result) in zip(changes, results) {
             let info = change.info
-            if let owner = foreign.patch(at: info.address, analysis, memory, isOurs: isOurCode) {
+            if let owner = foreign.patch(at: info.address, analysis, memory.process, isOurs: isOurCode) {
                 outcome.refuse(info, owner)
                 functions.append(nil)
                 continue
@@ -88,7 +88,7 @@ extension ProcessEngine {
                 var (displaced, calling) = try result.get()
                 if displaced.code.count > ProcessEngine.movedEntryRoom {
                     guard let range = self.functions.executableRange(of: info.modulePath),
-                        let place = try? allocateCode(displaced.code.count, near: range)
+                        let place = try? memory.allocate(displaced.code.count, near: range)
                     else { throw .outOfReach(from: info.address, to: start) }
                     displaced = try analysis.displace(info, at: place)
                 }
@@ -103,7 +103,7 @@ extension ProcessEngine {
                 functions.append(nil)
             }
         }
-        for code in codes.sorted(by: { $0.address < $1.address }) { try stageCode(code.code, at: code.address) }
+        for code in codes.sorted(by: { $0.address < $1.address }) { try memory.stage(code.code, at: code.address) }
         return functions
     }
 
@@ -189,7 +189,7 @@ extension ProcessEngine {
         for (path, room) in roomByModule.sorted(by: { $0.key < $1.key }) {
             guard let range = functions.executableRange(of: path) else { continue }
             try ensureRoom(room, near: range)
-            starts[path] = try allocateCode(room, near: range)
+            starts[path] = try memory.allocate(room, near: range)
         }
         for index in works.indices {
             let info = requests[index].function.info
@@ -224,7 +224,7 @@ extension ProcessEngine {
                 var place = works[index].place
                 var template = templates[works[index].template]
                 if let bytes = results[index - start] {
-                    try stageCode(bytes, at: place)
+                    try memory.stage(bytes, at: place)
                 } else {
                     (template, place) = try writeAlone(requests[index], near: place)
                 }
@@ -234,7 +234,7 @@ extension ProcessEngine {
                         size: template.size, description: template.unwind, callsFunction: template.callsFunction))
             }
         }
-        try flushCode()
+        try memory.flush()
         return images
     }
 
@@ -248,7 +248,7 @@ extension ProcessEngine {
         if let range = functions.executableRange(of: request.function.info.modulePath) {
             try ensureRoom(room, near: range)
         }
-        let place = try allocateCode(room, near: request.function.info.address)
+        let place = try memory.allocate(room, near: request.function.info.address)
         let address = place + UInt64(record.codeOffset)
         let template = try makeTemplate(request.shape, of: request, at: address)
         do throws(TrampolineError) {
@@ -260,7 +260,7 @@ extension ProcessEngine {
             throw .request(
                 "cannot make the trampoline of \(request.function.info.displayName): it has another size at another place")
         }
-        try stageCode(record.encoded, at: place)
+        try memory.stage(record.encoded, at: place)
         return (template, place)
     }
 
@@ -269,7 +269,7 @@ extension ProcessEngine {
     ) throws(EngineError) -> Architecture.Template {
         do throws(TrampolineError) {
             return try Architecture.template(
-                shape, request.values, lanes: counterLanes, safeCopy: safeCopyAddress, at: address)
+                shape, request.values, lanes: counterLanes, safeCopy: runtime.safeCopy, at: address)
         } catch {
             throw .request("cannot make the trampoline of \(request.function.info.displayName): \(error)")
         }

@@ -1,23 +1,21 @@
 import BPF
 import Glibc
 import LinuxProcess
-import TargetRuntime
 import Trampoline
 
 extension ProcessEngine {
     /// Links the runtime's routine to the dynamic linker's notification, once.
     func watchLibraries() throws(EngineError) {
-        guard libraryWatch == nil, let notification = functions.libraryNotification else { return }
-        let offset = fs_runtime_function_offset("library_event")
-        guard offset >= 0 else { return }
+        guard hooks.libraries == nil, let notification = functions.libraryNotification else { return }
+        guard let routine = runtime.routine("library_event") else { return }
         var layout = SharedLayout()
         _ = layout.placePlain([LibraryWatch.size])
         let region = try makeSharedRegion(layout)
         let watch = LibraryWatch(region: region, state: shared?.stateAddress ?? 0)
-        libraryWatch = watch
+        hooks.libraries = watch
         do throws(EngineError) {
             try linkOwn(
-                notification, kind: .fentry, program: runtimeAddress + UInt64(offset), cookie: region.address(at: 0),
+                notification, kind: .fentry, program: routine, cookie: region.address(at: 0),
                 hook: .libraries)
         } catch {
             queue.warn("libraries that are loaded later will not be traced: \(error)")
@@ -28,7 +26,7 @@ extension ProcessEngine {
 
     /// Attaches what was asked for by pattern to the libraries that have come, while the thread that loads them waits.
     private func librariesChanged() {
-        guard let watch = libraryWatch, let generation = watch.take() else { return }
+        guard let watch = hooks.libraries, let generation = watch.take() else { return }
         let new = attachToNewLibraries()
         let outcome = watch.acknowledge(generation)
         guard !new.isEmpty else { return }
@@ -45,7 +43,7 @@ extension ProcessEngine {
     /// Gives the paths of the libraries that have come.
     private func attachToNewLibraries() -> [String] {
         // Where a library is on its way, those that it needs are not there yet; the dynamic linker says when they are.
-        guard teardown.isRunning, isOurs, functions.dynamicLinker?.isConsistent(in: memory) != false else { return [] }
+        guard teardown.isRunning, isOurs, functions.dynamicLinker?.isConsistent(in: memory.process) != false else { return [] }
         let new = Set(functions.refresh()).union(reloadedModules()).sorted()
         forgetUnmapped()
         if !new.isEmpty {
@@ -94,7 +92,7 @@ extension ProcessEngine {
         for function in traced.all {
             let path = function.info.modulePath
             if isNew[path] == nil {
-                isNew[path] = (try? read(function.patch.original.count, at: function.patch.address)) == Array(function.patch.original)
+                isNew[path] = (try? memory.read(function.patch.original.count, at: function.patch.address)) == Array(function.patch.original)
             }
             guard isNew[path] == true else { continue }
             retire(function)

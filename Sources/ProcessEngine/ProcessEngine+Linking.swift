@@ -104,14 +104,14 @@ extension ProcessEngine {
     private func plan(
         _ stage: LinkStage, _ matches: LinkSelection.Matches, for asker: Asker, isAlone: Bool, _ progress: AttachProgress?
     ) throws(EngineError) -> LinkPlan {
-        var plan = LinkPlan(stage, noExitsReason: noExitsReason, isRepeated: !asker.isUser)
+        var plan = LinkPlan(stage, exitLossReason: exits.lossReason, isRepeated: !asker.isUser)
         for (request, functions) in matches {
             try progress?.check()
             if case .trace = request {
                 for shape in plan.traceProgramShapes(functions) { try makeTraceProgram(shape) }
             }
             let refused = plan.outcome.refused.count
-            plan.add(request, to: functions, traced: traced, tracePrograms, &linkNumbers)
+            plan.add(request, to: functions, traced: traced, programs.trace, &linkNumbers)
             // The first pattern is to trace something.
             if asker.isUser, isAlone, plan.changes.isEmpty, plan.outcome.refused.count > refused {
                 throw .allRefused([request.pattern], plan.outcome.refused[refused...])

@@ -150,12 +150,12 @@ extension ProcessEngine {
         lending bytes: [UInt8], _ make: @Sendable (inout StoppedProcess, UInt64) throws(EngineError) -> SharedRegion
     ) throws(EngineError) -> SharedRegion {
         let region = try withStopped { engine, process throws(EngineError) in
-            let cached = try engine.read(SharedMemory.lentBytes, at: engine.scratchPage)
-            try engine.write(bytes, at: engine.scratchPage)
-            defer { try? engine.write(cached, at: engine.scratchPage) }
-            return try make(&process, engine.scratchPage)
+            let cached = try engine.memory.read(SharedMemory.lentBytes, at: engine.memory.scratchPage)
+            try engine.memory.write(bytes, at: engine.memory.scratchPage)
+            defer { try? engine.memory.write(cached, at: engine.memory.scratchPage) }
+            return try make(&process, engine.memory.scratchPage)
         }
-        sharedRegions.append(region)
+        memory.add(region)
         return region
     }
 
@@ -171,14 +171,11 @@ extension ProcessEngine {
         } catch {
             throw .program(name: name, because: "\(error)")
         }
-        let runtime = runtimeAddress
+        let runtime = self.runtime
         func compile(at address: UInt64) throws(EngineError) -> CompiledProgram {
             let context = CompileContext(
                 address: address, state: shared.stateAddress, features: Architecture.processorFeatures, clock: shared.inlineClock,
-                helperAddress: { id in
-                    let offset = fs_runtime_helper_offset(id)
-                    return offset < 0 ? nil : runtime + UInt64(offset)
-                })
+                helperAddress: runtime.helper)
             do throws(JITError) {
                 return try Architecture.Compiler.compile(structure, context: context)
             } catch {
@@ -190,20 +187,19 @@ extension ProcessEngine {
         var draft = CodeRecord(kind: .program, name: name, code: [])
         draft.instructions = instructions
         draft.slotOffsets = Array(repeating: 0, count: instructions.count)
-        let room = try compile(at: runtime).code.count + 256
+        let room = try compile(at: runtime.address).code.count + 256
         try ensureRoom(draft.codeOffset + room, near: near)
-        let place = try allocateCode(draft.codeOffset + room, near: near.lowerBound)
+        let place = try memory.allocate(draft.codeOffset + room, near: near.lowerBound)
         let compiled = try compile(at: place + UInt64(draft.codeOffset))
         guard compiled.code.count <= room else {
             throw .program(name: name, because: "its code has another size at another address")
         }
         draft.slotOffsets = compiled.slotOffsets.map { UInt32(truncatingIfNeeded: $0) }
         draft.code = compiled.code + Array(repeating: 0xcc, count: room - compiled.code.count)
-        try stageCode(draft.encoded, at: place)
-        try flushCode()
-        loadedPrograms += 1
+        try memory.stage(draft.encoded, at: place)
+        try memory.flush()
         return LoadedProgram(
-            id: loadedPrograms, name: name, section: section, kind: kind,
+            id: programs.nextID(), name: name, section: section, kind: kind,
             address: place + UInt64(draft.codeOffset), needs: ContextNeeds(usesCookie: linked.usesCookie),
             usesTailCalls: linked.usesTailCalls, clobbers: compiled.clobbers, codeSize: compiled.code.count)
     }

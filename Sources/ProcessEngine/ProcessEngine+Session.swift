@@ -9,7 +9,7 @@ extension ProcessEngine: SessionEngine {
         _ object: Object, _ options: LoadOptions, sharedWith other: EngineObject?
     ) throws(EngineError) -> EngineObject {
         let loaded = try load(object, options, sharedWith: other)
-        for program in loaded.programs { programsByID[program.id] = program }
+        programs.add(loaded.programs)
         return EngineObject(
             object: object, maps: loaded.maps,
             programs: loaded.programs.map { EngineProgram(id: $0.id, name: $0.name, section: $0.section) },
@@ -19,7 +19,7 @@ extension ProcessEngine: SessionEngine {
     package func attach(_ requests: [AttachRequest]) throws(EngineError) -> LinkReport {
         var links: [LinkRequest] = []
         for request in requests {
-            guard let program = programsByID[request.program.id] else {
+            guard let program = programs[request.program.id] else {
                 throw .request("no program '\(request.program.name)' is loaded")
             }
             links.append(LinkRequest(program: program, pattern: try request.functions(), cookie: request.cookie))

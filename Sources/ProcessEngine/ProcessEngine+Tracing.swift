@@ -10,7 +10,7 @@ struct TracePrograms: Sendable {
 
     struct Key: Hashable, Sendable {
         var arguments: Int
-        var entryOnly: Bool
+        var isEntryOnly: Bool
     }
 }
 
@@ -22,17 +22,17 @@ extension ProcessEngine {
             throw functions.nothingMatches(pattern)
         }
         let all = functions.conventions(of: found)
-        let possible = found.indices.filter { found[$0].refusal == nil }
+        let possible = found.indices.filter { found[$0].refusalReason == nil }
         for (path, indices) in Dictionary(grouping: possible, by: { found[$0].modulePath }) {
             let infos = indices.map { found[$0] }
             let conventions = indices.map { all[$0] }
             let analysis = try functions.analysis(
-                of: path, for: infos, memory: memory,
+                of: path, for: infos, memory: memory.process,
                 patched: traced.overwritten(in: functions.executableRange(of: path) ?? 0..<0))
             let refusals = Parallel.map(infos.indices) { analysis.refusal(of: infos[$0], conventions[$0].calling) }
             for (number, index) in indices.enumerated() {
-                found[index].refusal = refusals[number]
-                found[index].entryOnly = found[index].entryOnly ?? conventions[number].entryOnly
+                found[index].refusalReason = refusals[number]
+                found[index].entryOnlyReason = found[index].entryOnlyReason ?? conventions[number].entryOnlyReason
             }
         }
         return found
@@ -44,17 +44,17 @@ extension ProcessEngine {
     /// The program that records the calls of functions of a shape.
     @discardableResult
     func makeTraceProgram(_ key: TracePrograms.Key) throws(EngineError) -> LoadedProgram {
-        if let known = tracePrograms?.programs[key] { return known }
+        if let known = programs.trace?.programs[key] { return known }
         let map: LoadedMap
-        if let known = tracePrograms?.map {
+        if let known = programs.trace?.map {
             map = known
         } else {
             map = try makeMaps([TraceProgram.eventsMap(bytes: Self.traceRingBytes)])[0]
-            tracePrograms = TracePrograms(map: map)
+            programs.trace = TracePrograms(map: map)
             read(TargetRing(map, .calls))
         }
-        let name = key.entryOnly ? "trace_entry" : "trace"
-        let shape = TraceProgram.Shape(words: key.arguments, hasResult: true, isEntryOnly: key.entryOnly)
+        let name = key.isEntryOnly ? "trace_entry" : "trace"
+        let shape = TraceProgram.Shape(words: key.arguments, hasResult: true, isEntryOnly: key.isEntryOnly)
         let program = try TraceProgram(shape, .loads(result: key.arguments), .cookie).program(name)
         let section = program.section
         let proof = try ProgramProof.prove(
@@ -66,7 +66,7 @@ extension ProcessEngine {
         let loaded = try compile(name, linked, section: section, kind: try TrampolineProgramKind(of: name, section.kind))
         var shared = loaded
         shared.id = TracePrograms.programID
-        tracePrograms?.programs[key] = shared
+        programs.trace?.programs[key] = shared
         return shared
     }
 }

@@ -1,6 +1,5 @@
 import LinuxProcess
 import Search
-import TargetRuntime
 import Trampoline
 
 extension ProcessEngine {
@@ -15,9 +14,9 @@ extension ProcessEngine {
         }
         for hook in hooks where traced[hook.address] == nil {
             let analysis = try functions.analysis(
-                of: hook.modulePath, for: [hook], memory: memory,
+                of: hook.modulePath, for: [hook], memory: memory.process,
                 patched: traced.overwritten(in: functions.executableRange(of: hook.modulePath) ?? 0..<0))
-            if let refusal = hook.refusal ?? analysis.refusal(of: hook) {
+            if let refusal = hook.refusalReason ?? analysis.refusal(of: hook) {
                 return "exceptions could not pass (\(hook.name) of \(hook.module): \(refusal)): only entries can be traced"
             }
         }
@@ -62,13 +61,11 @@ extension ProcessEngine {
     /// linked there as an fmod_ret program: for addresses in our code it answers from a table, and the
     /// original is skipped; for all others it lets the original answer. The finder itself is no frame of an unwinding.
     private func tellFinders(_ finders: [FunctionInfo], of entries: [UnwindEntry]) throws(EngineError) {
-        let offset = fs_runtime_function_offset("find_fde")
-        guard offset >= 0 else { return }
+        guard let routine = runtime.routine("find_fde") else { return }
         let table = FinderTable(entries)
         let base = try placeForData(table.size, "unwind table", near: functions.executableRange) { table.bytes(at: $0) }
         for finder in finders {
-            try linkOwn(
-                finder, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: base, hook: .unwinding)
+            try linkOwn(finder, kind: .fmodRet, program: routine, cookie: base, hook: .unwinding)
         }
     }
 
@@ -79,12 +76,10 @@ extension ProcessEngine {
     ///
     /// What changes is the cell alone: the hook stays as it is.
     private func tellIterators(_ unwinders: Unwinders, of entries: [UnwindEntry]) throws(EngineError) {
-        let offset = fs_runtime_function_offset("iterate_phdr")
-        guard offset >= 0 else { return }
+        guard let routine = runtime.routine("iterate_phdr") else { return }
         var index = IteratorIndex(callers: unwinders.callers)
         // In its own region of code each reaches its description by 32 bits.
-        let regions = codeRegions.map(\.range).sorted { $0.lowerBound < $1.lowerBound }
-        for region in regions {
+        for region in memory.codeRanges {
             let start = entries.partitioningIndex { $0.start >= region.lowerBound }
             let own = entries[start...].prefix { $0.start < region.upperBound }
             guard let first = own.first, let last = own.last else { continue }
@@ -100,11 +95,10 @@ extension ProcessEngine {
             cell = try placeForData(8, "unwind cell", near: functions.executableRange) { _ in Array(repeating: 0, count: 8) }
             unwinderTable.cell = cell
         }
-        try write(withUnsafeBytes(of: place.littleEndian, Array.init), at: cell)
+        try memory.write(withUnsafeBytes(of: place.littleEndian, Array.init), at: cell)
         for iterator in unwinders.iterators where !isHooked(iterator) {
             try linkOwn(
-                iterator, kind: .fmodRet, program: runtimeAddress + UInt64(offset), cookie: cell, hook: .unwinding,
-                needsAlignedStack: true)
+                iterator, kind: .fmodRet, program: routine, cookie: cell, hook: .unwinding, needsAlignedStack: true)
         }
     }
 
@@ -114,11 +108,11 @@ extension ProcessEngine {
     ) throws(EngineError) -> UInt64 {
         var record = CodeRecord(kind: .data, name: name, code: [])
         try ensureRoom(record.codeOffset + size, near: range)
-        let place = try allocateCode(record.codeOffset + size, near: range.lowerBound)
+        let place = try memory.allocate(record.codeOffset + size, near: range.lowerBound)
         let base = place + UInt64(record.codeOffset)
         record.code = bytes(base)
-        try stageCode(record.encoded, at: place)
-        try flushCode()
+        try memory.stage(record.encoded, at: place)
+        try memory.flush()
         return base
     }
 }

@@ -37,33 +37,20 @@ package actor ProcessEngine {
     private var held: StoppedProcess?
 
     // What lies in the target.
-    var memory: ProcessMemory
-    var codeRegions: [CodeRegion] = []
-    var sharedRegions: [SharedRegion] = []
-    /// Private pages: see `privateSize`.
-    var scratchPage: UInt64 = 0
-    /// The routine that copies stack words without faulting.
-    var safeCopyAddress: UInt64?
+    var memory: TargetMemory
     var shared: SessionMemory?
-    var runtimeAddress: UInt64 = 0
+    var runtime = InstalledRuntime(address: 0)
     var counterMemory = CounterMemory()
 
     // What is traced.
     var functions: FunctionTable
     var traced = TracedFunctions()
     var unwinderTable = UnwinderTable()
-    var loadedPrograms = 0
-    var programsByID: [Int: LoadedProgram] = [:]
+    var programs = ProgramTable()
     var linkNumbers: LinkNumbers
     var standing = StandingRequests()
-    var tracePrograms: TracePrograms?
-    var libraryWatch: LibraryWatch?
-    /// Functions of C libraries that have a link of our own, or could not get it.
-    var watched: Set<UInt64> = []
-    var executions: LoadedProgram?
-    /// Why exits cannot be seen, as it was decided last; and whether that has been said.
-    var noExitsReason: String?
-    var hasToldOfExits = false
+    var hooks = Hooks()
+    var exits = ExitSight()
     var teardown = Teardown.running
 
     private init(
@@ -72,7 +59,7 @@ package actor ProcessEngine {
         self.thread = thread
         self.processID = processID
         self.isChild = isChild
-        self.memory = memory
+        self.memory = TargetMemory(memory)
         queue = EventWriter(session.queue, processID: processID)
         self.session = session
         reader = session.reader(TargetRing.pace)

@@ -15,7 +15,7 @@ package struct Prototypes {
         /// six integer registers.
         let context: ContextWords
         /// Why the function's exit cannot be seen.
-        let entryOnly: String?
+        let entryOnlyReason: String?
 
         package var prototype: FunctionPrototype? { context.prototype }
         /// For each parameter the words of the context that hold it, and whether they point to it.
@@ -24,11 +24,11 @@ package struct Prototypes {
         init(
             calling: CallingConvention, prototype: FunctionPrototype? = nil,
             words: [(range: Range<Int>, isIndirect: Bool)] = [], returnPlace: CallLayout.Return = .unknown,
-            entryOnly: String? = nil
+            entryOnlyReason: String? = nil
         ) {
             self.calling = calling
             context = ContextWords(prototype: prototype, words: words, returnPlace: returnPlace)
-            self.entryOnly = entryOnly
+            self.entryOnlyReason = entryOnlyReason
         }
 
         package static let unknown = Convention(calling: .unknown)
@@ -140,7 +140,7 @@ package struct Prototypes {
         }
         return Convention(
             calling: calling, prototype: prototype, words: words, returnPlace: layout.returnValue,
-            entryOnly: prototype.noReturn
+            entryOnlyReason: prototype.noReturn
                 ? "never returns, so there is no exit"
                 : layout.stackAlignment > 16
                 ? "takes stack arguments that are aligned to \(layout.stackAlignment) bytes" : nil)

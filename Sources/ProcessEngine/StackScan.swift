@@ -16,8 +16,9 @@ struct StackScan {
         var end: UInt64
     }
 
-    /// Calls `visit` for the instruction pointer of each thread and every word on its stack: return addresses,
-    /// and instruction pointers that signal frames keep. More than there are: any word may look like one.
+    /// Calls `visit` for what may be an address that a thread goes on at: its instruction pointer, the registers that its
+    /// architecture returns by, and every word on its stack, without what signs it: return addresses, and instruction pointers
+    /// that signal frames keep. More than there are: any word may look like one.
     /// - Returns: false if that takes too long; then not all words were visited.
     static func words(
         of process: inout StoppedProcess, _ visit: (_ thread: Int, _ isInstructionPointer: Bool, UInt64) -> Void
@@ -28,7 +29,7 @@ struct StackScan {
             visit(index, true, registers.instructionPointer)
             for word in registers.returnAddresses { visit(index, false, Registers.returnAddress(word)) }
         }
-        return words(of: process, map) { span, _, word in visit(span.thread, false, word) }
+        return words(of: process, map) { span, _, word in visit(span.thread, false, Registers.returnAddress(word)) }
     }
 
     /// Gives threads that stand at one of these addresses, or will return there from a signal, another one to go on at.
@@ -40,6 +41,7 @@ struct StackScan {
             registers.instructionPointer = place
             try thread.setRegisters(registers)
         }
+        // Nobody returns to such a place: what may be there is an instruction pointer, as it is.
         var found: [(address: UInt64, place: UInt64)] = []
         let isComplete = words(of: process, map) { _, address, word in
             if let place = places[word] { found.append((address, place)) }
@@ -68,7 +70,7 @@ struct StackScan {
                     process.memory.readAvailable(at: address, into: UnsafeMutableRawBufferPointer(rebasing: $0[..<wanted]))
                 }
                 for index in 0..<(got / 8) where stack[index] > 0xffff {
-                    visit(span, address + UInt64(index) * 8, Registers.returnAddress(stack[index]))
+                    visit(span, address + UInt64(index) * 8, stack[index])
                 }
                 if got < wanted { break }
                 address += UInt64(wanted)
