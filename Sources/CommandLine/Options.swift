@@ -21,7 +21,7 @@ struct TargetOptions: ParsableArguments {
 
     /// The target; nil if neither was given.
     var target: Session.Target? {
-        if let processID { return .process(processID) }
+        if let processID { return .process(ProcessID(processID)) }
         guard let program = command.first else { return nil }
         return .launch(program, Array(command.dropFirst()))
     }

@@ -13,7 +13,7 @@ import Synchronization
 ///     try await session.attach()
 ///     try await session.resume()
 ///     for await event in session.events {
-///         if case .print(let line) = event { print(line.text, terminator: "") }
+///         if let line = event.print { print(line.text, terminator: "") }
 ///     }
 /// }
 /// ```
@@ -33,7 +33,7 @@ public final class Session: Sendable {
     public let events: Events
 
     /// The id of the traced process; 0 for the kernel.
-    public var processID: Int32 { engine.processID }
+    public var processID: ProcessID { ProcessID(engine.processID) }
 
     /// Opens `target`. A command is started and waits at its entry point; a running process is stopped for a
     /// moment and goes on.
@@ -44,7 +44,7 @@ public final class Session: Sendable {
             case .command(let command):
                 try await command.launch()
             case .process(let id):
-                try await ProcessEngine.attach(id)
+                try await ProcessEngine.attach(id.rawValue)
             case .kernel:
                 try await KernelEngine.open()
             }
@@ -123,7 +123,7 @@ public final class Session: Sendable {
         return Attachment(report)
     }
 
-    /// Records every call of the functions that `patterns` match as ``Event/call(_:)``.
+    /// Records every call of the functions that `patterns` match as ``Event/call``.
     /// - Throws: ``SessionError`` with the code `noFunction` or `refused`; then nothing of this call stays attached.
     @discardableResult
     public func trace(_ patterns: [String]) async throws(SessionError) -> Attachment {
