@@ -1,9 +1,9 @@
 // Counts the records of a program's ring buffer, as fast as they come:
 //
-//     event-rate raw|events OBJECT -p PID
+//     event-rate raw|batches|events OBJECT -p PID
 //
-// `raw` takes the batches that the reading thread makes, `events` iterates over `Session.events`. Ends with SIGTERM,
-// or with the process, and prints
+// `raw` takes what the reading thread makes of a ring, `batches` iterates over `Session.events.batches` and their events,
+// `events` over `Session.events`. Ends with SIGTERM, or with the process, and prints
 //
 //     RECORDS DROPPED RATE READER-NS
 //
@@ -50,7 +50,7 @@ guard arguments.count == 5, arguments[3] == "-p", let process = Int32(arguments[
 fs_signal_catch(SIGTERM)
 
 private let object = try BPFObject(contentsOf: arguments[2])
-private let session = try await Session(.process(process))
+private let session = try await Session(.process(ProcessID(process)))
 try await session.load(object)
 try await session.attach()
 
@@ -59,15 +59,26 @@ Thread.detachNewThread {
     Task { _ = try? await session.detach() }
 }
 
-private var count = Count()
-if arguments[1] == "raw" {
-    while let batch = await session.events.queue.next() {
-        for case .records(let records) in batch { count.add(records.count) }
+/// In a function, as in a program of any size: what stands at a file's top level belongs to the main actor.
+private func run(_ how: String, _ session: Session) async -> Count {
+    var count = Count()
+    switch how {
+    case "raw":
+        while let batch = await session.events.queue.next() {
+            for case .records(let records) in batch { count.add(records.count) }
+        }
+    case "batches":
+        for await batch in session.events.batches {
+            for event in batch where event.record != nil { count.add(1) }
+        }
+    default:
+        for await event in session.events {
+            if event.record != nil { count.add(1) }
+        }
     }
-} else {
-    for await event in session.events {
-        if case .record = event { count.add(1) }
-    }
+    return count
 }
+
+private let count = await run(arguments[1], session)
 let summary = await session.summary()
 count.report(dropped: summary.drops.reduce(0) { $0 + $1.count })

@@ -35,7 +35,7 @@ func run() async throws {
             return print("there is no map 'threads' in \(arguments[1])")
         }
         try await session.resume()
-        print("ended: \(await session.exitStatus())")
+        print(await session.exitStatus())
         for (thread, values) in threads.entries() {
             guard let stats = values.first else { continue }
             print("thread \(thread): \(stats.calls) calls, \(stats.slow) slow, \(stats.nanoseconds / 1000) us")

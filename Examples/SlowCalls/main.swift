@@ -27,7 +27,7 @@ struct SlowCall: BitwiseCopyable {
 func run() async throws {
     // A number is a process that runs already; anything else a command to start.
     let target: Session.Target =
-        if let pid = Int32(arguments[3]) { .process(pid) } else { .launch(arguments[3], Array(arguments[4...])) }
+        if let pid = ProcessID(arguments[3]) { .process(pid) } else { .launch(arguments[3], Array(arguments[4...])) }
     let object = try BPFObject(contentsOf: arguments[1])
     // Detaches in any case.
     try await withSession(target) { session in
@@ -42,17 +42,11 @@ func run() async throws {
         // Ends with the process. A process that runs for long can be left earlier: `session.detach()` ends the
         // events as well.
         for await event in session.events {
-            switch event {
-            case .record(let record):
-                guard record.map == "slow_calls", let call = record.value(as: SlowCall.self) else { continue }
+            if let record = event.record, record.map == "slow_calls", let call = record.value(as: SlowCall.self) {
                 print("slow: (\(call.argument)) = \(call.result) took \(call.nanoseconds / 1_000_000) ms in \(call.name)")
-            case .exited(.exited(let status)):
-                print("exited with status \(status)")
-            case .warning(let text):
-                print("warning: \(text)")
-            default:
-                break
             }
+            if let status = event.exitStatus { print(status) }
+            if let warning = event.warning { print("warning: \(warning)") }
         }
 
         // Maps and variables are read by their BTF types; they stay readable after the end.

@@ -19,7 +19,7 @@ struct CallText {
 
     mutating func line(_ call: Session.Call, _ output: Output) -> TerminalText {
         let arguments = call.renderedArguments.joined(separator: ", ")
-        var line: TerminalText = "\(time(call.start)) \(padded(call.threadID)) "
+        var line: TerminalText = "\(time(call.start)) \(padded(call.threadID.description)) "
         line += output.styled(call.function.displayName, .bold)
         line += call.argumentsAreTyped ? "(\(arguments))" : "(\(arguments)\(arguments.isEmpty ? "" : ", ")…)"
         if let returned = call.renderedReturnValue {
@@ -27,13 +27,12 @@ struct CallText {
         } else {
             line += output.styled(" does not return", .faint)
         }
-        if let duration = call.duration { line += output.styled("  \(Self.duration(duration))", .green) }
+        if let duration = call.duration { line += output.styled("  \(Self.duration(duration.nanoseconds))", .green) }
         return line
     }
 
-    private func padded(_ number: Int32) -> String {
-        let text = String(number)
-        return String(repeating: " ", count: max(0, 7 - text.count)) + text
+    private func padded(_ text: String) -> String {
+        String(repeating: " ", count: max(0, 7 - text.count)) + text
     }
 
     /// Time of day, to the microsecond.
@@ -66,6 +65,13 @@ struct CallText {
     }
 }
 
+extension Duration {
+    /// Of one that is not negative.
+    fileprivate var nanoseconds: UInt64 {
+        UInt64(clamping: components.seconds) * 1_000_000_000 + UInt64(clamping: components.attoseconds / 1_000_000_000)
+    }
+}
+
 /// The same call as a JSON object.
 enum JSONText {
     static func call(_ call: Session.Call, wall: Int64) -> String {
@@ -79,7 +85,7 @@ enum JSONText {
             if let returned = call.renderedReturnValue { line += ", \"return\": \(string(returned))" }
             line += "}"
         }
-        if let duration = call.duration { line += ", \"duration\": \(duration)" }
+        if let duration = call.duration { line += ", \"duration\": \(duration.nanoseconds)" }
         return line + "}"
     }
 

@@ -23,7 +23,7 @@ struct DumpCommand: AsyncParsableCommand {
     func run() async throws {
         let output = try Output(path: nil, launches: false)
         if let processID {
-            output.write("\(lines: try InstalledCode(of: subject, in: processID).listing)")
+            output.write("\(lines: try InstalledCode(of: subject, in: ProcessID(processID)).listing)")
         } else {
             let object = try BPFObject(contentsOf: subject)
             for program in object.programs {

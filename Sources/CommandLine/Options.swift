@@ -39,7 +39,7 @@ struct TargetOptions: ParsableArguments {
 
     /// The targets; none if neither was given.
     var targets: [Session.Target] {
-        guard let program = command.first else { return processIDs.map { .process($0) } }
+        guard let program = command.first else { return processIDs.map { .process(ProcessID($0)) } }
         return [.launch(program, Array(command.dropFirst()))]
     }
 

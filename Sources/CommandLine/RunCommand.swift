@@ -78,12 +78,10 @@ struct RunCommand: AsyncParsableCommand {
         var text = CallText()
         var recordCount = 0
         try await runner.run { event in
-            switch event {
-            case .print(let print): show(print, &text, output)
-            case .record(let record):
+            if let print = event.print { show(print, &text, output) }
+            if let record = event.record {
                 recordCount += 1
                 if records { show(record, output) }
-            default: break
             }
             return true
         } atEnd: { summary in
@@ -107,7 +105,7 @@ struct RunCommand: AsyncParsableCommand {
     private func show(_ record: Session.Record, _ output: Output) {
         let bytes = record.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         if options.json {
-            output.line("{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"pid\": \(record.processID), \"bytes\": \"\(bytes)\"}")
+            output.line("{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"pid\": \(record.processID.rawValue), \"bytes\": \"\(bytes)\"}")
         } else {
             output.line("\(record.map): \(bytes)")
         }

@@ -8,8 +8,7 @@ struct SessionRunner {
     let output: Output
     let options: OutputOptions
     let launches: Bool
-    /// What became of the functions of libraries that were loaded later.
-    private let later = LaterLibraries()
+    private let noted = Noted()
 
     init(session: Session, output: Output, options: OutputOptions, launches: Bool) {
         self.session = session
@@ -35,34 +34,13 @@ struct SessionRunner {
             }
         }
         try await session.resume()
-        var status: Session.ExitStatus?
-        var executed: [String] = []
         var isOver = false
         var events = session.events.makeAsyncIterator()
         while let event = await events.next() {
-            switch event {
-            case .exited(let exit):
-                status = exit
-            case .executing(let pid, let path):
-                executed.append(path)
-                if options.json { remark(event: "executing", "", ["pid": "\(pid)", "path": JSONText.string(path)]) }
-            case .executed(let pid, let path):
-                remark(event: "executed", "process \(pid) executes \(path) now, which is not traced", ["pid": "\(pid)", "path": JSONText.string(path)])
-            case .libraryLoaded(let path, let attached, let refused):
-                later.attached += attached
-                later.refused += refused
-                remark(
-                    event: "library",
-                    "\(path) was loaded: \(attached) of its functions are traced\(refused.isEmpty ? "" : ", \(refused.count) refused")",
-                    ["path": JSONText.string(path), "attached": "\(attached)", "refused": "\(refused.count)"])
-            case .warning(let text):
-                remark(event: "warning", text, ["text": JSONText.string(text)])
-            default:
-                // What is queued beyond the end is not worth a word, nor another call of detach.
-                if !isOver, try !handle(event) {
-                    isOver = true
-                    _ = try await session.detach()
-                }
+            // What is queued beyond the end is not worth a word, nor another call of detach.
+            if !note(event), !isOver, try !handle(event) {
+                isOver = true
+                _ = try await session.detach()
             }
             if output.isBroken, !isOver {
                 isOver = true
@@ -73,19 +51,42 @@ struct SessionRunner {
         }
         let summary = try await session.detach()
         atEnd(summary)
-        if !options.quiet, !options.json, !executed.isEmpty { output.remark(Self.text(executed)) }
+        if !options.quiet, !options.json, !noted.executed.isEmpty { output.remark(Self.text(noted.executed)) }
         output.flush()
         if launches {
             // It runs to its end, whatever became of the output.
-            let exit = if let status { status } else { await session.exitStatus() }
+            let exit = if let status = noted.status { status } else { await session.exitStatus() }
             if output.hasFailed { throw ExitWith(1) }
-            switch exit {
-            case .exited(let code): throw ExitWith(code)
-            case .signalled(let signal): throw ExitWith(128 + signal)
-            case .unknown: break
-            }
+            if let status = exit.code ?? exit.signal.map({ 128 + $0 }) { throw ExitWith(status) }
         }
         try output.finish()
+    }
+
+    /// Says what happened to the process, and false for what programs sent.
+    private func note(_ event: Session.Event) -> Bool {
+        if let exit = event.exitStatus {
+            if event.processID == session.processID { noted.status = exit }
+        } else if let execution = event.execution {
+            let fields = ["pid": "\(execution.processID)", "path": JSONText.string(execution.path)]
+            if execution.hasHappened {
+                remark(event: "executed", "process \(execution.processID) executes \(execution.path) now, which is not traced", fields)
+            } else {
+                noted.executed.append(execution.path)
+                if options.json { remark(event: "executing", "", fields) }
+            }
+        } else if let library = event.loadedLibrary {
+            noted.attached += library.attached
+            noted.refused += library.refused
+            let refused = library.refused.isEmpty ? "" : ", \(library.refused.count) refused"
+            remark(
+                event: "library", "\(library.path) was loaded: \(library.attached) of its functions are traced\(refused)",
+                ["path": JSONText.string(library.path), "attached": "\(library.attached)", "refused": "\(library.refused.count)"])
+        } else if let text = event.warning {
+            remark(event: "warning", text, ["text": JSONText.string(text)])
+        } else {
+            return false
+        }
+        return true
     }
 
     /// Which programs were executed; they ran untraced.
@@ -128,7 +129,7 @@ struct SessionRunner {
         guard !options.quiet else { return }
         if options.json {
             output.line(
-                "\(JSONText.summary(summary, attached: attachment.links.count + later.attached, refused: attachment.refused + later.refused))")
+                "\(JSONText.summary(summary, attached: attachment.links.count + noted.attached, refused: attachment.refused + noted.refused))")
             return
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count
@@ -160,7 +161,7 @@ struct SessionRunner {
         } else if summary.keptCode {
             output.remark("a thread is still inside traced functions: their code stays in the process until it ends")
         }
-        let byCategory = Dictionary(grouping: attachment.refused + later.refused, by: \.category)
+        let byCategory = Dictionary(grouping: attachment.refused + noted.refused, by: \.category)
             .sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }
         for (category, refused) in byCategory.prefix(8) {
             let names = refused.prefix(3).map(\.function.displayName).joined(separator: ", ")
@@ -170,8 +171,12 @@ struct SessionRunner {
     }
 }
 
-/// Libraries that came while the session ran.
-private final class LaterLibraries {
+/// What happened while the session ran.
+private final class Noted {
+    var status: Session.ExitStatus?
+    /// The paths of programs that ran untraced.
+    var executed: [String] = []
+    /// What became of the functions of libraries that were loaded later.
     var attached = 0
     var refused: [Session.Attachment.Refusal] = []
 }

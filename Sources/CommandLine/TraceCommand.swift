@@ -45,7 +45,7 @@ struct TraceCommand: AsyncParsableCommand {
         var text = CallText()
         var shown = 0
         try await runner.run { event in
-            guard case .call(let call) = event else { return true }
+            guard let call = event.call else { return true }
             if let limit, shown >= limit { return false }
             shown += 1
             output.line(options.json ? "\(JSONText.call(call, wall: text.wall(call.start)))" : text.line(call, output))

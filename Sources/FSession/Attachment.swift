@@ -7,7 +7,7 @@ extension Session {
         /// Its number in the session.
         public let id: Int
         /// The process that it is in; 0: the kernel.
-        public let processID: Int32
+        public let processID: ProcessID
         /// Where the program is.
         public let function: Function
         /// The program's name.
@@ -19,7 +19,7 @@ extension Session {
         /// A function that could not be traced.
         public struct Refusal: Sendable {
             /// The process that it is in; 0: the kernel.
-            public let processID: Int32
+            public let processID: ProcessID
             /// The function.
             public let function: Function
             /// Why not, in one line.
@@ -36,12 +36,12 @@ extension Session {
         init(_ reports: [MemberReport]) {
             links = reports.flatMap { member in
                 member.report.linked.map {
-                    Link(id: $0.link, processID: member.processID, function: Function($0.function), program: $0.program)
+                    Link(id: $0.link, processID: ProcessID(member.processID), function: Function($0.function), program: $0.program)
                 }
             }
             refused = reports.flatMap { member in
                 member.report.refused.map {
-                    Refusal(processID: member.processID, function: Function($0.function), reason: $0.reason, category: $0.category)
+                    Refusal(processID: ProcessID(member.processID), function: Function($0.function), reason: $0.reason, category: $0.category)
                 }
             }
         }

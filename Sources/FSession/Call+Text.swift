@@ -2,12 +2,14 @@ import LinuxProcess
 import Engine
 
 extension Session.Call {
+    private var context: ContextWords { linked.context }
+
     /// Whether the function's prototype is known, so that arguments and result are shown by their types.
     public var argumentsAreTyped: Bool { context.prototype != nil }
 
     /// The arguments as text: `name=value` where debug information names them, else the first three words.
     public var renderedArguments: [String] {
-        guard let prototype = context.prototype else { return arguments.prefix(3).map(Self.word) }
+        guard let prototype = context.prototype else { return (0..<min(3, argumentCount)).map { Self.word(traced.arguments[$0]) } }
         return prototype.parameters.indices.map { index in
             let parameter = prototype.parameters[index]
             let value =
@@ -40,10 +42,10 @@ extension Session.Call {
     }
 
     private func text(of place: (range: Range<Int>, isIndirect: Bool), type: ValueType) -> String {
-        guard let first = place.range.first, arguments.indices.contains(first) else { return "…" }
-        if place.isIndirect { return "*0x\(String(arguments[first], radix: 16))" }
-        if place.range.count == 1 { return Self.text(arguments[first], type) }
-        let known = place.range.filter(arguments.indices.contains).map { arguments[$0] }
+        guard let first = place.range.first, first < argumentCount else { return "…" }
+        if place.isIndirect { return "*0x\(String(traced.arguments[first], radix: 16))" }
+        if place.range.count == 1 { return Self.text(traced.arguments[first], type) }
+        let known = place.range.filter { $0 < argumentCount }.map { traced.arguments[$0] }
         if known.count == 2, place.range.count == 2, let number = Self.number(known[0], known[1], type) { return number }
         let words = known.map { "0x\(String($0, radix: 16))" }
         return "{\(words.joined(separator: ", "))\(words.count < place.range.count ? ", …" : "")}"

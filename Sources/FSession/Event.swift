@@ -2,43 +2,107 @@ import Engine
 import Sessions
 
 extension Session {
-    /// What happens in a session.
-    public enum Event: Sendable {
-        /// A traced function returned (or was entered, where its exit cannot be seen).
-        case call(Call)
-        /// A program printed a line (`bpf_printk`).
-        case print(Print)
-        /// A program wrote a record to a ring buffer (`BPF_MAP_TYPE_RINGBUF`) or a perf event array.
-        case record(Record)
-        /// A process loaded a library later; functions of it that match are traced now, but for some.
-        case libraryLoaded(path: String, attached: Int, refused: [Attachment.Refusal])
-        /// The process, or a child of it, is about to execute another program, which runs untraced.
-        case executing(processID: Int32, path: String)
-        /// The process executes another program now; that one is not traced.
-        case executed(processID: Int32, path: String)
-        /// A process ended.
-        case exited(ExitStatus)
-        /// Something did not work in a process, or in the kernel (0), and the session goes on.
-        case warning(String)
+    /// Something that happened in a session. There may be more sorts of events in a later version: ask for those that you want, and
+    /// pass over the others.
+    ///
+    /// ```swift
+    /// for await event in session.events {
+    ///     if let call = event.call { print(call.function.name, call.renderedArguments) }
+    ///     if let status = event.exitStatus { print(status) }
+    /// }
+    /// ```
+    ///
+    /// An event keeps the memory of those that were read with it, up to some hundred kilobytes. Keep what you took out of it.
+    public struct Event: Sendable {
+        @usableFromInline let batch: SharedEvents
+        @usableFromInline let index: Int
+
+        @inlinable
+        init(batch: SharedEvents, index: Int) {
+            self.batch = batch
+            self.index = index
+        }
+    }
+}
+
+extension Session.Event {
+    /// The process that it happened in, or to: a traced one, or a child of it; 0: the kernel.
+    public var processID: ProcessID {
+        switch batch.other(index) {
+        case .call(let call): ProcessID(call.processID)
+        case .print(_, let process, _, _), .library(let process, _, _), .executed(let process, _, _), .exited(let process, _),
+            .warning(let process, _):
+            ProcessID(process)
+        case .records, nil: batch.processID
+        }
     }
 
+    /// A traced function returned (or was entered, where its exit cannot be seen).
+    public var call: Session.Call? {
+        guard case .call(let call) = batch.other(index), let linked = batch.function(call.function) else { return nil }
+        return Session.Call(traced: call, linked: linked)
+    }
+
+    /// A program printed a line (`bpf_printk`).
+    public var print: Session.Print? {
+        guard case .print(let time, let process, let thread, let text) = batch.other(index) else { return nil }
+        return Session.Print(time: time, processID: ProcessID(process), threadID: ThreadID(thread), text: text)
+    }
+
+    /// A program wrote a record to a ring buffer (`BPF_MAP_TYPE_RINGBUF`) or a perf event array.
+    @inlinable
+    public var record: Session.Record? { batch.isRecords ? Session.Record(batch: batch, index: index) : nil }
+
+    /// A library was loaded later.
+    public var loadedLibrary: Session.LoadedLibrary? {
+        guard case .library(let process, let path, let report) = batch.other(index) else { return nil }
+        return Session.LoadedLibrary(
+            path: path, attached: report.linked.count,
+            refused: Session.Attachment([MemberReport(processID: process, report: report)]).refused)
+    }
+
+    /// The process, or a child of it, executes another program.
+    public var execution: Session.Execution? {
+        guard case .executed(let process, let path, let isComing) = batch.other(index) else { return nil }
+        return Session.Execution(processID: ProcessID(process), path: path, hasHappened: !isComing)
+    }
+
+    /// A process ended, that of ``processID``.
+    public var exitStatus: Session.ExitStatus? {
+        guard case .exited(_, let exit) = batch.other(index) else { return nil }
+        return Session.ExitStatus(exit)
+    }
+
+    /// Something did not work in the process, and the session goes on.
+    public var warning: String? {
+        switch batch.other(index) {
+        case .warning(_, let text): PrintableText.line(text)
+        case .call(let call) where batch.function(call.function) == nil: "a record names function \(call.function), which was never attached"
+        default: nil
+        }
+    }
+}
+
+extension Session {
     /// A call of a traced function.
     public struct Call: Sendable {
+        let traced: TracedCall
+        let linked: LinkedDescription
+
         /// The function that was called.
-        public let function: Function
+        public var function: Function { linked.function }
         /// CLOCK_MONOTONIC at entry, in nanoseconds.
-        public let start: UInt64
-        /// From entry to exit, in nanoseconds; nil where the exit is not seen.
-        public let duration: UInt64?
+        public var start: UInt64 { traced.start }
+        /// From entry to exit; nil where the exit is not seen.
+        public var duration: Duration? { traced.hasReturned ? .nanoseconds(Int64(clamping: traced.duration)) : nil }
         /// The process that it happened in: the traced one, or a child of it.
-        public let processID: Int32
-        /// The thread, as Linux numbers it.
-        public let threadID: Int32
+        public var processID: ProcessID { ProcessID(traced.processID) }
+        /// The thread that called.
+        public var threadID: ThreadID { ThreadID(traced.threadID) }
         /// The first words of the arguments: the integer argument registers, six unless a prototype says otherwise.
-        public let arguments: [UInt64]
+        public var arguments: [UInt64] { (0..<argumentCount).map { traced.arguments[$0] } }
         /// The return value's first word; nil where the exit is not seen.
-        public let returnValue: UInt64?
-        let context: ContextWords
+        public var returnValue: UInt64? { traced.hasReturned ? traced.returnValue : nil }
     }
 
     /// A line that a program printed.
@@ -46,157 +110,36 @@ extension Session {
         /// CLOCK_MONOTONIC, in nanoseconds.
         public let time: UInt64
         /// The process that it happened in: the traced one, or a child of it.
-        public let processID: Int32
-        /// The thread, as Linux numbers it.
-        public let threadID: Int32
+        public let processID: ProcessID
+        /// The thread that the program ran on.
+        public let threadID: ThreadID
         /// As the program formatted it, with its newline if it has one; what programs in the kernel print always ends with one.
         public let text: String
     }
 
-    /// A record of a ring buffer.
-    public struct Record: Sendable {
-        /// The map's name.
-        public var map: String { batch.map }
-        /// The traced process whose map it is, also where a child that it forked has sent the record; 0 for the kernel. Where
-        /// several processes share the map, the one whose thread has sent it; 0 where that thread was gone too soon to be asked.
-        public var processID: Int32 { batch.processID }
-        /// What the program wrote; copied anew each time it is asked for.
-        public var bytes: [UInt8] { Array(batch.bytes[batch.range(of: index)]) }
-        let batch: RecordBatch
-        let index: Int
-
-        /// The record's beginning as a value of Swift, of a type as for ``BPFMap/typed(key:value:)``; nil where the record is shorter.
-        ///
-        /// ```swift
-        /// struct Slow: BitwiseCopyable { var argument, nanoseconds: UInt64; var command: InlineArray<16, UInt8> }
-        /// for await event in session.events {
-        ///     if case .record(let record) = event, let slow = record.value(as: Slow.self) { print(slow.nanoseconds) }
-        /// }
-        /// ```
-        public func value<Value: BitwiseCopyable>(as type: Value.Type) -> Value? {
-            let range = batch.range(of: index)
-            guard range.count >= MemoryLayout<Value>.size else { return nil }
-            return batch.bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: range.lowerBound, as: Value.self) }
-        }
+    /// A library that was loaded later. Functions of it that match are traced now, but for some.
+    public struct LoadedLibrary: Sendable {
+        /// Its path.
+        public let path: String
+        /// How many programs were attached to functions of it.
+        public let attached: Int
+        /// The functions that were meant, too, and cannot be traced.
+        public let refused: [Attachment.Refusal]
     }
 
-    /// How a process ended.
-    public enum ExitStatus: Sendable, Hashable {
-        /// It exited with this status.
-        case exited(Int32)
-        /// A signal ended it.
-        case signalled(Int32)
-        /// It was not a child of ours, so nobody told us.
-        case unknown
-
-        init(_ exit: EngineExit) {
-            self =
-                switch exit {
-                case .status(let status): .exited(status)
-                case .signal(let signal): .signalled(signal)
-                case .unknown: .unknown
-                }
-        }
+    /// A process executes another program, which is not traced.
+    public struct Execution: Sendable {
+        /// The traced process, or a child of it.
+        public let processID: ProcessID
+        /// The program's path.
+        public let path: String
+        /// False where the process, or a child of it, is about to call `execve` and friends; true where the traced process has
+        /// executed the program, and is traced no more.
+        public let hasHappened: Bool
     }
+}
 
-    /// The events of a session, in the order in which they were read; calls of different threads may overtake
-    /// each other. For one iteration: to make a second iterator ends the program. A Task that is cancelled while it iterates
-    /// detaches the session.
-    ///
-    /// ```swift
-    /// for await event in session.events {
-    ///     if case .call(let call) = event { print(call.function.name, call.renderedArguments) }
-    /// }
-    /// ```
-    public struct Events: AsyncSequence, Sendable {
-        public typealias Failure = Never
-
-        let core: SessionCore
-        package var queue: EventQueue { core.session.queue }
-
-        /// Takes the events, one by one.
-        public struct AsyncIterator: AsyncIteratorProtocol {
-            let core: SessionCore
-            let queue: EventQueue
-            let functions: FunctionRegistry
-            var batch: [EngineEvent] = []
-            var position = 0
-            var records = RecordBatch(map: "", processID: 0)
-            var recordPosition = 0
-            var known: [LinkedDescription] = []
-
-            /// The next event; nil when the process has ended or the session is detached and all is read.
-            public mutating func next(isolation actor: isolated (any Actor)?) async -> Event? {
-                while true {
-                    if recordPosition < records.count {
-                        defer { recordPosition += 1 }
-                        return .record(Record(batch: records, index: recordPosition))
-                    }
-                    if position == batch.count {
-                        guard let next = await queue.next() else {
-                            if Task.isCancelled { _ = try? await core.end() }
-                            return nil
-                        }
-                        batch = next
-                        position = 0
-                        continue
-                    }
-                    defer { position += 1 }
-                    if case .records(let next) = batch[position] {
-                        records = next
-                        recordPosition = 0
-                        continue
-                    }
-                    if let event = event(batch[position]) { return event }
-                }
-            }
-
-            /// Whether more events are at hand: the next one comes without waiting.
-            public var hasMore: Bool { recordPosition < records.count || position < batch.count }
-
-            /// The next event, from no actor in particular.
-            public mutating func next() async -> Event? { await next(isolation: nil) }
-
-            private mutating func event(_ event: EngineEvent) -> Event? {
-                switch event {
-                case .call(let call):
-                    if call.function >= known.count { functions.extend(&known) }
-                    guard known.indices.contains(call.function) else {
-                        return .warning("a record names function \(call.function), which was never attached")
-                    }
-                    let linked = known[call.function]
-                    return .call(
-                        Call(
-                            function: linked.function, start: call.start,
-                            duration: call.hasReturned ? call.duration : nil,
-                            processID: call.processID, threadID: call.threadID,
-                            arguments: linked.arguments(of: call),
-                            returnValue: call.hasReturned ? call.returnValue : nil,
-                            context: linked.context))
-                case .print(let time, let processID, let threadID, let text):
-                    return .print(Print(time: time, processID: processID, threadID: threadID, text: text))
-                case .records:
-                    return nil
-                case .library(let processID, let path, let report):
-                    let attachment = Attachment([MemberReport(processID: processID, report: report)])
-                    return .libraryLoaded(
-                        path: path, attached: report.linked.count, refused: attachment.refused)
-                case .executed(let processID, let path, let byLibrary):
-                    return byLibrary
-                        ? .executing(processID: processID, path: path) : .executed(processID: processID, path: path)
-                case .exited(_, let exit):
-                    return .exited(ExitStatus(exit))
-                case .warning(_, let text):
-                    return .warning(PrintableText.line(text))
-                }
-            }
-        }
-
-        /// The iterator. There is one: events that two took would be lost to each other, so a second call is a mistake of
-        /// the program, and ends it.
-        public func makeAsyncIterator() -> AsyncIterator {
-            precondition(queue.takeConsumer(), "the events of a session can be iterated once")
-            return AsyncIterator(core: core, queue: queue, functions: FunctionRegistry(links: core.session.registry))
-        }
-    }
+extension Session.Call {
+    /// How many words of its arguments are known.
+    var argumentCount: Int { min(linked.argumentCount, RecordLayout.argumentCount) }
 }

@@ -10,22 +10,16 @@ struct FunctionRegistry: Sendable {
     }
 }
 
-/// A linked function as events show it.
-struct LinkedDescription: Sendable {
+/// A linked function as events show it; all its calls share it.
+final class LinkedDescription: Sendable {
     let function: Session.Function
     /// How many argument words its records hold.
     let argumentCount: Int
+    let context: ContextWords
 
     init(_ linked: LinkedFunction) {
         function = Session.Function(linked.function)
         argumentCount = linked.argumentCount
         context = linked.context
-    }
-
-    let context: ContextWords
-
-    func arguments(of call: TracedCall) -> [UInt64] {
-        let count = min(argumentCount, 6)
-        return (0..<count).map { call.arguments[$0] }
     }
 }

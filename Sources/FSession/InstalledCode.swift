@@ -7,9 +7,9 @@ public struct InstalledCode: Sendable {
 
     /// Reads it out of a running process, which need not be stopped for it.
     /// - Throws: ``SessionError`` if the process cannot be read, no function has that name, or none is traced.
-    public init(of function: String, in processID: Int32) throws(SessionError) {
+    public init(of function: String, in processID: ProcessID) throws(SessionError) {
         do throws(EngineError) {
-            listing = try CodeListing.text(of: FunctionPattern(function), in: processID)
+            listing = try CodeListing.text(of: FunctionPattern(function), in: processID.rawValue)
         } catch {
             throw SessionError(error)
         }

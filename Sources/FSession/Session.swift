@@ -12,7 +12,7 @@ import Synchronization
 ///     try await session.attach()
 ///     try await session.resume()
 ///     for await event in session.events {
-///         if case .print(let line) = event { print(line.text, terminator: "") }
+///         if let line = event.print { print(line.text, terminator: "") }
 ///     }
 /// }
 /// ```
@@ -31,10 +31,10 @@ public final class Session: Sendable {
     public let events: Events
 
     /// The id of the traced process, of the first one where there are several; 0 for the kernel.
-    public var processID: Int32 { processIDs.first ?? 0 }
+    public var processID: ProcessID { processIDs.first ?? 0 }
 
     /// The ids of all traced processes in the order in which they were opened; 0 for the kernel.
-    public var processIDs: [Int32] { core.processIDs }
+    public var processIDs: [ProcessID] { core.processIDs.map(ProcessID.init) }
 
     /// Opens `target`. A command is started and waits at its entry point; a running process is stopped for a
     /// moment and goes on.
@@ -143,7 +143,7 @@ public final class Session: Sendable {
         return Attachment(report)
     }
 
-    /// Records every call of the functions that `patterns` match as ``Event/call(_:)``.
+    /// Records every call of the functions that `patterns` match as ``Event/call``.
     /// - Throws: ``SessionError`` with the code `noFunction` or `refused`; then nothing of this call stays attached.
     @discardableResult
     public func trace(_ patterns: [String]) async throws(SessionError) -> Attachment {

@@ -7,7 +7,7 @@ extension Session {
         /// The calls of one function.
         public struct Count: Sendable {
             /// The process that it was called in, or the children that this has forked; 0: the kernel.
-            public let processID: Int32
+            public let processID: ProcessID
             /// The function.
             public let function: Function
             /// How often it was entered.
@@ -25,7 +25,7 @@ extension Session {
             /// The name of the map.
             public let map: String
             /// The process whose map it is; 0: the kernel's, or one that the processes of the session share.
-            public let processID: Int32
+            public let processID: ProcessID
             /// How many.
             public let count: UInt64
         }
@@ -52,13 +52,13 @@ extension Session {
             counts = session.members.flatMap { member in
                 member.summary.counts.map {
                     Count(
-                        processID: member.processID, function: Function($0.function), entered: $0.entered,
+                        processID: ProcessID(member.processID), function: Function($0.function), entered: $0.entered,
                         returned: $0.seesReturns ? $0.returned : nil)
                 }
             }
             drops =
                 session.members.flatMap { member in
-                    member.summary.drops.map { Drop(map: $0.map, processID: member.processID, count: $0.count) }
+                    member.summary.drops.map { Drop(map: $0.map, processID: ProcessID(member.processID), count: $0.count) }
                 } + session.drops.map { Drop(map: $0.map, processID: 0, count: $0.count) }
             missed = session.members.reduce(0) { $0 &+ $1.summary.missed }
             abandoned = session.members.reduce(session.abandoned) { $0 &+ $1.summary.abandoned }

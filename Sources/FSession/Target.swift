@@ -13,7 +13,7 @@ extension Session {
     public struct Target: Sendable {
         enum Kind {
             case command(Command)
-            case process(Int32)
+            case process(ProcessID)
             case kernel
         }
 
@@ -23,7 +23,7 @@ extension Session {
         /// ``Session/resume()``.
         public static func command(_ command: Command) -> Target { Target(kind: .command(command)) }
         /// A running process, by its id. It may be any that you are allowed to ptrace(2).
-        public static func process(_ id: Int32) -> Target { Target(kind: .process(id)) }
+        public static func process(_ id: ProcessID) -> Target { Target(kind: .process(id)) }
         /// The running kernel: its functions, those of its modules, and loaded BPF programs.
         public static let kernel = Target(kind: .kernel)
 
@@ -37,7 +37,7 @@ extension Session {
             { [kind] session throws(EngineError) in
                 switch kind {
                 case .command(let command): try await command.launch(in: session)
-                case .process(let id): try await ProcessEngine.attach(id, in: session)
+                case .process(let id): try await ProcessEngine.attach(id.rawValue, in: session)
                 case .kernel: try await KernelEngine.open(in: session)
                 }
             }

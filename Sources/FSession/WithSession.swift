@@ -6,7 +6,7 @@
 ///     try await session.trace(["libz:deflate*"])
 ///     try await session.resume()
 ///     for await event in session.events {
-///         if case .call(let call) = event { print(call.function.name) }
+///         if let call = event.call { print(call.function.name) }
 ///     }
 ///     return try await session.detach()
 /// }

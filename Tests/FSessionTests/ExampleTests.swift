@@ -57,7 +57,7 @@ struct ExampleTests {
             #expect(result.status == 0, "\(result.output)\(result.error)")
             let lines = result.output.split(separator: "\n")
             // Nothing of what the command prints.
-            #expect(lines.count == 2 && lines.first == "ended: exited(0)", "\(result.output)")
+            #expect(lines.count == 2 && lines.first == "exited with status 0", "\(result.output)")
             #expect(lines.last?.contains(": 50 calls, \(isSlow ? 50 : 0) slow, ") == true, "\(result.output)")
         }
         let wrong = try Example.run(try Example.product("by-thread"), [object, "exe:work", "soon", target])

@@ -52,40 +52,6 @@ struct TypedMapTests {
         }
     }
 
-    @Test("a record is a value of Swift, and none where it is shorter")
-    func records() async throws {
-        struct Pair: BitwiseCopyable, Sendable, Equatable { var x: Int32, square: Int64 }
-        struct Larger: BitwiseCopyable { var pair: Pair, more: UInt64 }
-        let target = try Example.program(
-            "__attribute__((noinline)) int work(int x) { __asm__ volatile(\"\"); return x * 3; }\n"
-                + "int main(void) { int sum = 0; for (int i = 0; i < 10; i++) sum += work(i); return sum != 135; }")
-        let object = try Example.object(
-            """
-            struct pair { s32 x; s64 square; };
-            struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } ring SEC(".maps");
-            SEC("fentry/exe:work") int BPF_PROG(watch, int x)
-            {
-                struct pair pair = {};
-                pair.x = -x;
-                pair.square = x * x;
-                bpf_ringbuf_output(&ring, &pair, sizeof pair, 0);
-                return 0;
-            }
-            """)
-        let pairs = try await withSession(.launch(target)) { session in
-            try await session.load(object).attach()
-            try await session.resume()
-            var pairs: [Pair] = []
-            for await event in session.events {
-                guard case .record(let record) = event else { continue }
-                #expect(record.value(as: Larger.self) == nil)
-                pairs.append(try #require(record.value(as: Pair.self)))
-            }
-            return pairs
-        }
-        #expect(pairs == (0..<10).map { Pair(x: -$0, square: Int64($0 * $0)) })
-    }
-
     @Test("types of another size are refused")
     func sizes() async throws {
         let object = try Example.object(Self.source)

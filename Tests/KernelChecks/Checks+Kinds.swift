@@ -83,7 +83,7 @@ extension Check {
             async let summary = bed.session.detach()
             var text = ""
             for await event in bed.session.events {
-                if case .print(let print) = event { text += print.text }
+                if let print = event.print { text += print.text }
             }
             _ = try await summary
             guard text.contains("task \(getpid())\n") else { throw Failure("our process is not in '\(text.prefix(200))'") }

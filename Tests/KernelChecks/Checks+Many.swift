@@ -212,7 +212,7 @@ struct Events {
         get async throws {
             async let summary = session.detach()
             var calls: [Session.Call] = []
-            for await event in session.events { if case .call(let call) = event { calls.append(call) } }
+            for await event in session.events { if let call = event.call { calls.append(call) } }
             _ = try await summary
             return calls
         }

@@ -18,7 +18,7 @@ extension Check {
                 "round 1\n",
             ]
             try bed.expect("the lines", once + once, lines.map(\.text))
-            guard lines.allSatisfy({ $0.processID == getpid() && $0.time > 0 }) else { throw Failure("\(lines)") }
+            guard lines.allSatisfy({ $0.processID == ProcessID(getpid()) && $0.time > 0 }) else { throw Failure("\(lines)") }
             guard zip(lines, lines.dropFirst()).allSatisfy({ $0.time <= $1.time }) else { throw Failure("not in order: \(lines)") }
         },
         Check("a format on the stack is printed, too, by way of trace_pipe") {
@@ -29,11 +29,8 @@ extension Check {
             var (lines, warnings): ([String], [String]) = ([], [])
             async let summary = bed.session.detach()
             for await event in bed.session.events {
-                switch event {
-                case .print(let line): lines.append(line.text)
-                case .warning(let text): warnings.append(text)
-                default: break
-                }
+                if let line = event.print { lines.append(line.text) }
+                if let text = event.warning { warnings.append(text) }
             }
             _ = try await summary
             try bed.expect("the lines", Array(repeating: "from the stack: 4\n", count: 3), lines.filter { $0.hasPrefix("from") })
@@ -45,7 +42,7 @@ extension Check {
             try Calls(.fentry).run()
             async let summary = bed.session.detach()
             var lines: UInt64 = 0
-            for await event in bed.session.events { if case .print = event { lines += 1 } }
+            for await event in bed.session.events { if event.print != nil { lines += 1 } }
             let lost = try await summary.drops.reduce(0) { $0 + $1.count }
             guard lines + lost == 8000, lines > 0 else { throw Failure("\(lines) lines, \(lost) lost") }
             say("   \(lines) lines, \(lost) lost")
@@ -72,7 +69,7 @@ extension Check {
     private static func prints(_ bed: Bed) async throws -> [Session.Print] {
         async let summary = bed.session.detach()
         var lines: [Session.Print] = []
-        for await event in bed.session.events { if case .print(let line) = event { lines.append(line) } }
+        for await event in bed.session.events { if let line = event.print { lines.append(line) } }
         _ = try await summary
         return lines
     }

@@ -300,7 +300,7 @@ struct Check: Sendable {
         async let summary = session.detach()
         var events: UInt64 = 0
         for await event in session.events {
-            guard case .call(let call) = event else { continue }
+            guard let call = event.call else { continue }
             events += 1
             let sum = call.arguments.reduce(0) { $0 + $1 & 0xffff_ffff }
             let expected = call.function.name == "bpf_fentry_test1" ? (UInt64(1), UInt64(2)) : (5, 5)

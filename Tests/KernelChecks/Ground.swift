@@ -13,7 +13,7 @@ enum Ground: Sendable {
     var target: Session.Target {
         switch self {
         case .kernel: .kernel
-        case .process(let process): .process(process.id)
+        case .process(let process): .process(ProcessID(process.id))
         }
     }
 

@@ -24,7 +24,7 @@ struct DispatchTests {
         let session = try await Session(.process(target.pid))
         let seen = Task {
             var warnings: [String] = []
-            for await event in session.events { if case .warning(let text) = event { warnings.append(text) } }
+            for await event in session.events { if let text = event.warning { warnings.append(text) } }
             return warnings
         }
         try await session.trace(["exe:leaf"])

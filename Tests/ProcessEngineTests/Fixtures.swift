@@ -198,6 +198,10 @@ extension Session {
     }
 }
 
+extension Session.Target {
+    static func process(_ pid: pid_t) -> Self { .process(ProcessID(pid)) }
+}
+
 extension Session.Link {
     func detach(from session: Session) async throws { try await session.remove(self) }
 }

@@ -52,7 +52,7 @@ struct KilledControllerTests {
         let session = try await Session(.process(target.pid))
         let seen = Task {
             var calls: UInt64 = 0
-            for await event in session.events { if case .call = event { calls += 1 } }
+            for await event in session.events { if event.call != nil { calls += 1 } }
             return calls
         }
         try await session.trace(["exe:add", "exe:half"])

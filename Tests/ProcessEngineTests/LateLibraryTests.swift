@@ -42,11 +42,8 @@ struct LateLibraryTests {
         Task {
             var found: [String] = []
             for await event in session.events {
-                switch event {
-                case .warning(let text): found.append(text)
-                case .libraryLoaded(let path, let attached, _): found.append("\(path) was loaded: \(attached)")
-                default: break
-                }
+                if let text = event.warning { found.append(text) }
+                if let library = event.loadedLibrary { found.append("\(library.path) was loaded: \(library.attached)") }
             }
             return found
         }

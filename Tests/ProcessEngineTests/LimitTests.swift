@@ -58,11 +58,8 @@ struct LimitTests {
             var calls: UInt64 = 0
             var warnings: [String] = []
             for await event in session.events {
-                switch event {
-                case .call: calls += 1
-                case .warning(let text): warnings.append(text)
-                default: break
-                }
+                if event.call != nil { calls += 1 }
+                if let text = event.warning { warnings.append(text) }
             }
             return (calls: calls, warnings: warnings)
         }

@@ -107,8 +107,8 @@ struct ObjectTests {
         var ring: [[UInt8]] = []
         var perf: [[UInt8]] = []
         for await event in bed.session.events {
-            guard case .record(let record) = event else { continue }
-            #expect(record.processID == bed.target.pid)
+            guard let record = event.record else { continue }
+            #expect(record.processID == ProcessID(bed.target.pid))
             if record.map == "ring" { ring.append(record.bytes) } else if record.map == "perf" { perf.append(record.bytes) }
         }
         var expected: [[UInt8]] = []
@@ -263,10 +263,10 @@ struct ObjectTests {
         try await bed.session.detach()
         var lines: [Session.Print] = []
         for await event in bed.session.events {
-            if case .print(let line) = event { lines.append(line) }
+            if let line = event.print { lines.append(line) }
         }
         #expect(lines.map(\.text) == ["other(50, 8) and 4", "other returns 42"])
-        #expect(lines.allSatisfy { $0.processID == bed.target.pid && $0.threadID == bed.target.pid })
+        #expect(lines.allSatisfy { $0.processID == ProcessID(bed.target.pid) && $0.threadID == ThreadID(bed.target.pid) })
         #expect(lines.count == 2 && lines[0].time < lines[1].time)
     }
 

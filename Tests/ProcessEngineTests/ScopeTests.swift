@@ -55,7 +55,7 @@ struct ScopeTests {
                     continuation.yield()
                     var calls = 0
                     if waitsForEvents {
-                        for await event in session.events { if case .call = event { calls += 1 } }
+                        for await event in session.events { if event.call != nil { calls += 1 } }
                     } else {
                         #expect(await session.exitStatus() == .unknown)
                     }
@@ -78,7 +78,7 @@ struct ScopeTests {
         try await session.trace(["exe:add"])
         let task = Task {
             var calls = 0
-            for await event in session.events { if case .call = event { calls += 1 } }
+            for await event in session.events { if event.call != nil { calls += 1 } }
             return calls
         }
         #expect(try target.ask("add 1 2") == "3")

@@ -45,22 +45,22 @@ struct SeveralProcessesTests {
     @Test("calls, counts and links say which process they are of")
     func calls() async throws {
         let targets = try (0..<3).map { _ in try DrivenProcess(try Fixtures.target("calls")) }
-        let session = try await Session(targets.map { .process($0.pid) })
-        #expect(session.processIDs == targets.map(\.pid))
+        let session = try await Session(targets.map { .process(ProcessID($0.pid)) })
+        #expect(session.processIDs == targets.map { ProcessID($0.pid) })
         let attachment = try await session.trace(["exe:add", "exe:other"])
-        #expect(attachment.links.map(\.processID) == targets.map(\.pid) + targets.map(\.pid))
+        #expect(attachment.links.map(\.processID) == targets.map { ProcessID($0.pid) } + targets.map { ProcessID($0.pid) })
         #expect(Set(attachment.links.map(\.id)).count == 6)
         for (place, target) in targets.enumerated() {
             for _ in 0...place { #expect(try target.ask("add 1 2") == "3") }
         }
         let summary = try await session.detach()
-        var seen: [Int32: Int] = [:]
+        var seen: [ProcessID: Int] = [:]
         for await event in session.events {
-            if case .call(let call) = event, call.function.name == "add" { seen[call.processID, default: 0] += 1 }
+            if let call = event.call, call.function.name == "add" { seen[call.processID, default: 0] += 1 }
         }
         for (place, target) in targets.enumerated() {
-            #expect(seen[target.pid] == place + 1)
-            let counts = summary.counts.filter { $0.processID == target.pid && $0.function.name == "add" }
+            #expect(seen[ProcessID(target.pid)] == place + 1)
+            let counts = summary.counts.filter { $0.processID == ProcessID(target.pid) && $0.function.name == "add" }
             #expect(counts.map(\.entered) == [UInt64(place + 1)])
             #expect(try target.ask("add 1 2") == "3")
         }
@@ -69,7 +69,7 @@ struct SeveralProcessesTests {
     @Test("an object's maps, variables and rings are the same in all processes, and counts in them are exact")
     func sharedMaps() async throws {
         let targets = try (0..<2).map { _ in try DrivenProcess(try Fixtures.target("counted")) }
-        let session = try await Session(targets.map { .process($0.pid) })
+        let session = try await Session(targets.map { .process(ProcessID($0.pid)) })
         let loaded = try await session.load(try everything())
         #expect(try await loaded.programs["count"]?.attach().links.count == 2)
         // Fewer threads than there are slots, and all at the same time.
@@ -90,31 +90,31 @@ struct SeveralProcessesTests {
         #expect(try await loaded.programs["tell"]?.attach().links.count == 2)
         for target in targets { #expect(try target.ask("threads 1 100") == "100") }
         try await session.detach()
-        var own: [Int32: Int] = [:], wrong = 0
+        var own: [ProcessID: Int] = [:], wrong = 0
         for await event in session.events {
-            guard case .record(let record) = event, let process = record.value(as: UInt64.self) else { continue }
-            own[Int32(process), default: 0] += 1
+            guard let record = event.record, let process = record.value(as: UInt64.self) else { continue }
+            own[ProcessID(Int32(process)), default: 0] += 1
             // A thread that is gone when its record is read belongs to nobody; never to somebody else.
-            if record.processID != Int32(process), record.processID != 0 { wrong += 1 }
+            if record.processID != ProcessID(Int32(process)), record.processID != 0 { wrong += 1 }
         }
         #expect(wrong == 0)
-        #expect(own == [targets[0].pid: 100, targets[1].pid: 100])
+        #expect(own == [ProcessID(targets[0].pid): 100, ProcessID(targets[1].pid): 100])
     }
 
     @Test("a process that comes later has all that was asked for before, and its end ends nobody else's session")
     func later() async throws {
         let first = try DrivenProcess(try Fixtures.target("counted"))
-        let session = try await Session(.process(first.pid))
+        let session = try await Session(.process(ProcessID(first.pid)))
         let loaded = try await session.load(try everything())
         try await loaded.programs["count"]?.attach()
         try await session.trace(["exe:counted"])
         #expect(try first.ask("threads 1 5") == "5")
         do {
             let second = try DrivenProcess(try Fixtures.target("counted"))
-            #expect(try await session.add(.process(second.pid)).links.map(\.processID) == [second.pid, second.pid])
+            #expect(try await session.add(.process(ProcessID(second.pid))).links.map(\.processID) == [ProcessID(second.pid), ProcessID(second.pid)])
             #expect(try second.ask("threads 1 5") == "5")
             #expect(loaded.variables["calls"]?.description == "10")
-            await #expect { try await session.add(.process(second.pid)) } throws: { "\($0)".contains("twice") || "\($0)".contains("traced by") }
+            await #expect { try await session.add(.process(ProcessID(second.pid))) } throws: { "\($0)".contains("twice") || "\($0)".contains("traced by") }
             #expect(try second.ask("threads 1 5") == "5")
             kill(second.pid, SIGKILL)
             _ = second.waitForEnd()
@@ -125,19 +125,19 @@ struct SeveralProcessesTests {
         #expect(summary.counts.filter { $0.function.name == "counted" }.map(\.entered).sorted() == [10, 10])
         var calls = 0, exits = 0
         for await event in session.events {
-            if case .call = event { calls += 1 }
-            if case .exited = event { exits += 1 }
+            if event.call != nil { calls += 1 }
+            if event.exitStatus != nil { exits += 1 }
         }
         #expect(calls == 20)
         #expect(exits == 1)
         #expect(try first.ask("threads 1 5") == "5")
-        await #expect { try await session.add(.process(first.pid)) } throws: { "\($0)".contains("is detached") }
+        await #expect { try await session.add(.process(ProcessID(first.pid))) } throws: { "\($0)".contains("is detached") }
     }
 
     @Test("the events end when the last process has ended")
     func ends() async throws {
         let targets = try (0..<2).map { _ in try DrivenProcess(try Fixtures.target("calls")) }
-        let session = try await Session(targets.map { .process($0.pid) })
+        let session = try await Session(targets.map { .process(ProcessID($0.pid)) })
         try await session.trace(["exe:add"])
         #expect(try targets[0].ask("add 1 2") == "3")
         kill(targets[0].pid, SIGKILL)
@@ -145,20 +145,20 @@ struct SeveralProcessesTests {
         #expect(try targets[1].ask("add 1 2") == "3")
         kill(targets[1].pid, SIGKILL)
         _ = targets[1].waitForEnd()
-        var calls: [Int32] = [], exits = 0
+        var calls: [ProcessID] = [], exits = 0
         for await event in session.events {
-            if case .call(let call) = event { calls.append(call.processID) }
-            if case .exited = event { exits += 1 }
+            if let call = event.call { calls.append(call.processID) }
+            if event.exitStatus != nil { exits += 1 }
         }
-        #expect(calls == targets.map(\.pid))
+        #expect(calls == targets.map { ProcessID($0.pid) })
         #expect(exits == 2)
     }
 
     @Test("what one process has and the other has not is attached where it is, and told; what none has is an error")
     func different() async throws {
         let calls = try DrivenProcess(try Fixtures.target("calls")), counted = try DrivenProcess(try Fixtures.target("counted"))
-        let session = try await Session([.process(calls.pid), .process(counted.pid)])
-        #expect(try await session.trace(["exe:add", "exe:counted"]).links.map(\.processID) == [calls.pid, counted.pid])
+        let session = try await Session([.process(ProcessID(calls.pid)), .process(ProcessID(counted.pid))])
+        #expect(try await session.trace(["exe:add", "exe:counted"]).links.map(\.processID) == [ProcessID(calls.pid), ProcessID(counted.pid)])
         await #expect { try await session.trace(["exe:other", "exe:nowhere"]) } throws: { "\($0)".contains("no function matches 'exe:nowhere'") }
         // Nothing of a call that fails stays.
         let before = await session.summary().counts.map(\.function.name)
@@ -167,15 +167,15 @@ struct SeveralProcessesTests {
         #expect(try counted.ask("threads 1 1") == "1")
         try await session.detach()
         var warnings = 0
-        for await event in session.events { if case .warning(let text) = event, text.contains("no function matches") { warnings += 1 } }
+        for await event in session.events { if let text = event.warning, text.contains("no function matches") { warnings += 1 } }
         #expect(warnings == 3)
     }
 
     @Test("a target that cannot be opened leaves the others as they were")
     func allOrNone() async throws {
         let target = try DrivenProcess(try Fixtures.target("calls"))
-        await #expect(throws: SessionError.self) { _ = try await Session([.process(target.pid), .process(1 << 30)]) }
-        await #expect { _ = try await Session([.process(target.pid), .process(target.pid)]) } throws: { "\($0)".contains("traced by") || "\($0)".contains("twice") }
+        await #expect(throws: SessionError.self) { _ = try await Session([.process(ProcessID(target.pid)), .process(1 << 30)]) }
+        await #expect { _ = try await Session([.process(ProcessID(target.pid)), .process(ProcessID(target.pid))]) } throws: { "\($0)".contains("traced by") || "\($0)".contains("twice") }
         let maps = try String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8)
         #expect(!maps.contains("memfd:"))
         #expect(try target.ask("add 1 2") == "3")
@@ -186,7 +186,7 @@ struct SeveralProcessesTests {
     func otherRights() async throws {
         let target = try DrivenProcess(try Fixtures.target("counted"))
         let other = try DrivenProcess("/usr/bin/setpriv", ["--reuid=65534", try Fixtures.target("counted")])
-        let session = try await Session([.process(target.pid), .process(other.pid)])
+        let session = try await Session([.process(ProcessID(target.pid)), .process(ProcessID(other.pid))])
         await #expect { try await session.load(try everything()) } throws: { "\($0)".contains("a session of its own") }
         // To see calls nothing need be shared.
         #expect(try await session.trace(["exe:counted"]).links.count == 2)
@@ -204,7 +204,7 @@ struct SeveralProcessesTests {
             SEC("fentry/exe:counted") int BPF_PROG(first) { bpf_tail_call(ctx, &jumps, 0); return 0; }
             """
         let targets = try (0..<2).map { _ in try DrivenProcess(try Fixtures.target("counted")) }
-        let session = try await Session(targets.map { .process($0.pid) })
+        let session = try await Session(targets.map { .process(ProcessID($0.pid)) })
         let loaded = try await session.load(try object("jumping", source))
         #expect(try await loaded.programs["first"]?.attach().links.count == 2)
         for target in targets { #expect(try target.ask("threads 1 10") == "10") }

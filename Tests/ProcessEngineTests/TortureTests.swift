@@ -50,7 +50,7 @@ struct TortureTests {
         let seen = Task {
             var calls: UInt64 = 0
             for await event in session.events {
-                if case .call = event { calls += 1 }
+                if event.call != nil { calls += 1 }
             }
             return calls
         }

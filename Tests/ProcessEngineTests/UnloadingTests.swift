@@ -12,7 +12,7 @@ struct UnloadingTests {
         let seen = Task {
             var results: [UInt64] = []
             for await event in session.events {
-                if case .call(let call) = event { results.append(call.returnValue ?? 0) }
+                if let call = event.call { results.append(call.returnValue ?? 0) }
             }
             return results
         }

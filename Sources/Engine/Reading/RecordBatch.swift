@@ -4,8 +4,10 @@ package struct RecordBatch: Sendable {
     package let map: String
     /// The traced process whose map it is; 0 for the kernel's.
     package let processID: Int32
+    /// All records, one behind the other.
     package private(set) var bytes: [UInt8] = []
-    private var ends: [Int] = []
+    /// Where each record ends in them.
+    package private(set) var ends: [Int] = []
 
     package init(map: String, processID: Int32) {
         self.map = map
