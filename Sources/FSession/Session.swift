@@ -34,7 +34,7 @@ public final class Session: Sendable {
     public var processID: ProcessID { processIDs.first ?? 0 }
 
     /// The ids of all traced processes in the order in which they were opened; 0 for the kernel.
-    public var processIDs: [ProcessID] { core.processIDs.map(ProcessID.init) }
+    public var processIDs: [ProcessID] { core.processIDs.map { ProcessID($0) } }
 
     /// Opens `target`. A command is started and waits at its entry point; a running process is stopped for a
     /// moment and goes on.
