@@ -35,7 +35,7 @@ import Testing
         (["list", "write", "/bin/ls", "-p", "1"], "FILE"),
         (["dump"], "prog.bpf.o"),
         (["nosuch"], "nosuch"),
-        (["trace", "libc:write", "--pid", "1", "-qp=1"], "Process 1 is given twice"),
+        (["trace", "libc:write", "--pid", "1", "-p", "2,1"], "Process 1 is given twice"),
         (["list", "write", "--pid=1", "-p", "1"], "Process 1 is given twice"),
         (["trace", "write", "-p", "1,2,x"], "1,2,x"),
         (["trace", "write", "-p", "1,0"], "'0' is no process id"),
