@@ -19,7 +19,7 @@ ARM64_PACKAGES = qemu-user-static patchelf xz-utils
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 IN_MACHINES = KernelVMTests
 
-.PHONY: demo test test-vm torture census bench fuzz build arm64 linux-bpf vm packages traced-packages vm-packages arm64-packages clean
+.PHONY: api demo test test-vm torture census bench fuzz build arm64 linux-bpf vm packages traced-packages vm-packages arm64-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -60,6 +60,10 @@ bench: packages
 	$(SWIFT) build -c release --product verifier-bench
 	scripts/bench $(FSESSION)
 	scripts/bench-verifier $(BUILD)/verifier-bench
+
+# Writes the public API into docs/api.txt, which a test compares.
+api:
+	FSESSION_WRITE_API=1 $(SWIFT) test -c release --filter PublicAPITests
 
 # Random programs: what the verifier accepts must do no harm.
 SECONDS ?= 3600

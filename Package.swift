@@ -49,6 +49,11 @@ let package = Package(
         // Examples of the library.
         .executableTarget(
             name: "by-thread", dependencies: ["FSession"], path: "Examples/ByThread", exclude: ["by_thread.bpf.c"]),
+        .executableTarget(name: "calls", dependencies: ["FSession"], path: "Examples/Calls"),
+        .executableTarget(name: "functions", dependencies: ["FSession"], path: "Examples/Functions"),
+        .executableTarget(name: "kernel", dependencies: ["FSession"], path: "Examples/Kernel"),
+        .executableTarget(
+            name: "records", dependencies: ["FSession"], path: "Examples/Records", exclude: ["records.bpf.c"]),
         .executableTarget(
             name: "slow-calls", dependencies: ["FSession"], path: "Examples/SlowCalls",
             exclude: ["slow_calls.bpf.c", "work.c"]),
@@ -106,7 +111,7 @@ let package = Package(
             // C that the tests compile themselves, as a user would.
             exclude: ["Programs", "Targets"]),
         // They run the examples and the command line as they are built.
-        .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "by-thread", "slow-calls"]),
+        .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "by-thread", "calls", "functions", "kernel", "records", "slow-calls"]),
         .testTarget(name: "CommandLineTests"),
         .testTarget(name: "CensusTests", dependencies: ["census"]),
         // What of the kernel engine needs no kernel.

@@ -52,13 +52,22 @@ enum Main {
         } catch let code as ExitWith {
             exit(code.status)
         } catch let error as SessionError {
-            fail("\(error.description)")
+            fail("\(line(error))")
         } catch let error as CommandFailure {
             fail("\(error.description)")
         } catch {
             let status = FSessionCommand.exitCode(for: error)
             if !status.isSuccess { fail("\(usage(error))", status: 2) }
             show(FSessionCommand.fullMessage(for: error))
+        }
+    }
+
+    /// An error of the library, with the command that helps further.
+    private static func line(_ error: SessionError) -> String {
+        switch error.code {
+        case .unsafe: "\(error.cause); 'fsession check' shows the way there"
+        case .noFunction where error.advice == nil: "\(error.cause); 'fsession list' shows what there is"
+        default: error.description
         }
     }
 

@@ -30,7 +30,10 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
     /// A request that makes no sense as it stands.
     case request(String)
 
-    package var description: String {
+    package var description: String { advice.map { "\(cause); \($0)" } ?? cause }
+
+    /// What was tried, and why it did not work.
+    package var cause: String {
         switch self {
         case .controller(let what, let errno):
             "cannot \(what): \(String(cString: strerror(errno)))"
@@ -42,25 +45,28 @@ package enum EngineError: Error, Sendable, CustomStringConvertible {
         case .program(let name, let because):
             "program '\(name)' cannot run in a process: \(because)"
         case .unsafeProgram(let name, let because):
-            "program '\(name)' is refused, it is not safe: \(because) ('fsession check' shows the way there)"
+            "program '\(name)' is refused, it is not safe: \(because)"
         case .map(let name, let because):
             "map '\(name)' cannot be made: \(because)"
-        case .noFunction(let pattern, let nearest):
-            if nearest.isEmpty {
-                "no function matches '\(pattern)'; 'fsession list' shows what there is"
-            } else {
-                "no function matches '\(pattern)'; did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))?"
-            }
-        case .noModule(let name, let nearest, let loaded):
-            if nearest.isEmpty {
-                "no module '\(name)' is loaded; there are \(loaded.joined(separator: ", "))"
-            } else {
-                "no module '\(name)' is loaded; did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))?"
-            }
+        case .noFunction(let pattern, _):
+            "no function matches '\(pattern)'"
+        case .noModule(let name, _, _):
+            "no module '\(name)' is loaded"
         case .allRefused(let pattern, let reasons):
             "no function that matches '\(pattern)' can be traced: \(reasons.joined(separator: "; "))"
         case .unopened(let text), .request(let text):
             text
+        }
+    }
+
+    /// What to do about it, where the cause does not say it.
+    package var advice: String? {
+        switch self {
+        case .noFunction(_, let nearest) where !nearest.isEmpty, .noModule(_, let nearest, _) where !nearest.isEmpty:
+            "did you mean \(nearest.map { "'\($0)'" }.joined(separator: ", "))?"
+        case .noModule(_, _, let loaded):
+            "there are \(loaded.joined(separator: ", "))"
+        default: nil
         }
     }
 }

@@ -61,7 +61,10 @@ public struct BPFMap: Sendable {
     /// try map.update([1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0], when: .absent)
     /// ```
     ///
-    /// - Parameter condition: whether there may be, or must be, such an element already.
+    /// - Parameters:
+    ///   - key: as many bytes as ``keySize``.
+    ///   - value: as many bytes as ``valueSize``.
+    ///   - condition: whether there may be, or must be, such an element already.
     /// - Throws: ``SessionError`` where key or value have the wrong size, the map is full, the condition does not hold, or it
     ///   cannot be written.
     public func update(_ key: [UInt8], _ value: [UInt8], when condition: Condition = .always) throws(SessionError) {

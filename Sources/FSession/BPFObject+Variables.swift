@@ -94,7 +94,7 @@ extension BPFObject {
         let named = object.variables.filter { $0.name == name }
         guard let variable = named.first(where: \.isSettable) ?? named.first else { throw noVariable(name) }
         guard variable.isSettable else {
-            throw cannotSet(variable, "the compiler has put its value into the code; declare it 'const volatile'")
+            throw cannotSet(variable, "the compiler has put its value into the code", advice: "declare it 'const volatile'")
         }
         do throws(BTFInputError) {
             try object.set(variable, to: value)
@@ -103,8 +103,8 @@ extension BPFObject {
         }
     }
 
-    private func cannotSet(_ variable: ObjectVariable, _ reason: String) -> SessionError {
-        SessionError(.request, "cannot set '\(describe(variable).declaration)': \(reason)")
+    private func cannotSet(_ variable: ObjectVariable, _ reason: String, advice: String? = nil) -> SessionError {
+        SessionError(.request, "cannot set '\(describe(variable).declaration)': \(reason)", advice: advice)
     }
 
     private func noVariable(_ name: String) -> SessionError {
@@ -120,7 +120,7 @@ extension BPFObject {
             } else {
                 "there are \(names.map { "'\($0)'" }.joined(separator: ", "))"
             }
-        return SessionError(.request, "\(object.name) has no variable '\(name)'; \(advice)")
+        return SessionError(.request, "\(object.name) has no variable '\(name)'", advice: advice)
     }
 }
 

@@ -85,11 +85,12 @@ public final class Session: Sendable {
     /// Puts an object's maps and programs into the target, once the verifier has proven that they can do no harm.
     /// Nothing runs yet.
     /// - Parameters:
+    ///   - object: what to load; its variables are set by now.
     ///   - allowsWriting: lets programs call `bpf_probe_write_user`.
     ///   - verifies: false leaves the proof out. Then a fault of a program is a fault of the target, which must be
     ///     a process of the same user.
     /// - Returns: the object's programs, maps and variables in this session, told from those of other objects.
-    /// - Throws: ``SessionError`` with the code `program`: a program that is not safe, or a helper, kfunc, map or
+    /// - Throws: ``SessionError`` with the code `unsafe` for a program that is not proven safe, `program` for a helper, kfunc, map or
     ///   instruction that a process does not have.
     @discardableResult
     public func load(
@@ -123,8 +124,8 @@ public final class Session: Sendable {
         let wanted = all.filter { !$0.section.isOptional }
         let ids = attached.withLock { $0.claim(wanted.map(\.id)) }
         guard !ids.isEmpty else {
-            throw SessionError(
-                .request, wanted.isEmpty ? "no program is loaded" : "all programs that are loaded are attached; load another object first")
+            if wanted.isEmpty { throw SessionError(.request, "no program is loaded") }
+            throw SessionError(.request, "all programs that are loaded are attached", advice: "load another object first")
         }
         do throws(SessionError) {
             return try await attach(wanted.filter { ids.contains($0.id) }, to: pattern, cookie: cookie)

@@ -3,7 +3,8 @@ import Engine
 
 /// Why a session could not do what it was asked to.
 ///
-/// ``description`` is one line: what was tried, on what, why not, and what you can do.
+/// ``description`` is one line: what was tried, on what, why not, and what you can do. A program with words of its own for the latter
+/// shows ``cause`` and, by ``code`` and ``advice``, what it wants to add.
 public struct SessionError: Error, Sendable, CustomStringConvertible {
     /// What kind of error it is. There may be more of them in a later version.
     ///
@@ -26,7 +27,9 @@ public struct SessionError: Error, Sendable, CustomStringConvertible {
         public static let target = Code("target")
         /// A program, map, helper or kfunc that this engine does not have.
         public static let program = Code("program")
-        /// No function matches.
+        /// A program that is not proven safe; ``BPFObject/verify(argumentWords:detailed:)`` shows the way to the fault.
+        public static let unsafe = Code("unsafe")
+        /// No function matches; the advice names the nearest, where something is near.
         public static let noFunction = Code("noFunction")
         /// Functions match, and none of them can be traced.
         public static let refused = Code("refused")
@@ -36,25 +39,32 @@ public struct SessionError: Error, Sendable, CustomStringConvertible {
 
     /// What kind of error it is.
     public let code: Code
-    /// One line for people: what was tried, why it did not work, what to do.
-    public let description: String
+    /// What was tried, on what, and why it did not work.
+    public let cause: String
+    /// What you can do about it; nil where the cause says it, or nothing is known.
+    public let advice: String?
 
-    init(_ code: Code, _ description: String) {
+    /// One line for people: the cause, and the advice.
+    public var description: String { advice.map { "\(cause); \($0)" } ?? cause }
+
+    init(_ code: Code, _ cause: String, advice: String? = nil) {
         self.code = code
-        // It may name what others named.
-        self.description = PrintableText.line(description)
+        // They may name what others named.
+        self.cause = PrintableText.line(cause)
+        self.advice = advice.map(PrintableText.line)
     }
 
     init(_ error: EngineError) {
         let code: Code =
             switch error {
             case .controller, .target, .unopened, .kernel: .target
-            case .program, .unsafeProgram, .map, .rejected: .program
+            case .program, .map, .rejected: .program
+            case .unsafeProgram: .unsafe
             case .noFunction, .noModule: .noFunction
             case .allRefused, .refused: .refused
             case .request: .request
             }
-        self.init(code, error.description)
+        self.init(code, error.cause, advice: error.advice)
     }
 }
 

@@ -18,7 +18,10 @@ public struct TypedMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable &
     public func values(at key: Key) -> [Value]? { map.values(at: bytes(key, map.keySize))?.compactMap(Self.value) }
 
     /// Sets the value at `key`; for a per-CPU map, in every slot.
-    /// - Parameter condition: whether there may be, or must be, such an element already.
+    /// - Parameters:
+    ///   - key: where.
+    ///   - value: the new value.
+    ///   - condition: whether there may be, or must be, such an element already.
     /// - Throws: ``SessionError`` as ``BPFMap/update(_:_:when:)``.
     public func update(_ key: Key, _ value: Value, when condition: BPFMap.Condition = .always) throws(SessionError) {
         try map.update(bytes(key, map.keySize), bytes(value, map.valueSize), when: condition)

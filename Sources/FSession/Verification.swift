@@ -42,7 +42,7 @@ extension BPFObject {
             guard program.section.kind.isAtFunctions else {
                 return Verification(
                     program: program.name, section: program.section.name,
-                    fault: "\(program.section.kind.rawValue) programs run in the kernel, whose own verifier proves them; 'fsession run' asks it",
+                    fault: "\(program.section.kind.rawValue) programs run in the kernel, whose own verifier proves them when they are loaded",
                     log: "", instructions: 0, states: 0, peakMemory: 0, stackDepth: 0, duration: .zero)
             }
             let input = VerifierInput(

@@ -42,21 +42,42 @@ struct DocumentedSwiftTests {
     @Test("every public symbol is documented")
     func documented() throws {
         let folder = Example.package.appendingPathComponent("Sources/FSession")
-        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) {
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) where name.hasSuffix(".swift") {
             let text = try String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)
-            let lines = text.components(separatedBy: "\n").map { $0.drop { $0 == " " } }.filter { !$0.hasPrefix("@") }
+            let lines = text.components(separatedBy: "\n").map { $0.drop { $0 == " " } }
+                // Attributes stand above a declaration, or before it.
+                .map { $0.hasPrefix("@") && $0.contains(" public ") ? $0.drop { $0 != " " }.dropFirst() : $0 }.filter { !$0.hasPrefix("@") }
             for (line, above) in zip(lines.dropFirst(), lines) where line.hasPrefix("public ") && !line.hasPrefix("public typealias") {
                 #expect(above.hasPrefix("///"), "\(name): \(line)")
             }
         }
     }
 
+    @Test("the catalog's page leads to every article and every symbol at the top")
+    func catalog() throws {
+        let folder = Example.package.appendingPathComponent("Sources/FSession/FSession.docc")
+        let page = try String(contentsOf: folder.appendingPathComponent("FSession.md"), encoding: .utf8)
+        let articles = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0 != "FSession.md" }
+        #expect(articles.count >= 10)
+        for article in articles { #expect(page.contains("- <doc:\(article.replacing(".md", with: ""))>"), "\(article)") }
+        for declaration in try PublicAPI.declarations(inFolder: folder.deletingLastPathComponent().path) {
+            let words = declaration.split(separator: " ")
+            guard ["struct", "enum", "class", "final"].contains(words[0]) else { continue }
+            let name = words[words[0] == "final" ? 2 : 1].prefix { $0.isLetter || $0.isNumber }
+            #expect(page.contains("- ``\(name)``"), "\(name)")
+        }
+    }
+
     @Test("every piece of it compiles against the library as it is")
     func compiles() throws {
-        let sources = try FileManager.default.contentsOfDirectory(atPath: Example.package.appendingPathComponent("Sources/FSession").path)
-        let files = ["README.md", "docs/library.md"] + sources.sorted().map { "Sources/FSession/\($0)" }
+        let folders = ["Sources/FSession", "Sources/FSession/FSession.docc"]
+        let sources = try folders.flatMap { folder in
+            try FileManager.default.contentsOfDirectory(atPath: Example.package.appendingPathComponent(folder).path).sorted()
+                .filter { $0.hasSuffix(".swift") || $0.hasSuffix(".md") }.map { "\(folder)/\($0)" }
+        }
+        let files = ["README.md", "docs/library.md"] + sources
         let pieces = try files.flatMap(pieces)
-        #expect(pieces.count > 20)
+        #expect(pieces.count > 40)
         var text = Self.given
         for (index, piece) in pieces.enumerated() {
             text += "func piece\(index)() async throws {\n#sourceLocation(file: \"\(piece.place.split(separator: ":")[0])\", "

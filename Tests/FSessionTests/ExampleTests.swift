@@ -64,6 +64,50 @@ struct ExampleTests {
         #expect(wrong.status == 1 && wrong.output.hasPrefix("by-thread: cannot set 'const volatile u64 limit': 'soon' is no number"))
     }
 
+    @Test("Calls: the calls of a command with an environment of its own")
+    func calls() throws {
+        let target = try Example.compile("SlowCalls/work.c")
+        let result = try Example.run(try Example.product("calls"), ["exe:work", target, "4"])
+        #expect(result.status == 0, "\(result.output)\(result.error)")
+        #expect(
+            result.output.split(separator: "\n").map(String.init)
+                == (0..<4).map { "work(item=\($0)) = \($0 * $0)" } + ["exited with status 0", "work: 4 calls"])
+        let executing = try Example.run(try Example.product("calls"), ["libc:getenv", "sh", "-c", "exec true"])
+        #expect(executing.output.contains(" executes ") && executing.output.contains("true, untraced"), "\(executing.output)")
+    }
+
+    @Test("Records: all records of a stream, in batches")
+    func records() throws {
+        let object = try Example.compileBPF("Records/records.bpf.c")
+        let target = try Example.compile("SlowCalls/work.c")
+        let result = try Example.run(try Example.product("records"), [object, "exe:work", target, "14"])
+        #expect(result.status == 0, "\(result.output)\(result.error)")
+        // The command's own output comes first.
+        let lines = result.output.split(separator: "\n").filter { !$0.hasPrefix("sum ") }
+        #expect(lines.count == 2 && lines.first == "14 calls", "\(result.output)")
+        let longest = lines.last?.split(separator: " ").dropFirst(4).first.flatMap { Int($0) }
+        #expect(try #require(longest) >= 30_000_000, "\(result.output)")
+    }
+
+    @Test("Functions: what can be traced in a file, and what the verifier says of an object")
+    func functions() throws {
+        let program = try Example.product("functions")
+        let list = try Example.run(program, ["*", try Example.compile("SlowCalls/work.c")])
+        #expect(list.status == 0 && list.output.contains("work, ") && list.output.contains("cannot be traced\n"), "\(list.output)")
+        let verdict = try Example.run(program, [try Example.compileBPF("Records/records.bpf.c")])
+        #expect(verdict.status == 0 && verdict.output.hasPrefix("record (fsession): safe, "), "\(verdict.output)")
+        let wrong = try Example.run(program, ["wrok", try Example.compile("SlowCalls/work.c")])
+        #expect(wrong.status == 1 && wrong.output == "functions: no function matches 'wrok'\n", "\(wrong.output)")
+    }
+
+    @Test("Kernel: what the machine has, and then calls or why there are none")
+    func kernel() throws {
+        let result = try Example.run(try Example.product("kernel"), ["do_sys_openat2"])
+        #expect(result.output.hasPrefix("good: ") || result.output.hasPrefix("missing: "))
+        let last = try #require(result.output.split(separator: "\n").last)
+        #expect(result.status == 0 ? last.hasSuffix(" not seen") : last.hasPrefix("kernel: "), "\(result.output)")
+    }
+
     @Test("SlowCalls says in one line what is wrong")
     func mistakes() throws {
         let object = try Example.compileBPF("SlowCalls/slow_calls.bpf.c")

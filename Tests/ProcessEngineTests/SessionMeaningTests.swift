@@ -24,7 +24,7 @@ struct SessionMeaningTests {
             try await session.load(object)
         } catch {
             complaint = error.description
-            #expect(error.code == .program)
+            #expect(error.code == .unsafe)
         }
         if kind == "fsession" {
             #expect(complaint == nil)
