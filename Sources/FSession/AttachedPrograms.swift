@@ -4,6 +4,9 @@ import Engine
 struct AttachedPrograms: Sendable {
     private var programs: Set<Int> = []
     private var programOfLink: [Int: Int] = [:]
+    /// What was attached, by call, with the cookie of that call; links that are gone are among them.
+    private var made: [(linked: [LinkedFunction], cookie: UInt64)] = []
+    private var removed: Set<Int> = []
 
     /// Those that are not attached yet, and are from now on.
     mutating func claim(_ ids: [Int]) -> Set<Int> {
@@ -15,14 +18,23 @@ struct AttachedPrograms: Sendable {
     /// Attaching them has failed.
     mutating func giveUp(_ ids: [Int]) { programs.subtract(ids) }
 
-    mutating func add(_ ids: [Int], _ report: LinkReport) {
+    mutating func add(_ ids: [Int], _ report: LinkReport, cookie: UInt64) {
         programs.formUnion(ids)
+        made.append((report.linked, cookie))
         for linked in report.linked { programOfLink[linked.link] = linked.programID }
     }
 
     /// A program whose last link is gone is not attached any more.
     mutating func remove(_ link: Int) {
+        removed.insert(link)
         guard let program = programOfLink.removeValue(forKey: link) else { return }
         if !programOfLink.values.contains(program) { programs.remove(program) }
+    }
+
+    /// The links that there are.
+    var links: [Session.Link] {
+        made.flatMap { made in
+            made.linked.lazy.filter { !removed.contains($0.link) }.map { Session.Link($0, cookie: made.cookie) }
+        }
     }
 }

@@ -9,6 +9,15 @@ extension Session {
         public let function: Function
         /// The program's name.
         public let program: String
+        /// What `bpf_get_attach_cookie` returns there.
+        public let cookie: UInt64
+
+        init(_ linked: LinkedFunction, cookie: UInt64) {
+            id = linked.link
+            function = Function(linked.function)
+            program = linked.program
+            self.cookie = cookie
+        }
     }
 
     /// What attaching did.
@@ -28,8 +37,8 @@ extension Session {
         /// The functions that were meant, too, and cannot be traced.
         public let refused: [Refusal]
 
-        init(_ report: LinkReport) {
-            links = report.linked.map { Link(id: $0.link, function: Function($0.function), program: $0.program) }
+        init(_ report: LinkReport, cookie: UInt64 = 0) {
+            links = report.linked.map { Link($0, cookie: cookie) }
             refused = report.refused.map { Refusal(function: Function($0.function), reason: $0.reason, category: $0.category) }
         }
     }

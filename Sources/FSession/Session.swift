@@ -120,8 +120,8 @@ public final class Session: Sendable {
             let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
             return try await engine.attach(programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
         }
-        attached.withLock { $0.add(programs.map(\.id), report) }
-        return Attachment(report)
+        attached.withLock { $0.add(programs.map(\.id), report, cookie: cookie) }
+        return Attachment(report, cookie: cookie)
     }
 
     /// Records every call of the functions that `patterns` match as ``Event/call``.
@@ -133,6 +133,7 @@ public final class Session: Sendable {
             for pattern in patterns { read.append(try FunctionPattern(pattern)) }
             return try await engine.traceCalls(of: read)
         }
+        attached.withLock { $0.add([], report, cookie: 0) }
         return Attachment(report)
     }
 
@@ -172,6 +173,17 @@ public final class Session: Sendable {
         try await mapErrors { () async throws(EngineError) in try await engine.removeLink(link.id) }
         attached.withLock { $0.remove(link.id) }
     }
+
+    /// The links that attaching and tracing have made and ``remove(_:)`` has not taken out. Those at functions of libraries that were
+    /// loaded later are told by ``Event/loadedLibrary``.
+    ///
+    /// ```swift
+    /// let summary = await session.summary()
+    /// for link in session.links {
+    ///     print(link.program, link.cookie, link.function.displayName, summary.count(of: link.function)?.entered ?? 0)
+    /// }
+    /// ```
+    public var links: [Link] { attached.withLock { $0.links } }
 
     /// Lets a launched command run.
     public func resume() async throws(SessionError) {

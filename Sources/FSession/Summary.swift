@@ -40,6 +40,9 @@ extension Session {
         /// Functions at which something else than fsession had put a patch on fsession's. Its bytes are left as they are.
         public let overpatched: [Function]
 
+        /// The calls of one function; nil where it was never traced, and in the kernel for programs of your own.
+        public func count(of function: Function) -> Count? { counts.first { $0.function == function } }
+
         /// Calls of all functions.
         public var calls: UInt64 { counts.reduce(0) { $0 &+ $1.entered } }
 

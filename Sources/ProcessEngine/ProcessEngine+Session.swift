@@ -10,7 +10,7 @@ extension ProcessEngine: SessionEngine {
         for program in loaded.programs { programsByID[program.id] = program }
         return EngineObject(
             object: object, maps: loaded.maps,
-            programs: loaded.programs.map { EngineProgram(id: $0.id, name: $0.name, section: $0.section) })
+            programs: loaded.programs.map { EngineProgram(id: $0.id, name: $0.name, section: $0.section, codeSize: $0.codeSize) })
     }
 
     package func attach(_ requests: [AttachRequest]) throws(EngineError) -> LinkReport {
