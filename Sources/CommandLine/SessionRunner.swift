@@ -75,12 +75,13 @@ struct SessionRunner {
                 if options.json { remark(event: "executing", "", fields) }
             }
         } else if let library = event.loadedLibrary {
-            noted.attached += library.attached
-            noted.refused += library.refused
-            let refused = library.refused.isEmpty ? "" : ", \(library.refused.count) refused"
+            let (attached, refused) = (library.attachment.links.count, library.attachment.refused)
+            noted.attached += attached
+            noted.refused += refused
+            let but = refused.isEmpty ? "" : ", \(refused.count) refused"
             remark(
-                event: "library", "\(library.path) was loaded: \(library.attached) of its functions are traced\(refused)",
-                ["path": JSONText.string(library.path), "attached": "\(library.attached)", "refused": "\(library.refused.count)"])
+                event: "library", "\(library.path) was loaded: \(attached) of its functions are traced\(but)",
+                ["path": JSONText.string(library.path), "attached": "\(attached)", "refused": "\(refused.count)"])
         } else if let text = event.warning {
             remark(event: "warning", text, ["text": JSONText.string(text)])
         } else {

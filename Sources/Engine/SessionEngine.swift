@@ -50,11 +50,14 @@ package struct EngineProgram: Sendable {
     package var id: Int
     package var name: String
     package var section: ProgramSection
+    /// Bytes of its machine code; nil where the engine does not know it.
+    package var codeSize: Int?
 
-    package init(id: Int, name: String, section: ProgramSection) {
+    package init(id: Int, name: String, section: ProgramSection, codeSize: Int? = nil) {
         self.id = id
         self.name = name
         self.section = section
+        self.codeSize = codeSize
     }
 }
 

@@ -12,6 +12,16 @@ extension Session {
         public let function: Function
         /// The program's name.
         public let program: String
+        /// What `bpf_get_attach_cookie` returns there.
+        public let cookie: UInt64
+
+        init(_ linked: LinkedFunction, of member: MemberReport) {
+            id = linked.link
+            processID = ProcessID(member.processID)
+            function = Function(linked.function)
+            program = linked.program
+            cookie = member.cookie
+        }
     }
 
     /// What attaching did.
@@ -34,14 +44,11 @@ extension Session {
         public let refused: [Refusal]
 
         init(_ reports: [MemberReport]) {
-            links = reports.flatMap { member in
-                member.report.linked.map {
-                    Link(id: $0.link, processID: ProcessID(member.processID), function: Function($0.function), program: $0.program)
-                }
-            }
+            links = reports.flatMap { member in member.report.linked.map { Link($0, of: member) } }
             refused = reports.flatMap { member in
                 member.report.refused.map {
-                    Refusal(processID: ProcessID(member.processID), function: Function($0.function), reason: $0.reason, category: $0.category)
+                    Refusal(
+                        processID: ProcessID(member.processID), function: Function($0.function), reason: $0.reason, category: $0.category)
                 }
             }
         }

@@ -56,9 +56,7 @@ extension Session.Event {
     /// A library was loaded later.
     public var loadedLibrary: Session.LoadedLibrary? {
         guard case .library(let process, let path, let report) = batch.other(index) else { return nil }
-        return Session.LoadedLibrary(
-            path: path, attached: report.linked.count,
-            refused: Session.Attachment([MemberReport(processID: process, report: report)]).refused)
+        return Session.LoadedLibrary(path: path, attachment: Session.Attachment([MemberReport(processID: process, report: report)]))
     }
 
     /// The process, or a child of it, executes another program.
@@ -121,10 +119,8 @@ extension Session {
     public struct LoadedLibrary: Sendable {
         /// Its path.
         public let path: String
-        /// How many programs were attached to functions of it.
-        public let attached: Int
-        /// The functions that were meant, too, and cannot be traced.
-        public let refused: [Attachment.Refusal]
+        /// What was attached to functions of it, and what was refused.
+        public let attachment: Attachment
     }
 
     /// A process executes another program, which is not traced.

@@ -1,3 +1,4 @@
+import BPF
 import Engine
 import Sessions
 
@@ -14,7 +15,11 @@ public struct LoadedObject: Sendable {
 
     /// The programs, in the file's order.
     public var programs: Named<LoadedProgram> {
-        Named(elements: object.programs.map { LoadedProgram(session: session, program: $0) }, name: \.name)
+        let sources = Dictionary(object.object.programs.map { ($0.name, $0) }) { first, _ in first }
+        return Named(
+            elements: object.programs.map { program in
+                LoadedProgram(session: session, program: program, source: sources[program.name], maps: object.object.maps.map(\.name))
+            }, name: \.name)
     }
 
     /// The maps, the sections of global variables left out.
@@ -38,17 +43,32 @@ public struct LoadedObject: Sendable {
 ///
 /// ```swift
 /// for program in loaded.programs where program.section == "fsession" {
+///     print(program.name, program.instructionCount, program.codeSize ?? 0, program.mapNames)
 ///     try await program.attach(to: "libc:malloc", cookie: 1)
 /// }
 /// ```
 public struct LoadedProgram: Sendable {
     let session: Session
     let program: EngineProgram
+    let source: ObjectProgram?
+    /// The names of the object's maps.
+    let maps: [String]
 
     /// The name of its C function.
     public var name: String { program.name }
     /// The section's name: what the program is and where it wants to be attached.
     public var section: String { program.section.name }
+    /// What it is, as its section names it: `fentry`, `fsession`, `kprobe`, …
+    public var kind: String { program.section.kind.rawValue }
+    /// BPF instructions, those of the functions that it calls included.
+    public var instructionCount: Int { source?.instructions.count ?? 0 }
+    /// Bytes of machine code that it became in a process; nil in the kernel.
+    public var codeSize: Int? { program.codeSize }
+    /// The names of the maps that it uses, the sections of global variables left out.
+    public var mapNames: [String] {
+        let used = source?.mapIndices ?? []
+        return maps.indices.filter(used.contains).map { maps[$0] }
+    }
 
     /// Attaches the program, also where it is attached elsewhere.
     /// - Parameters:

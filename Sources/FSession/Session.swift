@@ -70,7 +70,9 @@ public final class Session: Sendable {
     public func add(_ target: Target) async throws(SessionError) -> Attachment { try await open([target]) }
 
     private func open(_ targets: [Target]) async throws(SessionError) -> Attachment {
-        Attachment(try await mapErrors { () async throws(EngineError) in try await core.open(targets.map(\.opening)) })
+        let reports = try await mapErrors { () async throws(EngineError) in try await core.open(targets.map(\.opening)) }
+        attached.withLock { $0.add([], reports) }
+        return Attachment(reports)
     }
 
     /// The functions that `pattern` matches (`FUNCTION` or `MODULE:FUNCTION`, globs in both), those that cannot
@@ -153,6 +155,7 @@ public final class Session: Sendable {
             for pattern in patterns { read.append(try FunctionPattern(pattern)) }
             return try await core.trace(read)
         }
+        attached.withLock { $0.add([], report) }
         return Attachment(report)
     }
 
@@ -192,6 +195,17 @@ public final class Session: Sendable {
         try await mapErrors { () async throws(EngineError) in try await core.remove(link.id) }
         attached.withLock { $0.remove(link.id) }
     }
+
+    /// The links that attaching and tracing have made and ``remove(_:)`` has not taken out. Those at functions of libraries that were
+    /// loaded later are told by ``Event/loadedLibrary``.
+    ///
+    /// ```swift
+    /// let summary = await session.summary()
+    /// for link in session.links {
+    ///     print(link.program, link.cookie, link.function.displayName, summary.count(of: link)?.entered ?? 0)
+    /// }
+    /// ```
+    public var links: [Link] { attached.withLock { $0.links } }
 
     /// Lets a launched command run.
     public func resume() async throws(SessionError) {

@@ -64,7 +64,6 @@ struct BatchReader: Sendable {
                 return nil
             }
             pending = events[...]
-            registry.extend(&functions)
         }
         if case .records(let records) = pending.first {
             pending.removeFirst()
@@ -72,6 +71,11 @@ struct BatchReader: Sendable {
         }
         let run = pending.prefix { if case .records = $0 { false } else { true } }
         pending = pending[run.endIndex...]
+        if run.contains(where: isOfNewFunction) { registry.extend(&functions) }
         return SharedEvents(run, functions: functions)
+    }
+
+    private func isOfNewFunction(_ event: EngineEvent) -> Bool {
+        if case .call(let call) = event { call.function >= functions.count } else { false }
     }
 }

@@ -45,6 +45,9 @@ extension Session {
         /// Functions at which something else than fsession had put a patch on fsession's. Its bytes are left as they are.
         public let overpatched: [Function]
 
+        /// The calls of a link's function in its process; nil in the kernel for programs of your own.
+        public func count(of link: Link) -> Count? { counts.first { $0.processID == link.processID && $0.function == link.function } }
+
         /// Calls of all functions.
         public var calls: UInt64 { counts.reduce(0) { $0 &+ $1.entered } }
 

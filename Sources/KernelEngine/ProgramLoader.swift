@@ -178,10 +178,7 @@ struct ProgramLoader {
 
     /// Loads what a program may tail-call, for the same place, into the arrays that hold it from the start.
     private func fillProgramArrays(of program: ObjectProgram, _ type: ProgramType, _ target: LoadTarget) throws(EngineError) {
-        let used = Set(
-            program.instructions.filter { $0.opcode == .wideLoad && $0.source.rawValue == WideImmediate.map.rawValue }
-                .map { Int($0.immediate) })
-        for index in used where maps.indices.contains(index) {
+        for index in program.mapIndices where maps.indices.contains(index) {
             for (slot, name) in maps[index].definition.programSlots {
                 guard let callee = self.program(name) else { continue }
                 let loaded = try loadAlone(callee, as: type, for: target)

@@ -60,10 +60,7 @@ extension ProcessEngine {
 
     /// Names of the programs in the maps that a program knows.
     private static func programSlots(_ program: ObjectProgram, _ object: Object) -> Set<String> {
-        let maps = Set(
-            program.instructions.filter {
-                $0.opcode == .wideLoad && WideImmediate(rawValue: $0.source.rawValue) == .map
-            }.map { Int($0.immediate) })
+        let maps = program.mapIndices
         return Set(object.maps.indices.filter(maps.contains).flatMap { object.maps[$0].programSlots.values })
     }
 

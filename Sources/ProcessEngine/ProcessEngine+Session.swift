@@ -12,7 +12,7 @@ extension ProcessEngine: SessionEngine {
         programs.add(loaded.programs)
         return EngineObject(
             object: object, maps: loaded.maps,
-            programs: loaded.programs.map { EngineProgram(id: $0.id, name: $0.name, section: $0.section) },
+            programs: loaded.programs.map { EngineProgram(id: $0.id, name: $0.name, section: $0.section, codeSize: $0.codeSize) },
             sources: loaded.sources)
     }
 

@@ -44,6 +44,9 @@ package final class SessionCore: Sendable {
         case load(SessionObject)
         case attach([AttachRequest])
         case trace([FunctionPattern])
+
+        /// That of its links.
+        var cookie: UInt64 { if case .attach(let requests) = self { requests.first?.cookie ?? 0 } else { 0 } }
     }
 
     package init() {}
@@ -95,7 +98,7 @@ package final class SessionCore: Sendable {
                 do throws(EngineError) {
                     let report = try await perform(request, in: member)
                     member.links.formUnion(report.linked.map(\.link))
-                    reports.append(MemberReport(processID: member.engine.processID, report: report))
+                    reports.append(MemberReport(processID: member.engine.processID, report: report, cookie: request.cookie))
                 } catch {
                     guard error.isOfOneTarget else { throw error }
                     warn(member, error)
@@ -167,7 +170,7 @@ package final class SessionCore: Sendable {
             for (part, members) in parts(of: request) {
                 try await Self.inEach(members, warn) { member throws(EngineError) in
                     let report = try await perform(part, in: member)
-                    reports.append(MemberReport(processID: member.engine.processID, report: report))
+                    reports.append(MemberReport(processID: member.engine.processID, report: report, cookie: part.cookie))
                     state.withLock { $0.add(report.linked.map(\.link), to: member.engine.processID) }
                 }
             }

@@ -26,7 +26,12 @@ package final class SessionObject: Sendable {
 
     /// Its programs by the session's numbers.
     package var programs: [EngineProgram] {
-        object.programs.enumerated().map { EngineProgram(id: firstProgram + $0, name: $1.name, section: $1.section) }
+        let made = made?.programs ?? []
+        return object.programs.enumerated().map { number, program in
+            EngineProgram(
+                id: firstProgram + number, name: program.name, section: program.section,
+                codeSize: made.indices.contains(number) ? made[number].codeSize : nil)
+        }
     }
 }
 
@@ -35,10 +40,13 @@ package struct MemberReport: Sendable {
     /// 0: the kernel.
     package let processID: Int32
     package let report: LinkReport
+    /// What `bpf_get_attach_cookie` returns in its links.
+    package let cookie: UInt64
 
-    package init(processID: Int32, report: LinkReport) {
+    package init(processID: Int32, report: LinkReport, cookie: UInt64 = 0) {
         self.processID = processID
         self.report = report
+        self.cookie = cookie
     }
 }
 

@@ -43,7 +43,7 @@ struct LateLibraryTests {
             var found: [String] = []
             for await event in session.events {
                 if let text = event.warning { found.append(text) }
-                if let library = event.loadedLibrary { found.append("\(library.path) was loaded: \(library.attached)") }
+                if let library = event.loadedLibrary { found.append("\(library.path) was loaded: \(library.attachment.links.count)") }
             }
             return found
         }

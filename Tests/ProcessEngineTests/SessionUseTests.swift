@@ -128,6 +128,38 @@ struct SessionUseTests {
         #expect(try target.ask("go") == "10")
     }
 
+    @Test("programs and links tell what they are, as long as they are there")
+    func information() async throws {
+        let target = try DrivenProcess(try Fixtures.target("calls"))
+        let session = try await Session(.process(target.pid))
+        let loaded = try await session.load(
+            try object(
+                "informing",
+                """
+                struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } used SEC(".maps"), unused SEC(".maps");
+                u64 calls;
+                SEC("fsession/exe:add") int both(void *ctx) { u32 key = 0; calls++; return bpf_map_lookup_elem(&used, &key) ? 0 : 0; }
+                SEC("fentry/exe:other") int one(void *ctx) { return 0; }
+                """))
+        let (both, one) = (try #require(loaded.programs["both"]), try #require(loaded.programs["one"]))
+        #expect(both.kind == "fsession" && one.kind == "fentry" && one.section == "fentry/exe:other")
+        #expect(one.instructionCount == 2 && both.instructionCount > 5)
+        #expect(try #require(both.codeSize) > #require(one.codeSize) && #require(one.codeSize) > 0)
+        #expect(both.mapNames == ["used"] && one.mapNames.isEmpty)
+        #expect(session.links.isEmpty)
+        let first = try await both.attach(cookie: 7)
+        try await one.attach()
+        try await session.trace(["exe:nothing"])
+        #expect(session.links.map(\.function.name) == ["add", "other", "nothing"] && session.links.map(\.cookie) == [7, 0, 0])
+        #expect(session.links.prefix(2).map(\.program) == ["both", "one"])
+        #expect(try target.ask("add 1 2") == "3")
+        let link = try #require(first.links.first)
+        #expect(await session.summary().count(of: link.function)?.entered == 1)
+        try await session.remove(link)
+        #expect(session.links.map(\.function.name) == ["other", "nothing"])
+        try await session.detach()
+    }
+
     @Test("a map says why it cannot be written: the key, the value, no room, no such element, or a kind that does not allow it")
     func mapErrors() async throws {
         let target = try DrivenProcess(try Fixtures.target("calls"))

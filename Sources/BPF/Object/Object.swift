@@ -78,6 +78,13 @@ package struct ObjectProgram: Sendable {
     /// Instructions that depend on the kernel's types.
     package let coreRelocations: [CORERelocation]
 
+    /// The numbers of the maps that its instructions name, sections of global variables left out.
+    package var mapIndices: Set<Int> {
+        Set(
+            instructions.filter { $0.opcode == .wideLoad && WideImmediate(rawValue: $0.source.rawValue) == .map }
+                .map { Int($0.immediate) })
+    }
+
     /// A program that is written in Swift rather than read from a file.
     package init(name: String, section: ProgramSection, instructions: [Instruction]) {
         self.init(
