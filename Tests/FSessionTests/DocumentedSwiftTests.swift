@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("The documentation's Swift")
@@ -17,7 +18,7 @@ struct DocumentedSwiftTests {
 
     /// The pieces of Swift in a text, with where each begins.
     private func pieces(_ path: String) throws -> [(place: String, lines: [String])] {
-        let file = Example.package.appendingPathComponent(path)
+        let file = Repository.root.appendingPathComponent(path)
         var pieces: [(place: String, lines: [String])] = []
         var isInside = false
         for (number, line) in try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n").enumerated() {
@@ -41,7 +42,7 @@ struct DocumentedSwiftTests {
 
     @Test("every public symbol is documented")
     func documented() throws {
-        let folder = Example.package.appendingPathComponent("Sources/FSession")
+        let folder = Repository.root.appendingPathComponent("Sources/FSession")
         for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) {
             let text = try String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)
             let lines = text.components(separatedBy: "\n").map { $0.drop { $0 == " " } }.filter { !$0.hasPrefix("@") }
@@ -53,7 +54,7 @@ struct DocumentedSwiftTests {
 
     @Test("every piece of it compiles against the library as it is")
     func compiles() throws {
-        let sources = try FileManager.default.contentsOfDirectory(atPath: Example.package.appendingPathComponent("Sources/FSession").path)
+        let sources = try FileManager.default.contentsOfDirectory(atPath: Repository.root.appendingPathComponent("Sources/FSession").path)
         let files = ["README.md", "docs/library.md"] + sources.sorted().map { "Sources/FSession/\($0)" }
         let pieces = try files.flatMap(pieces)
         #expect(pieces.count > 20)
@@ -64,17 +65,16 @@ struct DocumentedSwiftTests {
             text += piece.lines.map { $0.hasPrefix("import ") ? "" : $0 }.joined(separator: "\n")
             text += "\n#sourceLocation()\n}\n"
         }
-        let source = Example.path() + ".swift"
+        let source = TemporaryFiles.path() + ".swift"
         try Data(text.utf8).write(to: URL(fileURLWithPath: source))
         // The modules lie beside the tests, and those of C in folders of their own.
-        let products = URL(fileURLWithPath: try Example.product("fsession")).deletingLastPathComponent().resolvingSymlinksInPath()
+        let products = URL(fileURLWithPath: Repository.product("fsession")).deletingLastPathComponent().resolvingSymlinksInPath()
         let built = try FileManager.default.contentsOfDirectory(atPath: products.path).map { products.path + "/\($0)/module.modulemap" }
-        let maps = (built + ["CLibDW", "CLZMA", "CCapstone"].map { "\(Example.package.path)/Sources/\($0)/module.modulemap" })
+        let maps = (built + ["CLibDW", "CLZMA", "CCapstone"].map { "\(Repository.root.path)/Sources/\($0)/module.modulemap" })
             .filter { FileManager.default.fileExists(atPath: $0) }
-        let result = try Example.run(
-            "/usr/bin/env",
+        let result = try runBlocking(
             ["swiftc", "-typecheck", "-parse-as-library", "-swift-version", "6", "-suppress-warnings", "-I", products.path + "/Modules"]
                 + maps.flatMap { ["-Xcc", "-fmodule-map-file=\($0)"] } + ["-Xcc", "-I/usr/include/capstone", source])
-        #expect(result.status == 0, "\(result.error)")
+        #expect(result.status == 0, "\(result.errors)")
     }
 }

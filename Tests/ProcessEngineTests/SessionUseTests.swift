@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// What the library promises to those who use it, rightly and wrongly.
