@@ -12,11 +12,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     ],
     targets: [
-        // The command line: a file per subcommand, nothing but the public API underneath.
+        // The command line: a file per subcommand, the public API underneath, and JSON.
         .executableTarget(
             name: "fsession",
             dependencies: [
-                "FSession", "CLinux",
+                "FSession", "PlainText", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CommandLine"),

@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import PlainText
 
 /// What `run` and `trace` have in common: events are printed until the process ends, the time is up or
 /// somebody interrupts; then the session is detached, the summary printed, and the command's status passed on.
@@ -45,18 +46,17 @@ struct SessionRunner {
                 status = exit
             case .executing(let pid, let path):
                 executed.append(path)
-                if options.json { remark(event: "executing", "", ["pid": "\(pid)", "path": JSONText.string(path)]) }
+                if options.json { output.object(["type": "executing", "path": JSON(path), "pid": JSON(pid)]) }
             case .executed(let pid, let path):
-                remark(event: "executed", "process \(pid) executes \(path) now, which is not traced", ["pid": "\(pid)", "path": JSONText.string(path)])
+                remark("process \(pid) executes \(path) now, which is not traced", ["type": "executed", "path": JSON(path), "pid": JSON(pid)])
             case .libraryLoaded(let path, let attached, let refused):
                 later.attached += attached
                 later.refused += refused
                 remark(
-                    event: "library",
                     "\(path) was loaded: \(attached) of its functions are traced\(refused.isEmpty ? "" : ", \(refused.count) refused")",
-                    ["path": JSONText.string(path), "attached": "\(attached)", "refused": "\(refused.count)"])
+                    ["type": "library", "attached": JSON(attached), "path": JSON(path), "refused": JSON(refused.count)])
             case .warning(let text):
-                remark(event: "warning", text, ["text": JSONText.string(text)])
+                remark(text, ["type": "warning", "text": JSON(text)])
             default:
                 // What is queued beyond the end is not worth a word, nor another call of detach.
                 if !isOver, try !handle(event) {
@@ -95,10 +95,9 @@ struct SessionRunner {
         return "executed, and not traced: \(names.joined(separator: ", "))\(counts.count > 5 ? " and \(counts.count - 5) more" : "")"
     }
 
-    private func remark(event: String, _ text: String, _ fields: [String: String]) {
+    private func remark(_ text: String, _ object: JSON) {
         if options.json {
-            let rest = fields.sorted { $0.key < $1.key }.map { ", \"\($0.key)\": \($0.value)" }.joined()
-            output.line("{\"type\": \"\(event)\"\(rest)}")
+            output.object(object)
         } else if !options.quiet {
             output.remark(text)
         }
@@ -108,10 +107,10 @@ struct SessionRunner {
     func announce(_ attachment: Attachment) {
         guard !options.quiet else { return }
         if options.json {
-            let text =
-                "{\"type\": \"attached\", \"pid\": \(session.processID), \"functions\": \(attachment.links.count), "
-                    + "\"refused\": \(attachment.refused.count)}"
-            output.line("\(text)")
+            output.object([
+                "type": "attached", "pid": JSON(session.processID), "functions": JSON(attachment.links.count),
+                "refused": JSON(attachment.refused.count),
+            ])
             output.flush()
             return
         }
@@ -127,8 +126,8 @@ struct SessionRunner {
     func summarize(_ summary: Summary, _ attachment: Attachment, printed: String? = nil) {
         guard !options.quiet else { return }
         if options.json {
-            output.line(
-                "\(JSONText.summary(summary, attached: attachment.links.count + later.attached, refused: attachment.refused + later.refused))")
+            output.object(
+                JSON(summary, attached: attachment.links.count + later.attached, refused: attachment.refused + later.refused))
             return
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count
@@ -185,20 +184,21 @@ struct ExitWith: Error {
     init(_ status: Int32) { self.status = status }
 }
 
-extension JSONText {
-    static func summary(_ summary: Summary, attached: Int, refused all: [Attachment.Refusal]) -> String {
-        let counts = summary.counts.filter { $0.entered > 0 }.map { count in
-            var text = "{\"module\": \(string(count.function.module)), \"function\": \(string(count.function.displayName))"
-            text += ", \"calls\": \(count.entered)"
-            if let returned = count.returned { text += ", \"returned\": \(returned)" }
-            return text + "}"
-        }
-        let drops = summary.drops.map { "{\"map\": \(string($0.map)), \"count\": \($0.count)}" }
-        let refused = all.map {
-            "{\"module\": \(string($0.function.module)), \"function\": \(string($0.function.displayName)), \"reason\": \(string($0.reason))}"
-        }
-        return "{\"type\": \"summary\", \"calls\": \(summary.calls), \"attached\": \(attached), "
-            + "\"functions\": [\(counts.joined(separator: ", "))], \"drops\": [\(drops.joined(separator: ", "))], "
-            + "\"missed\": \(summary.missed), \"abandoned\": \(summary.abandoned), \"refused\": [\(refused.joined(separator: ", "))]}"
+extension JSON {
+    init(_ summary: Summary, attached: Int, refused: [Attachment.Refusal]) {
+        self = [
+            "type": "summary", "calls": JSON(summary.calls), "attached": JSON(attached),
+            "functions": JSON(summary.counts.filter { $0.entered > 0 }.map { count in
+                [
+                    "module": JSON(count.function.module), "function": JSON(count.function.displayName), "calls": JSON(count.entered),
+                    "returned": count.returned.map { JSON($0) },
+                ]
+            }),
+            "drops": JSON(summary.drops.map { ["map": JSON($0.map), "count": JSON($0.count)] }),
+            "missed": JSON(summary.missed), "abandoned": JSON(summary.abandoned),
+            "refused": JSON(refused.map {
+                ["module": JSON($0.function.module), "function": JSON($0.function.displayName), "reason": JSON($0.reason)]
+            }),
+        ]
     }
 }
