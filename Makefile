@@ -19,7 +19,7 @@ ARM64_PACKAGES = qemu-user-static patchelf xz-utils
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 IN_MACHINES = KernelVMTests
 
-.PHONY: demo test test-vm torture census bench fuzz build arm64 arm64-products vm packages traced-packages vm-packages arm64-packages clean
+.PHONY: demo test test-vm torture census bench fuzz build arm64 arm64-products check-format format vm packages traced-packages vm-packages arm64-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -73,6 +73,13 @@ arm64: packages arm64-packages arm64-products
 arm64-products:
 	@scripts/run-tests -1 1200 scripts/build-arm64 -c release || \
 	    { status=$$?; [ $$status = 3 ] && echo "*** SKIPPED: nothing was built for arm64; see above."; exit $$((status == 3 ? 0 : status)); }
+
+# The style of the Swift sources.
+check-format:
+	@scripts/check-format || { status=$$?; [ $$status = 3 ] && echo "*** SKIPPED: the format is not checked; see above."; exit $$((status == 3 ? 0 : status)); }
+
+format:
+	@scripts/check-format --fix
 
 # A real kernel with fsession on the PATH: a shell, or RUN='command' in a folder with FILES="a.bpf.o b".
 KERNEL ?= 7.2
