@@ -83,6 +83,8 @@ let package = Package(
 
         // What the tests share: the repository, compilers, processes, waiting.
         .target(name: "TestSupport", path: "Tests/TestSupport"),
+        // That the documents are true of the tree.
+        .testTarget(name: "ProjectTests", dependencies: ["TestSupport"]),
         .testTarget(name: "ELFTests", dependencies: ["ELF", "TestSupport"]),
         .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF", "TestSupport"]),
         .testTarget(name: "BPFTests", dependencies: ["BPF", "BTF", "ELF", "TestSupport"]),
