@@ -19,7 +19,8 @@ ARM64_PACKAGES = qemu-user-static patchelf xz-utils
 ON_PROCESSES = ProcessEngineTests|FSessionTests|CommandLineTests|LinuxProcessTests
 IN_MACHINES = KernelVMTests
 
-.PHONY: api demo test test-vm torture census bench fuzz build arm64 linux-bpf vm packages traced-packages vm-packages arm64-packages clean
+.PHONY: api demo test test-vm torture census bench fuzz build arm64 arm64-products check-format format linux-bpf vm \
+    packages traced-packages vm-packages arm64-packages clean
 
 build: packages
 	$(SWIFT) build -c release
@@ -34,6 +35,7 @@ test: packages traced-packages
 	scripts/run-tests 1500 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
 	@scripts/install-packages $(VM_PACKAGES) || echo "*** QEMU and what belongs to it cannot be installed; see above."
 	scripts/run-tests -1 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
+	@$(MAKE) --no-print-directory arm64-products
 
 # The kernel engine alone, in virtual machines with Linux 6.1, 6.12 and 7.2, of which VM_KERNELS="7.2" chooses. Where QEMU or a
 # kernel cannot be had the tests say so aloud and are skipped.
@@ -71,8 +73,18 @@ fuzz: packages
 	FSESSION_FUZZ_SECONDS=$(SECONDS) $(SWIFT) test -c release --filter FuzzTests
 
 # Everything for arm64, on an x86-64 machine, into .build-arm64. Where Debian has no compiler for it that is said, and is no error.
-arm64: packages arm64-packages
-	@scripts/build-arm64 -c release || { status=$$?; [ $$status = 3 ] && echo "*** arm64 is skipped; see above."; exit $$((status == 3 ? 0 : status)); }
+arm64: packages arm64-packages arm64-products
+
+arm64-products:
+	@scripts/run-tests -1 1200 scripts/build-arm64 -c release || \
+	    { status=$$?; [ $$status = 3 ] && echo "*** SKIPPED: nothing was built for arm64; see above."; exit $$((status == 3 ? 0 : status)); }
+
+# The style of the Swift sources.
+check-format:
+	@scripts/check-format || { status=$$?; [ $$status = 3 ] && echo "*** SKIPPED: the format is not checked; see above."; exit $$((status == 3 ? 0 : status)); }
+
+format:
+	@scripts/check-format --fix
 
 # The structures of bpf(2) anew, from the types of the newest kernel that is tested.
 linux-bpf: vm-packages

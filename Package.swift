@@ -12,11 +12,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     ],
     targets: [
-        // The command line: a file per subcommand, nothing but the public API underneath.
+        // The command line: a file per subcommand, the public API underneath, and JSON.
         .executableTarget(
             name: "fsession",
             dependencies: [
-                "FSession", "CLinux",
+                "FSession", "PlainText", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CommandLine"),
@@ -93,27 +93,33 @@ let package = Package(
         .systemLibrary(name: "CLibDW", pkgConfig: "libdw", providers: [.apt(["libdw-dev"])]),
         .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
 
-        .testTarget(name: "ELFTests", dependencies: ["ELF"]),
-        .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF"]),
-        .testTarget(name: "BPFTests", dependencies: ["BPF", "BTF", "ELF"]),
+        // What the tests share: the repository, compilers, processes, waiting.
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        // That the documents are true of the tree.
+        .testTarget(name: "ProjectTests", dependencies: ["TestSupport"]),
+        .testTarget(name: "ELFTests", dependencies: ["ELF", "TestSupport"]),
+        .testTarget(name: "BTFTests", dependencies: ["BTF", "ELF", "TestSupport"]),
+        .testTarget(name: "BPFTests", dependencies: ["BPF", "BTF", "ELF", "TestSupport"]),
         .testTarget(
-            name: "VerifierTests", dependencies: ["Verifier", "JIT", "BPF", "BTF"],
+            name: "VerifierTests", dependencies: ["Verifier", "JIT", "BPF", "BTF", "TestSupport"],
             exclude: ["Cases"]),
-        .testTarget(name: "MachineCodeTests", dependencies: ["MachineCode", "CCapstone"]),
+        .testTarget(name: "MachineCodeTests", dependencies: ["MachineCode", "CCapstone", "TestSupport"]),
         .testTarget(
-            name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux"],
+            name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux", "TestSupport"],
             exclude: ["ARM64/runner.c"]),
         .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
-        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport", "BPF", "Engine"]),
-        .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux"]),
+        .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport", "BPF", "Engine", "TestSupport"]),
+        .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux", "TestSupport"]),
         .testTarget(
-            name: "ProcessEngineTests", dependencies: ["FSession", "kernel-checks"],
+            name: "ProcessEngineTests", dependencies: ["FSession", "kernel-checks", "TestSupport"],
             // C that the tests compile themselves, as a user would.
             exclude: ["Programs", "Targets"]),
         // They run the examples and the command line as they are built.
-        .testTarget(name: "FSessionTests", dependencies: ["FSession", "fsession", "by-thread", "calls", "functions", "kernel", "records", "slow-calls"]),
-        .testTarget(name: "CommandLineTests"),
-        .testTarget(name: "CensusTests", dependencies: ["census"]),
+        .testTarget(
+            name: "FSessionTests",
+            dependencies: ["FSession", "fsession", "by-thread", "calls", "functions", "kernel", "records", "slow-calls", "TestSupport"]),
+        .testTarget(name: "CommandLineTests", dependencies: ["fsession", "TestSupport"]),
+        .testTarget(name: "CensusTests", dependencies: ["census", "TestSupport"]),
         // What of the kernel engine needs no kernel.
         .testTarget(name: "KernelEngineTests", dependencies: ["KernelEngine", "Engine", "BPF"]),
         // What runs inside the virtual machines of KernelVMTests.
@@ -121,7 +127,8 @@ let package = Package(
             name: "kernel-checks", dependencies: ["FSession", "KernelEngine", "Engine", "BPF", "BTF", "CLinux"],
             path: "Tests/KernelChecks", exclude: ["Programs", "kernel.config"]),
         .testTarget(name: "LinuxBPFTests", dependencies: ["LinuxBPF", "generate-linux-bpf"]),
-        .testTarget(name: "KernelVMTests", dependencies: ["fsession", "kernel-checks", "generate-linux-bpf"], exclude: ["guest.sh"]),
+        .testTarget(
+            name: "KernelVMTests", dependencies: ["fsession", "kernel-checks", "generate-linux-bpf", "TestSupport"], exclude: ["guest.sh"]),
         // Shared memory, threads and children to kill for the runtime's tests.
         .target(name: "TargetRuntimeTestSupport", dependencies: ["TargetRuntime"], path: "Tests/TargetRuntimeTestSupport"),
         // Real C functions for the trampoline tests to trace.

@@ -17,7 +17,7 @@ extension BTFValue: CustomStringConvertible {
         case .floating(let value): text += String(describing: value)
         case .pointer(let value): text += "0x" + String(value, radix: 16)
         case .enumerator(let name, let value): text += name?.escapingControls() ?? String(value)
-        case .string(let value): Self.quote(value, to: &text)
+        case .string(let value): text.appendQuoted(value)
         case .array(let values):
             text += "["
             for (index, value) in values.enumerated() {
@@ -29,7 +29,7 @@ extension BTFValue: CustomStringConvertible {
             text += "{"
             for (index, field) in fields.enumerated() {
                 text += index > 0 ? ", ." : "."
-                Self.escape(field.name, to: &text)
+                text.appendEscaped(field.name)
                 text += " = "
                 field.value.write(to: &text)
             }
@@ -56,8 +56,8 @@ extension BTFValue: CustomStringConvertible {
             write(to: &text)
             text += "\""
         case .enumerator(let name, let value):
-            if let name { Self.quote(name, to: &text) } else { text += String(value) }
-        case .string(let value): Self.quote(value, to: &text)
+            if let name { text.appendQuoted(name) } else { text += String(value) }
+        case .string(let value): text.appendQuoted(value)
         case .array(let values):
             text += "["
             for (index, value) in values.enumerated() {
@@ -69,7 +69,7 @@ extension BTFValue: CustomStringConvertible {
             text += "{"
             for (index, field) in fields.enumerated() {
                 if index > 0 { text += "," }
-                Self.quote(field.name, to: &text)
+                text.appendQuoted(field.name)
                 text += ":"
                 field.value.writeJSON(to: &text)
             }
@@ -87,23 +87,5 @@ extension BTFValue: CustomStringConvertible {
             text.append(digits[Int(byte & 15)])
         }
         return text
-    }
-
-    private static func quote(_ string: String, to text: inout String) {
-        text += "\""
-        escape(string, to: &text)
-        text += "\""
-    }
-
-    /// The escapes of JSON, which C has too, save for control characters.
-    private static func escape(_ string: String, to text: inout String) {
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            default:
-                if scalar.isObeyed { text.appendEscape(of: scalar) } else { text.unicodeScalars.append(scalar) }
-            }
-        }
     }
 }

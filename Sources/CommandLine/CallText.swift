@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import PlainText
 
 /// A call as a line: time, thread, function, arguments, return value, duration.
 struct CallText {
@@ -72,33 +73,16 @@ extension Duration {
     }
 }
 
-/// The same call as a JSON object.
-enum JSONText {
-    static func call(_ call: Session.Call, wall: Int64) -> String {
-        var line = "{\"type\": \"call\", \"time\": \(call.start), \"wall\": \(wall), \"pid\": \(call.processID), "
-        line += "\"tid\": \(call.threadID), \"module\": \(string(call.function.module)), "
-        line += "\"function\": \(string(call.function.displayName)), "
-        line += "\"arguments\": [\(call.arguments.map(String.init).joined(separator: ", "))]"
-        if let value = call.returnValue { line += ", \"return\": \(value)" }
-        if call.argumentsAreTyped {
-            line += ", \"text\": {\"arguments\": [\(call.renderedArguments.map(string).joined(separator: ", "))]"
-            if let returned = call.renderedReturnValue { line += ", \"return\": \(string(returned))" }
-            line += "}"
-        }
-        if let duration = call.duration { line += ", \"duration\": \(duration.nanoseconds)" }
-        return line + "}"
-    }
-
-    /// A JSON string, quotes included. What a terminal would obey is escaped as in all other text.
-    static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return PrintableText.line(result) + "\""
+extension JSON {
+    /// The same call as an object.
+    init(_ call: Session.Call, wall: Int64) {
+        self = [
+            "type": "call", "time": JSON(call.start), "wall": JSON(wall), "pid": JSON(call.processID), "tid": JSON(call.threadID),
+            "module": JSON(call.function.module), "function": JSON(call.function.displayName), "arguments": JSON(call.arguments.map { JSON($0) }),
+            "return": call.returnValue.map { JSON($0) },
+            "text": call.argumentsAreTyped
+                ? ["arguments": JSON(call.renderedArguments.map { JSON($0) }), "return": call.renderedReturnValue.map { JSON($0) }] : nil,
+            "duration": call.duration.map { JSON($0.nanoseconds) },
+        ]
     }
 }

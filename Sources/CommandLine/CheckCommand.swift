@@ -1,5 +1,6 @@
 import ArgumentParser
 import FSession
+import PlainText
 
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -42,13 +43,12 @@ struct CheckCommand: AsyncParsableCommand {
     private func show(_ result: BPFObject.Verification, _ output: Output) {
         let milliseconds = fixed(result.duration / .milliseconds(1))
         if json {
-            let text =
-                "{\"program\": \(JSONText.string(result.program)), \"section\": \(JSONText.string(result.section)), "
-                    + "\"safe\": \(result.isSafe), \"fault\": \(result.fault.map(JSONText.string) ?? "null"), "
-                    + "\"instructions\": \(result.instructions), \"states\": \(result.states), "
-                    + "\"peak_memory\": \(result.peakMemory), \"stack\": \(result.stackDepth), "
-                    + "\"milliseconds\": \(milliseconds), \"log\": \(JSONText.string(result.log))}"
-            output.line("\(text)")
+            output.object([
+                "program": JSON(result.program), "section": JSON(result.section), "safe": JSON(result.isSafe),
+                "fault": result.fault.map { JSON($0) } ?? .null, "instructions": JSON(result.instructions), "states": JSON(result.states),
+                "peak_memory": JSON(result.peakMemory), "stack": JSON(result.stackDepth), "milliseconds": JSON(text: milliseconds),
+                "log": JSON(result.log),
+            ])
             return
         }
         if verbose || !result.isSafe, !result.log.isEmpty { output.line("\(lines: result.log)") }

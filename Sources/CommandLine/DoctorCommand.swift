@@ -1,5 +1,6 @@
 import ArgumentParser
 import FSession
+import PlainText
 
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,9 +17,7 @@ struct DoctorCommand: AsyncParsableCommand {
         let width = findings.map(\.what.count).max() ?? 0
         for finding in findings {
             if json {
-                let text =
-                    "{\"what\": \(JSONText.string(finding.what)), \"good\": \(finding.isGood), \"text\": \(JSONText.string(finding.text))}"
-                output.line("\(text)")
+                output.object(["what": JSON(finding.what), "good": JSON(finding.isGood), "text": JSON(finding.text)])
             } else {
                 let mark = finding.isGood ? output.styled("ok", .green) : output.styled("no", .red)
                 let padding = String(repeating: " ", count: width - finding.what.count)

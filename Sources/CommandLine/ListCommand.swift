@@ -1,5 +1,6 @@
 import ArgumentParser
 import FSession
+import PlainText
 
 struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -49,7 +50,7 @@ struct ListCommand: AsyncParsableCommand {
         var traceable = 0
         for function in functions {
             if function.refusal == nil { traceable += 1 }
-            output.line(json ? "\(Self.json(function))" : Self.text(function, output))
+            if json { output.object(Self.json(function)) } else { output.line(Self.text(function, output)) }
         }
         if !json { output.line(output.styled("\(traceable) of \(counted(UInt64(functions.count), "function")) can be traced", .faint)) }
         try output.finish()
@@ -71,12 +72,11 @@ struct ListCommand: AsyncParsableCommand {
         String(repeating: " ", count: max(0, width - text.count)) + text
     }
 
-    private static func json(_ function: Session.Function) -> String {
-        var line = "{\"module\": \(JSONText.string(function.module)), \"path\": \(JSONText.string(function.modulePath)), "
-        line += "\"function\": \(JSONText.string(function.name)), \"name\": \(JSONText.string(function.displayName)), "
-        line += "\"address\": \(function.address), \"size\": \(function.size), \"traceable\": \(function.refusal == nil)"
-        if let refusal = function.refusal { line += ", \"reason\": \(JSONText.string(refusal))" }
-        if let reason = function.entryOnlyReason { line += ", \"entryOnly\": \(JSONText.string(reason))" }
-        return line + "}"
+    private static func json(_ function: Session.Function) -> JSON {
+        [
+            "module": JSON(function.module), "path": JSON(function.modulePath), "function": JSON(function.name), "name": JSON(function.displayName),
+            "address": JSON(function.address), "size": JSON(function.size), "traceable": JSON(function.refusal == nil),
+            "reason": function.refusal.map { JSON($0) }, "entryOnly": function.entryOnlyReason.map { JSON($0) },
+        ]
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import PlainText
 
 /// Where fsession writes: stderr beside a launched command, stdout with -p, or a file. Colours only on a
 /// terminal. Writes in blocks; whoever waits for more events flushes first.
@@ -38,6 +39,12 @@ final class Output {
 
     func line(_ text: TerminalText) {
         buffer += text.text.utf8
+        write("\n")
+    }
+
+    /// A line of `--json`.
+    func object(_ object: JSON) {
+        buffer += object.text.utf8
         write("\n")
     }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FSession
+import PlainText
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -93,10 +94,10 @@ struct RunCommand: AsyncParsableCommand {
 
     private func show(_ print: Session.Print, _ text: inout CallText, _ output: Output) {
         if options.json {
-            let object =
-                "{\"type\": \"print\", \"time\": \(print.time), \"wall\": \(text.wall(print.time)), \"pid\": \(print.processID), "
-                    + "\"tid\": \(print.threadID), \"text\": \(JSONText.string(print.text))}"
-            output.line("\(object)")
+            output.object([
+                "type": "print", "time": JSON(print.time), "wall": JSON(text.wall(print.time)), "pid": JSON(print.processID),
+                "tid": JSON(print.threadID), "text": JSON(print.text),
+            ])
         } else {
             output.write("\(lines: print.text.hasSuffix("\n") ? print.text : print.text + "\n")")
         }
@@ -105,7 +106,7 @@ struct RunCommand: AsyncParsableCommand {
     private func show(_ record: Session.Record, _ output: Output) {
         let bytes = record.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         if options.json {
-            output.line("{\"type\": \"record\", \"map\": \(JSONText.string(record.map)), \"pid\": \(record.processID.rawValue), \"bytes\": \"\(bytes)\"}")
+            output.object(["type": "record", "map": JSON(record.map), "pid": JSON(record.processID), "bytes": JSON(bytes)])
         } else {
             output.line("\(record.map): \(bytes)")
         }
@@ -115,8 +116,7 @@ struct RunCommand: AsyncParsableCommand {
         for map in session.maps where map.isListed {
             let entries = map.entries()
             if options.json {
-                let objects = entries.map(\.json).joined(separator: ", ")
-                output.line("{\"type\": \"map\", \"name\": \(JSONText.string(map.name)), \"entries\": [\(objects)]}")
+                output.object(["type": "map", "name": JSON(map.name), "entries": JSON(entries.map { JSON(text: $0.json) })])
             } else {
                 output.line("\(output.styled("map \(map.name)", .bold)) (\(entries.count) of \(map.maxEntries))")
                 for entry in entries { output.line("  \(entry.description)") }
@@ -127,7 +127,7 @@ struct RunCommand: AsyncParsableCommand {
     private func showGlobals(_ session: Session, _ output: Output) {
         for variable in session.variables {
             if options.json {
-                output.line("{\"type\": \"global\", \"name\": \(JSONText.string(variable.name)), \"value\": \(variable.json)}")
+                output.object(["type": "global", "name": JSON(variable.name), "value": JSON(text: variable.json)])
             } else {
                 output.line("\(variable.name) = \(variable.description)")
             }

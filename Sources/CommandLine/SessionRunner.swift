@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import PlainText
 
 /// What `run` and `trace` have in common: events are printed until the process ends, the time is up or
 /// somebody interrupts; then the session is detached, the summary printed, and the command's status passed on.
@@ -67,12 +68,14 @@ struct SessionRunner {
         if let exit = event.exitStatus {
             if event.processID == session.processID { noted.status = exit }
         } else if let execution = event.execution {
-            let fields = ["pid": "\(execution.processID)", "path": JSONText.string(execution.path)]
+            let (path, pid) = (JSON(execution.path), JSON(execution.processID))
             if execution.hasHappened {
-                remark(event: "executed", "process \(execution.processID) executes \(execution.path) now, which is not traced", fields)
+                remark(
+                    "process \(execution.processID) executes \(execution.path) now, which is not traced",
+                    ["type": "executed", "path": path, "pid": pid])
             } else {
                 noted.executed.append(execution.path)
-                if options.json { remark(event: "executing", "", fields) }
+                if options.json { output.object(["type": "executing", "path": path, "pid": pid]) }
             }
         } else if let library = event.loadedLibrary {
             let (attached, refused) = (library.attachment.links.count, library.attachment.refused)
@@ -80,14 +83,22 @@ struct SessionRunner {
             noted.refused += refused
             let but = refused.isEmpty ? "" : ", \(refused.count) refused"
             remark(
-                event: "library", "\(library.path) was loaded: \(attached) of its functions are traced\(but)",
-                ["path": JSONText.string(library.path), "attached": "\(attached)", "refused": "\(refused.count)"])
+                "\(whose(event))\(library.path) was loaded: \(attached) of its functions are traced\(but)",
+                [
+                    "type": "library", "pid": JSON(event.processID), "attached": JSON(attached), "path": JSON(library.path),
+                    "refused": JSON(refused.count),
+                ])
         } else if let text = event.warning {
-            remark(event: "warning", text, ["text": JSONText.string(text)])
+            remark("\(whose(event))\(text)", ["type": "warning", "pid": JSON(event.processID), "text": JSON(text)])
         } else {
             return false
         }
         return true
+    }
+
+    /// Says which process something is of, where there are several.
+    private func whose(_ event: Session.Event) -> String {
+        session.processIDs.count > 1 ? "process \(event.processID): " : ""
     }
 
     /// Which programs were executed; they ran untraced.
@@ -97,10 +108,9 @@ struct SessionRunner {
         return "executed, and not traced: \(names.joined(separator: ", "))\(counts.count > 5 ? " and \(counts.count - 5) more" : "")"
     }
 
-    private func remark(event: String, _ text: String, _ fields: [String: String]) {
+    private func remark(_ text: String, _ object: JSON) {
         if options.json {
-            let rest = fields.sorted { $0.key < $1.key }.map { ", \"\($0.key)\": \($0.value)" }.joined()
-            output.line("{\"type\": \"\(event)\"\(rest)}")
+            output.object(object)
         } else if !options.quiet {
             output.remark(text)
         }
@@ -110,10 +120,12 @@ struct SessionRunner {
     func announce(_ attachment: Session.Attachment) {
         guard !options.quiet else { return }
         if options.json {
-            let text =
-                "{\"type\": \"attached\", \"pid\": \(session.processID), \"functions\": \(attachment.links.count), "
-                    + "\"refused\": \(attachment.refused.count)}"
-            output.line("\(text)")
+            for id in session.processIDs {
+                output.object([
+                    "type": "attached", "pid": JSON(id), "functions": JSON(attachment.links.count { $0.processID == id }),
+                    "refused": JSON(attachment.refused.count { $0.processID == id }),
+                ])
+            }
             output.flush()
             return
         }
@@ -129,8 +141,8 @@ struct SessionRunner {
     func summarize(_ summary: Session.Summary, _ attachment: Session.Attachment, printed: String? = nil) {
         guard !options.quiet else { return }
         if options.json {
-            output.line(
-                "\(JSONText.summary(summary, attached: attachment.links.count + noted.attached, refused: attachment.refused + noted.refused))")
+            output.object(
+                JSON(summary, attached: attachment.links.count + noted.attached, refused: attachment.refused + noted.refused))
             return
         }
         let functions = summary.counts.filter { $0.entered > 0 }.count
@@ -191,20 +203,27 @@ struct ExitWith: Error {
     init(_ status: Int32) { self.status = status }
 }
 
-extension JSONText {
-    static func summary(_ summary: Session.Summary, attached: Int, refused all: [Session.Attachment.Refusal]) -> String {
-        let counts = summary.counts.filter { $0.entered > 0 }.map { count in
-            var text = "{\"module\": \(string(count.function.module)), \"function\": \(string(count.function.displayName))"
-            text += ", \"calls\": \(count.entered)"
-            if let returned = count.returned { text += ", \"returned\": \(returned)" }
-            return text + "}"
-        }
-        let drops = summary.drops.map { "{\"map\": \(string($0.map)), \"count\": \($0.count)}" }
-        let refused = all.map {
-            "{\"module\": \(string($0.function.module)), \"function\": \(string($0.function.displayName)), \"reason\": \(string($0.reason))}"
-        }
-        return "{\"type\": \"summary\", \"calls\": \(summary.calls), \"attached\": \(attached), "
-            + "\"functions\": [\(counts.joined(separator: ", "))], \"drops\": [\(drops.joined(separator: ", "))], "
-            + "\"missed\": \(summary.missed), \"abandoned\": \(summary.abandoned), \"refused\": [\(refused.joined(separator: ", "))]}"
+extension JSON {
+    init(_ process: ProcessID) { self.init(process.rawValue) }
+    init(_ thread: ThreadID) { self.init(thread.rawValue) }
+
+    init(_ summary: Session.Summary, attached: Int, refused: [Session.Attachment.Refusal]) {
+        self = [
+            "type": "summary", "calls": JSON(summary.calls), "attached": JSON(attached),
+            "functions": JSON(summary.counts.filter { $0.entered > 0 }.map { count in
+                [
+                    "pid": JSON(count.processID), "module": JSON(count.function.module), "function": JSON(count.function.displayName),
+                    "calls": JSON(count.entered), "returned": count.returned.map { JSON($0) },
+                ]
+            }),
+            "drops": JSON(summary.drops.map { ["pid": JSON($0.processID), "map": JSON($0.map), "count": JSON($0.count)] }),
+            "missed": JSON(summary.missed), "abandoned": JSON(summary.abandoned),
+            "refused": JSON(refused.map {
+                [
+                    "pid": JSON($0.processID), "module": JSON($0.function.module), "function": JSON($0.function.displayName),
+                    "reason": JSON($0.reason),
+                ]
+            }),
+        ]
     }
 }

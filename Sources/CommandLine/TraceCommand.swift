@@ -1,5 +1,6 @@
 import ArgumentParser
 import FSession
+import PlainText
 
 struct TraceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -48,7 +49,7 @@ struct TraceCommand: AsyncParsableCommand {
             guard let call = event.call else { return true }
             if let limit, shown >= limit { return false }
             shown += 1
-            output.line(options.json ? "\(JSONText.call(call, wall: text.wall(call.start)))" : text.line(call, output))
+            if options.json { output.object(JSON(call, wall: text.wall(call.start))) } else { output.line(text.line(call, output)) }
             return limit.map { shown < $0 } ?? true
         } atEnd: { summary in
             runner.summarize(summary, attachment)

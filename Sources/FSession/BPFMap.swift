@@ -4,6 +4,7 @@ import Engine
 import Sessions
 import Glibc
 import LinuxProcess
+import PlainText
 
 /// A map of a loaded object, read and written while the programs run.
 ///
@@ -131,9 +132,9 @@ extension BPFMap {
         return types.value(of: bytes, as: type).description
     }
 
-    private func renderJSON(_ bytes: [UInt8], _ type: BTF.TypeID?) -> String {
-        guard let types, let type else { return "\"" + hexadecimal(bytes) + "\"" }
-        return types.value(of: bytes, as: type).json
+    private func renderJSON(_ bytes: [UInt8], _ type: BTF.TypeID?) -> JSON {
+        guard let types, let type else { return JSON(hexadecimal(bytes)) }
+        return JSON(text: types.value(of: bytes, as: type).json)
     }
 
     private func hexadecimal(_ bytes: [UInt8]) -> String {
@@ -143,10 +144,10 @@ extension BPFMap {
     private func entry(_ key: [UInt8], _ values: [[UInt8]]) -> Entry {
         let shown = map.isPerCPU ? values.filter { $0.contains { $0 != 0 } } : values
         let texts = shown.map { render($0, map.definition.valueTypeID) }.joined(separator: ", ")
-        let objects = shown.map { renderJSON($0, map.definition.valueTypeID) }.joined(separator: ", ")
-        let (value, json) = map.isPerCPU ? ("[\(texts)]", "[\(objects)]") : (texts, objects)
+        let objects = shown.map { renderJSON($0, map.definition.valueTypeID) }
+        let json: JSON = ["key": renderJSON(key, map.definition.keyTypeID), "value": map.isPerCPU ? JSON(objects) : objects.first]
+        let value = map.isPerCPU ? "[\(texts)]" : texts
         return Entry(
-            key: key, values: values, description: "\(render(key, map.definition.keyTypeID)): \(value)",
-            json: "{\"key\": \(renderJSON(key, map.definition.keyTypeID)), \"value\": \(json)}")
+            key: key, values: values, description: "\(render(key, map.definition.keyTypeID)): \(value)", json: json.text)
     }
 }

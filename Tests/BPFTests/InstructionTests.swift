@@ -1,11 +1,12 @@
 import BPF
+import TestSupport
 import Testing
 
 @Suite("Instructions")
 struct InstructionTests {
     @Test("every operation encodes to slots that decode to it again")
     func operationsRoundTrip() throws {
-        var generator = SeededGenerator(seed: 1)
+        var generator = SeededGenerator(state: 1)
         for kind in 0..<130_000 {
             let operation = generator.operation(kind: kind)
             let slots = operation.instructions
@@ -15,7 +16,7 @@ struct InstructionTests {
 
     @Test("random slots never crash the decoder, and what it accepts encodes back to the same bits")
     func randomSlots() {
-        var generator = SeededGenerator(seed: 2)
+        var generator = SeededGenerator(state: 2)
         var accepted = 0
         for _ in 0..<500_000 {
             var encoded = generator.next()

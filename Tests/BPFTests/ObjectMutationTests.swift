@@ -2,6 +2,7 @@ import BPF
 import BTF
 import ELF
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct ObjectMutationTests {
@@ -28,25 +29,6 @@ import Testing
         return copy
     }
 
-    /// The same numbers in every run, so that a failure can be repeated.
-    private struct SeededGenerator: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-            return mixed ^ (mixed >> 31)
-        }
-    }
-
-    private static func residentMemory() throws -> Int {
-        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") })
-        return try #require(Int(line.split(separator: " ").dropFirst().first ?? "")) * 1024
-    }
-
     @Test("25,000 damaged objects: each is read or refused, and what is read is consistent")
     func mutations() throws {
         let bytes = try compileBPF(everything)
@@ -61,9 +43,9 @@ import Testing
         var generator = SeededGenerator(state: 3)
         var accepted = 0
         var messages: Set<String> = []
-        let before = try Self.residentMemory()
+        let before = try residentMemory()
         for round in 0..<25_000 {
-            if round % 500 == 0 { try #require(Self.residentMemory() - before < 256 << 20) }
+            if round % 500 == 0 { try #require(residentMemory() - before < 256 << 20) }
             let damaged = Self.mutate(bytes, places, &generator)
             do throws(ObjectError) {
                 let object = try Object(bytes: damaged, name: "x.o")

@@ -1,12 +1,9 @@
 import BPF
-import Foundation
+import TestSupport
 import Testing
 
 /// Compiles C for BPF as a user would, with the headers of libbpf.
 func compileBPF(_ source: String, _ options: [String] = ["-O2", "-g"]) throws -> [UInt8] {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
     let text = """
         #include <linux/bpf.h>
         #include <bpf/bpf_helpers.h>
@@ -14,24 +11,9 @@ func compileBPF(_ source: String, _ options: [String] = ["-O2", "-g"]) throws ->
         \(source)
         char _license[] SEC("license") = "GPL";
         """
-    try text.write(to: folder.appendingPathComponent("a.c"), atomically: true, encoding: .utf8)
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments =
-        ["clang", "-target", "bpf", "-I/usr/include/\(multiarch)-linux-gnu"] + options + ["-c", "a.c", "-o", "a.o"]
-    process.currentDirectoryURL = folder
-    try process.run()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0, "clang could not compile the test's source")
-    return try [UInt8](Data(contentsOf: folder.appendingPathComponent("a.o")))
-}
-
-private var multiarch: String {
-    #if arch(arm64)
-        "aarch64"
-    #else
-        "x86_64"
-    #endif
+    let folder = try Folder()
+    _ = try Compiler.bpf(try folder.file("a.c", text), options, to: "\(folder.path)/a.o")
+    return try folder.bytes("a.o")
 }
 
 /// What reading an object complains about.

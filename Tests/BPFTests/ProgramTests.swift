@@ -1,4 +1,5 @@
 import BPF
+import TestSupport
 import Testing
 
 @Suite("Programs")
@@ -64,7 +65,7 @@ struct ProgramTests {
 
     @Test("hostile slots never crash the check")
     func hostile() throws {
-        var generator = SeededGenerator(seed: 6)
+        var generator = SeededGenerator(state: 6)
         for _ in 0..<50_000 {
             var program = (0..<8).flatMap { _ in
                 let kind = Int(generator.next() % 13)
@@ -157,7 +158,7 @@ struct ProgramTests {
 
     @Test("random replacements keep every jump at its target")
     func patcherProperty() throws {
-        var generator = SeededGenerator(seed: 7)
+        var generator = SeededGenerator(state: 7)
         for _ in 0..<2_000 {
             let count = 12
             var before: [Instruction] = []

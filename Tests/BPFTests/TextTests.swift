@@ -1,4 +1,5 @@
 import BPF
+import TestSupport
 import Testing
 
 @Suite("Kernel log syntax")
@@ -67,7 +68,7 @@ struct TextTests {
 
     @Test("whatever the disassembler writes, the assembler reads back exactly")
     func roundTrip() throws {
-        var generator = SeededGenerator(seed: 3)
+        var generator = SeededGenerator(state: 3)
         for round in 0..<2_000 {
             let program = (0..<39).flatMap { generator.operation(kind: round + $0).instructions }
             #expect(try Assembler.assemble(Disassembler().text(program)) == program)
@@ -76,7 +77,7 @@ struct TextTests {
 
     @Test("slots that are no instructions survive the round trip too")
     func hostileRoundTrip() throws {
-        var generator = SeededGenerator(seed: 4)
+        var generator = SeededGenerator(state: 4)
         for _ in 0..<500 {
             let program = (0..<20).map { _ in Instruction(encoded: generator.next()) }
             #expect(try Assembler.assemble(Disassembler().text(program)) == program)
@@ -131,7 +132,7 @@ struct TextTests {
 
     @Test("mutated text never crashes the assembler")
     func mutatedText() {
-        var generator = SeededGenerator(seed: 5)
+        var generator = SeededGenerator(state: 5)
         let source = Array(
             Disassembler().text((0..<26).flatMap { generator.operation(kind: $0).instructions }).utf8)
         for _ in 0..<20_000 {

@@ -1,6 +1,7 @@
 import BTF
 import ELF
 import Foundation
+import TestSupport
 import Testing
 
 /// The type information of C source, compiled for BPF.

@@ -1,6 +1,7 @@
 import BTF
 import ELF
 import Foundation
+import TestSupport
 import Testing
 
 /// Puts type information together word by word.
@@ -96,7 +97,7 @@ private struct Builder {
     @Test("40,000 pieces of damaged type information: each is read or refused, and what is read can be used")
     func mutations() throws {
         let original = try typeInformation(BTFTests.source)
-        var generator = SeededGenerator(seed: 2)
+        var generator = SeededGenerator(state: 2)
         let before = try residentMemory()
         var read = 0
         let value = [UInt8](repeating: 65, count: 200)

@@ -1,23 +1,14 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// `make census` of some of the machine's files: no byte that would be overwritten is reached otherwise than through its
 /// function's entry, as a second reader of the code sees it.
 @Suite("Census")
 struct CensusTests {
-    private static let program = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent(".build/release/census").path
-
     private func run(_ arguments: [String]) throws -> (status: Int32, lines: [Substring]) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Self.program)
-        process.arguments = arguments
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return (process.terminationStatus, text.split(separator: "\n"))
+        let result = try runBlocking([Repository.product("census")] + arguments)
+        return (result.status, result.output.split(separator: "\n"))
     }
 
     @Test("200 files: no byte is overwritten that is reached otherwise than through its function's entry", .timeLimit(.minutes(10)))

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What cannot be done is told in one line on stderr: what, why, and what to do.
@@ -7,7 +8,7 @@ import Testing
     private func fails(
         _ arguments: [String], status: Int32 = 1, _ words: String..., location: SourceLocation = #_sourceLocation
     ) async throws {
-        let result = try await run([Package.fsession] + arguments)
+        let result = try await run([Repository.fsession] + arguments)
         #expect(result.status == status, "\(arguments): \(result.errors)", sourceLocation: location)
         #expect(result.output == "", "\(arguments)", sourceLocation: location)
         #expect(result.errorLines.count == 1, "\(arguments): \(result.errors)", sourceLocation: location)
@@ -101,8 +102,8 @@ import Testing
     ] as [(String, [String])])
     func objects(source: String, words: [String]) async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf(source, in: folder)
-        let result = try await run([Package.fsession, "run", object, "--", "echo", "hi"])
+        let object = try Compiler.bpf(source, in: folder)
+        let result = try await run([Repository.fsession, "run", object, "--", "echo", "hi"])
         #expect(result.status == 1, "\(result.errors)")
         #expect(result.output == "", "the command must not run")
         #expect(result.errorLines.count == 1, "\(result.errors)")
@@ -117,7 +118,7 @@ import Testing
         try await fails(["run", "/usr/bin/env", "--", "echo", "hi"], "not a BPF object", "clang -target bpf")
         try await fails(["run", folder.path, "--", "echo", "hi"], "directory")
         try await fails(["dump", "/usr/bin/env"], "not a BPF object")
-        let object = try await Compiler.bpf("SEC(\"fsession/libc:write\") int p(void *ctx) { return 0; }", in: folder)
+        let object = try Compiler.bpf("SEC(\"fsession/libc:write\") int p(void *ctx) { return 0; }", in: folder)
         let bytes = try Data(contentsOf: URL(fileURLWithPath: object))
         for part in 1..<6 {
             let cut = try folder.file("cut\(part).o", bytes.prefix(bytes.count * part / 6))
@@ -134,7 +135,7 @@ import Testing
         header[18] = 3
         header[20] = 1
         try await fails(["list", "*", try folder.file("m32", Data(header))], "32-bit", "64-bit")
-        let go = try await Compiler.c(
+        let go = try Compiler.c(
             """
             #include <stdio.h>
             #include <unistd.h>
@@ -155,7 +156,7 @@ import Testing
         let folder = try Folder()
         #expect(try await run(["chmod", "755", folder.path]).status == 0)
         let copy = "\(folder.path)/fsession"
-        try FileManager.default.copyItem(atPath: Package.fsession, toPath: copy)
+        try FileManager.default.copyItem(atPath: Repository.fsession, toPath: copy)
         let target = try Running(["sleep", "20"])
         let result = try await run([
             "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, "trace", "libc:write", "-p", "\(target.pid)",
@@ -173,28 +174,28 @@ import Testing
         .enabled(if: getuid() == 0, "needs root to become somebody else"))
     func notVerified() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf("SEC(\"fentry/libc:write\") int nothing(void *ctx) { return 0; }", in: folder)
+        let object = try Compiler.bpf("SEC(\"fentry/libc:write\") int nothing(void *ctx) { return 0; }", in: folder)
         let other = try Running(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "20"])
         try await waitUntil("it is another user's") {
             ((try? String(contentsOfFile: "/proc/\(other.pid)/status", encoding: .utf8)) ?? "").contains("Uid:\t65534")
                 && (try? String(contentsOfFile: "/proc/\(other.pid)/comm", encoding: .utf8)) == "sleep\n"
         }
-        let refused = try await run([Package.fsession, "run", "--no-verify", object, "-p", "\(other.pid)"])
+        let refused = try await run([Repository.fsession, "run", "--no-verify", object, "-p", "\(other.pid)"])
         #expect(refused.status == 1)
         #expect(refused.errors.contains("run in your own processes only; process \(other.pid) is of user 65534"), "\(refused.errors)")
         #expect(other.isRunning)
         // Verified, it may.
-        let verified = try Running([Package.fsession, "run", "--json", object, "-p", "\(other.pid)"])
+        let verified = try Running([Repository.fsession, "run", "--json", object, "-p", "\(other.pid)"])
         try await waitUntil("it is attached") { verified.outputSoFar.contains("\"functions\": 1") }
         verified.send(SIGINT)
         #expect(try await verified.finish().status == 0)
         other.send(SIGKILL)
         _ = try await other.finish()
-        let own = try await run([Package.fsession, "run", "--no-verify", object, "--", "true"])
+        let own = try await run([Repository.fsession, "run", "--no-verify", object, "--", "true"])
         #expect(own.status == 0)
         #expect((own.output + own.errors).contains("not verified: a bad pointer or an endless loop"), "\(own.output) \(own.errors)")
         // On a terminal, in red.
-        let seen = try await run(["script", "-qec", "\(Package.fsession) run --no-verify \(object) -- true", "/dev/null"])
+        let seen = try await run(["script", "-qec", "\(Repository.fsession) run --no-verify \(object) -- true", "/dev/null"])
         #expect(seen.output.contains("\u{1B}[31m"), "\(seen.output.debugDescription)")
     }
 }

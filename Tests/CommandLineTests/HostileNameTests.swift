@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Names and texts of those who are traced come out on a terminal and in lines that others read: they command neither.
@@ -51,7 +52,7 @@ import Testing
 
     /// A program whose function, parameters and enumerators have such names, in a file that has one.
     private func program(in folder: Folder, _ evil: [UInt8]) async throws -> String {
-        let built = try await Compiler.c(
+        let built = try Compiler.c(
             """
             enum color { enumy_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = 1 };
             __attribute__((noinline, noclone)) int named_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa(int param_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, enum color color)
@@ -104,10 +105,10 @@ import Testing
     func files() async throws {
         let folder = try Folder()
         let evil = "x\u{1b}[31m\nfsession: forged\u{9b}\u{202e}"
-        let library = try await Compiler.c(
+        let library = try Compiler.c(
             "int called(int number) { __asm__ volatile(\"\" ::: \"memory\"); return number + 1; }", in: folder, name: "\(evil).so", ["-shared", "-fPIC"])
-        let executed = try await Compiler.c("int main(void) { return 0; }", in: folder, name: "run \(evil)")
-        let program = try await Compiler.c(
+        let executed = try Compiler.c("int main(void) { return 0; }", in: folder, name: "run \(evil)")
+        let program = try Compiler.c(
             """
             #include <dlfcn.h>
             #include <unistd.h>
@@ -121,7 +122,7 @@ import Testing
             }
             """, in: folder, name: "main \(evil)", ["-ldl"])
         for extra in [[], ["--json"]] {
-            let result = try await run([Package.fsession, "trace"] + extra + ["x*:called", "exe:main", "--", program, library, executed])
+            let result = try await run([Repository.fsession, "trace"] + extra + ["x*:called", "exe:main", "--", program, library, executed])
             #expect(result.status == 0, "\(result.errors)")
             isHarmless(result.errors)
             #expect(result.errors.contains("x\\u001b[31m\\nfsession: forged\\u009b\\u202e.so"), "\(result.errors)")
@@ -136,7 +137,7 @@ import Testing
         #expect(list.outputLines.count == 2)
         let missing = ["\(folder.path)/\(evil)", "\(folder.path)/no\(evil)"]
         for arguments in [["list", "f", missing[1]], ["run", missing[1], "--", "true"], ["trace", "libc:write", "--", missing[1]], ["trace", "--\(evil)"], [evil]] {
-            let result = try await run([Package.fsession] + arguments)
+            let result = try await run([Repository.fsession] + arguments)
             #expect(result.status != 0)
             isHarmless(result.errors)
             #expect(result.errorLines.count == 1, "\(result.errors)")
@@ -146,7 +147,7 @@ import Testing
     @Test("what programs print keeps newlines and tabs, and nothing else that is obeyed")
     func prints() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf(
+        let object = try Compiler.bpf(
             """
             SEC("fentry/libc:puts")
             int BPF_PROG(put, const char *text)
@@ -157,7 +158,7 @@ import Testing
                 return 0;
             }
             """, in: folder)
-        let program = try await Compiler.c(
+        let program = try Compiler.c(
             "#include <stdio.h>\nint main(void) { puts(\"\\033]0;title\\a\\302\\233m\\342\\200\\256\\377\"); return 0; }", in: folder)
         let plain = try await fsession("run", object, "--", program)
         isHarmless(plain.errors)
@@ -173,7 +174,7 @@ import Testing
     func maps() async throws {
         let folder = try Folder()
         let evil = "\u{1b}[31m\nfsession: forged\u{202e}"
-        let object = try await Compiler.bpf(
+        let object = try Compiler.bpf(
             """
             struct key { char text[32]; };
             struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4); __type(key, struct key); __type(value, u64); } texts SEC(".maps");
@@ -194,7 +195,7 @@ import Testing
             """, in: folder)
         try rename(object, "enumy_aaa", to: Array(evil.utf8))
         try rename(object, "globy_aaa", to: Array(evil.utf8))
-        let program = try await Compiler.c(
+        let program = try Compiler.c(
             "#include <stdio.h>\nint main(void) { puts(\"a\\033]0;t\\a\\nfsession: forged\\302\\233\"); return 0; }", in: folder)
         let plain = try await fsession("run", "--maps", "--globals", object, "--", program)
         #expect(plain.status == 0, "\(plain.errors)")
@@ -212,7 +213,7 @@ import Testing
     func objects() async throws {
         let folder = try Folder()
         let evil = "\u{1b}[31m\u{9b}\u{202e}"
-        let object = try await Compiler.bpf(
+        let object = try Compiler.bpf(
             """
             SEC("fentry/libc:write")
             int BPF_PROG(proge_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, int fd)
@@ -246,7 +247,7 @@ import Testing
     func processNames() async throws {
         let folder = try Folder()
         // Its child has ended under such a name, and nobody has taken its status.
-        let program = try await Compiler.c(
+        let program = try Compiler.c(
             """
             #include <stdio.h>
             #include <sys/prctl.h>

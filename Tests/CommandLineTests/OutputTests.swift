@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Where output goes, how a session ends, and that the command notices nothing of it.
@@ -8,7 +9,7 @@ import Testing
         arguments: [("cat", Int32(0)), ("cat; exit 3", 3), ("cat; kill -TERM $$", 143), ("cat; kill -KILL $$", 137)])
     func passesThrough(script: String, status: Int32) async throws {
         for extra in [[], ["--json"], ["--quiet"]] {
-            let result = try await run([Package.fsession, "trace"] + extra + ["libc:*printf"] + ["--", "sh", "-c", script], input: "in and out\n")
+            let result = try await run([Repository.fsession, "trace"] + extra + ["libc:*printf"] + ["--", "sh", "-c", script], input: "in and out\n")
             #expect(result.status == status)
             #expect(result.output == "in and out\n")
             #expect(extra == ["--quiet"] || !result.errors.isEmpty)
@@ -29,7 +30,7 @@ import Testing
     @Test("colours on a terminal")
     func terminal() async throws {
         let result = try await run(
-            ["script", "-qec", "\(Package.fsession) trace libc:write -- echo hi", "/dev/null"])
+            ["script", "-qec", "\(Repository.fsession) trace libc:write -- echo hi", "/dev/null"])
         #expect(result.status == 0)
         #expect(result.output.contains("\u{1b}[1mwrite\u{1b}[0m("))
         #expect(result.output.contains("1 function attached"))
@@ -93,7 +94,7 @@ import Testing
     @Test("run prints what programs print, and --maps and --globals at the end")
     func runOutput() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf(
+        let object = try Compiler.bpf(
             """
             struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 2); __type(key, u32); __type(value, u64); } sizes SEC(".maps");
             u64 calls;
@@ -143,7 +144,7 @@ import Testing
         let target = try Self.counter()
         try await waitUntil("the target runs") { target.outputSoFar.count > 10 }
         let maps = try String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8).split(separator: "\n").count
-        let tracer = try Running([Package.fsession, "trace", "--json", "libc:write", "-p", "\(target.pid)"])
+        let tracer = try Running([Repository.fsession, "trace", "--json", "libc:write", "-p", "\(target.pid)"])
         try await waitUntil("calls are seen") { tracer.outputSoFar.split(separator: "\n").count > 30 }
         tracer.send(signal)
         let result = try await tracer.finish()
@@ -164,7 +165,7 @@ import Testing
     func closedPipe() async throws {
         let target = try Self.counter()
         try await waitUntil("the target runs") { target.outputSoFar.count > 10 }
-        let result = try await run(["sh", "-c", "'\(Package.fsession)' trace libc:write -p \(target.pid) | head -1"])
+        let result = try await run(["sh", "-c", "'\(Repository.fsession)' trace libc:write -p \(target.pid) | head -1"])
         #expect(result.outputLines.count == 1)
         #expect(result.output.contains("write("))
         try await Self.goesOn(target)
@@ -175,14 +176,14 @@ import Testing
     @Test("what is dumped of a live run: the trampoline's machine code and the program's beside its assembly")
     func dump() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf(
+        let object = try Compiler.bpf(
             "u64 calls;\nSEC(\"fentry/libc:write\")\nint BPF_PROG(count_writes) { calls++; return 0; }", in: folder)
         let listing = try await fsession("dump", object)
         #expect(listing.output.contains("fentry/libc:write: count_writes"))
         #expect(listing.output.contains("exit"))
         let target = try Self.counter()
         try await waitUntil("the target runs") { target.outputSoFar.count > 10 }
-        let runner = try Running([Package.fsession, "run", "--json", object, "-p", "\(target.pid)"])
+        let runner = try Running([Repository.fsession, "run", "--json", object, "-p", "\(target.pid)"])
         try await waitUntil("it is attached") { runner.outputSoFar.contains("attached") }
         let live = try await fsession("dump", "-p", "\(target.pid)", "libc:write")
         #expect(live.status == 0)
@@ -226,7 +227,7 @@ import Testing
         client.write("select pg_backend_pid();\n")
         try await waitUntil("the client is connected") { client.outputSoFar.hasSuffix("\n") }
         let pid = try #require(Int32(client.outputSoFar.trimmingCharacters(in: .newlines)))
-        let tracer = try Running([Package.fsession, "trace", "--json", "exe:standard_ExecutorRun", "-p", "\(pid)"])
+        let tracer = try Running([Repository.fsession, "trace", "--json", "exe:standard_ExecutorRun", "-p", "\(pid)"])
         try await waitUntil("it is attached") { tracer.outputSoFar.contains("attached") || !tracer.isRunning }
         for i in 1...30 { client.write("select 'query', \(i) * 2;\n") }
         try await waitUntil("the queries are done") { client.outputSoFar.contains("query|60\n") }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What people write for functions and modules, and what is found.
@@ -30,7 +31,7 @@ import Testing
     @Test("templates and tagged functions are found by their names alone, and by what they are written with")
     func templates() async throws {
         let folder = try Folder()
-        let program = try await Compiler.cxx(Self.source, in: folder, name: "templates")
+        let program = try Compiler.cxx(Self.source, in: folder, name: "templates")
         let cases: [(String, Int)] = [
             ("ns::most", 2), ("ns::most<int>", 1), ("exe:ns::most", 2), ("ns::mo*", 2),
             ("ns::Box::put", 2), ("ns::Box::put<short>", 1), ("ns::Pair::add", 2), ("ns::Pair<long>::add", 1), ("ns::Pair<long>::*", 1),
@@ -52,10 +53,10 @@ import Testing
     @Test("what matches nothing: the readable names that are near, and those in a namespace")
     func hints() async throws {
         let folder = try Folder()
-        let program = try await Compiler.cxx(Self.source, in: folder, name: "templates")
+        let program = try Compiler.cxx(Self.source, in: folder, name: "templates")
         for (pattern, hint) in [("exe:ns::moost", "'ns::most'"), ("exe:most", "'ns::most'"), ("ns::tagedd", "'ns::tagged'"), ("exe:ns::Pair::ad", "'ns::Pair::add'")] {
             for arguments in [["trace", pattern, "--", program], ["list", pattern.hasPrefix("exe:") ? String(pattern.dropFirst(4)) : pattern, program]] {
-                let result = try await run([Package.fsession] + arguments)
+                let result = try await run([Repository.fsession] + arguments)
                 #expect(result.status == 1)
                 #expect(result.errorLines.count == 1 && result.errors.contains("did you mean \(hint)"), "\(arguments): \(result.errors)")
             }
@@ -89,8 +90,8 @@ import Testing
     @Test("a plug-in that is in no folder of libraries is waited for, by its name, stem, path or a pattern, and its calls are all seen")
     func plugins() async throws {
         let folder = try Folder()
-        let library = try await Compiler.c(Self.plugin, in: folder, name: "my-plugin.so", ["-shared", "-fPIC"])
-        let program = try await Compiler.c(Self.loader, in: folder, name: "loader", ["-ldl"])
+        let library = try Compiler.c(Self.plugin, in: folder, name: "my-plugin.so", ["-shared", "-fPIC"])
+        let program = try Compiler.c(Self.loader, in: folder, name: "loader", ["-ldl"])
         for module in ["my-plugin", "my-plugin.so", library, "my-pl*"] {
             let result = try await fsession("trace", "\(module):plugged", "--", program, library)
             #expect(result.status == 0)
@@ -101,7 +102,7 @@ import Testing
             #expect(lines.last == "fsession: 3 calls of 1 function", "\(result.errors)")
         }
         // A program's section may name it as well.
-        let object = try await Compiler.bpf("u64 calls;\nSEC(\"fentry/my-plugin:plugged\")\nint BPF_PROG(count) { calls++; return 0; }", in: folder)
+        let object = try Compiler.bpf("u64 calls;\nSEC(\"fentry/my-plugin:plugged\")\nint BPF_PROG(count) { calls++; return 0; }", in: folder)
         let ran = try await fsession("run", "--globals", object, "--", program, library)
         #expect(ran.errors.contains("my-plugin is not loaded; its functions are traced when it is"), "\(ran.errors)")
         #expect(ran.errorLines.contains("calls = 3"), "\(ran.errors)")
@@ -110,11 +111,11 @@ import Testing
     @Test("a running process is waited for as well")
     func attached() async throws {
         let folder = try Folder()
-        let library = try await Compiler.c(Self.plugin, in: folder, name: "my-plugin.so", ["-shared", "-fPIC"])
-        let program = try await Compiler.c(Self.loader, in: folder, name: "loader", ["-ldl"])
+        let library = try Compiler.c(Self.plugin, in: folder, name: "my-plugin.so", ["-shared", "-fPIC"])
+        let program = try Compiler.c(Self.loader, in: folder, name: "loader", ["-ldl"])
         let target = try Running([program, library, "asks"], input: nil)
         try await waitUntil("it runs") { target.outputSoFar == "ready\n" }
-        let tracer = try Running([Package.fsession, "trace", "my-plugin:plugged", "-p", "\(target.pid)"])
+        let tracer = try Running([Repository.fsession, "trace", "my-plugin:plugged", "-p", "\(target.pid)"])
         try await waitUntil("it waits") { tracer.outputSoFar.contains("my-plugin is not loaded; its functions are traced when it is\n") }
         target.write("go\n")
         try await waitUntil("the calls are seen") { tracer.outputSoFar.split(separator: "\n").count { $0.contains(" plugged(") } == 3 }
@@ -129,8 +130,8 @@ import Testing
     @Test("a module that never comes, and a function that it does not have, are told")
     func vain() async throws {
         let folder = try Folder()
-        let library = try await Compiler.c(Self.plugin, in: folder, name: "my-plugin.so", ["-shared", "-fPIC"])
-        let program = try await Compiler.c(Self.loader, in: folder, name: "loader", ["-ldl"])
+        let library = try Compiler.c(Self.plugin, in: folder, name: "my-plugin.so", ["-shared", "-fPIC"])
+        let program = try Compiler.c(Self.loader, in: folder, name: "loader", ["-ldl"])
         let never = try await fsession("trace", "libq:write", "--", program, library)
         #expect(never.status == 0)
         #expect(never.output == "ready\ncalled\n")
@@ -141,7 +142,7 @@ import Testing
         #expect(misspelt.errors.contains("no function matches 'my-plugin:pluged'; did you mean 'plugged'?"), "\(misspelt.errors)")
         #expect(!misspelt.errors.contains("never loaded"), "\(misspelt.errors)")
         // Nobody tells us what a stripped static program loads.
-        let still = try await Compiler.c("#include <stdio.h>\nint main(void) { puts(\"ran\"); return 0; }", in: folder, name: "still", ["-static", "-s"])
+        let still = try Compiler.c("#include <stdio.h>\nint main(void) { puts(\"ran\"); return 0; }", in: folder, name: "still", ["-static", "-s"])
         let refused = try await fsession("trace", "my-plugin:plugged", "--", still)
         #expect(refused.status == 1)
         #expect(refused.output == "")
@@ -163,7 +164,7 @@ import Testing
     func interruptedAttach() async throws {
         // The largest program there is: to attach to all of it takes seconds.
         let clang = try Compiler.clang()
-        let launched = try Running([Package.fsession, "trace", "*", "--", clang, "--version"])
+        let launched = try Running([Repository.fsession, "trace", "*", "--", clang, "--version"])
         try await catchesInterrupts(launched.pid)
         launched.send(SIGINT)
         let result = try await launched.finish()
@@ -176,7 +177,7 @@ import Testing
             (try? String(contentsOfFile: "/proc/\(target.pid)/wchan", encoding: .utf8))?.contains("pipe") ?? false
                 || ((try? String(contentsOfFile: "/proc/\(target.pid)/syscall", encoding: .utf8))?.hasPrefix("0 0x0 ") ?? false)
         }
-        let tracer = try Running([Package.fsession, "trace", "*", "-p", "\(target.pid)"])
+        let tracer = try Running([Repository.fsession, "trace", "*", "-p", "\(target.pid)"])
         try await waitUntil("it attaches") { isTraced(target.pid) || !tracer.isRunning }
         tracer.send(SIGINT)
         let ended = try await tracer.finish()
@@ -196,8 +197,8 @@ import Testing
         let folder = try Folder()
         #expect(try await run(["chmod", "755", folder.path]).status == 0)
         let copy = "\(folder.path)/fsession"
-        try FileManager.default.copyItem(atPath: Package.fsession, toPath: copy)
-        let program = try await Compiler.c(
+        try FileManager.default.copyItem(atPath: Repository.fsession, toPath: copy)
+        let program = try Compiler.c(
             "#include <stdio.h>\n#include <unistd.h>\nint main(void) { printf(\"%d %d\\n\", geteuid() == getuid(), getegid() == getgid()); return 0; }", in: folder, name: "rights")
         let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         for (mode, words) in [("4755", "rights is a set-uid program of user 0"), ("2755", "rights is a set-gid program of group 0")] {

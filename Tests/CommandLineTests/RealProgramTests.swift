@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Installed programs at real work, each count and return value checked against another source.
@@ -39,7 +40,7 @@ import Testing
     @Test("sqlite3: a program's map counts the same return values in `run`")
     func sqliteRun() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf(
+        let object = try Compiler.bpf(
             """
             struct {
                 __uint(type, BPF_MAP_TYPE_HASH);

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Tools of `Examples/Tools` on installed programs: what they count must be what the programs did.
@@ -6,10 +7,10 @@ import Testing
     /// Runs a tool; the lines that fsession printed, without the command's own.
     private func run(_ tool: String, _ options: [String] = [], _ command: [String]) async throws -> Finished {
         let folder = try Folder()
-        let source = "\(Package.root)/Examples/Tools/\(tool).bpf.c"
-        let object = try await Compiler.bpf(file: source, in: folder, name: tool)
-        let finished = try await CommandLineTests.run(
-            [Package.fsession, "run", "--maps", "--globals"] + options + [object, "--"] + command)
+        let source = Repository.path("Examples/Tools/\(tool).bpf.c")
+        let object = try Compiler.bpf(source, to: "\(folder.path)/\(tool).bpf.o")
+        let finished = try await TestSupport.run(
+            [Repository.fsession, "run", "--maps", "--globals"] + options + [object, "--"] + command)
         #expect(finished.status == 0, "\(finished.errors)")
         return finished
     }
@@ -55,19 +56,19 @@ import Testing
     @Test("a variable that is not there, or does not hold the value, is told by run and by check")
     func wrongVariables() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf(file: "\(Package.root)/Examples/Tools/sample.bpf.c", in: folder, name: "sample")
+        let object = try Compiler.bpf(Repository.path("Examples/Tools/sample.bpf.c"), to: "\(folder.path)/sample.bpf.o")
         for command in [["check", object], ["run", object, "--", "true"]] {
             for (setting, text) in [
                 ("rat=4", "has no variable 'rat'; did you mean 'rate'?"),
                 ("rate=-1", "cannot set 'const volatile u32 rate': '-1' is no number from 0 to 4294967295"),
             ] {
-                let finished = try await CommandLineTests.run([Package.fsession, command[0], "--set", setting] + command.dropFirst())
+                let finished = try await TestSupport.run([Repository.fsession, command[0], "--set", setting] + command.dropFirst())
                 #expect(finished.status == 1)
                 #expect(finished.errorLines.count == 1 && finished.errors.contains(text), "\(finished.errors)")
             }
         }
         // What is proven is what was set: a number of steps beyond all bounds is refused.
-        let loop = try await Compiler.bpf(
+        let loop = try Compiler.bpf(
             "const volatile u64 steps = 4; u64 n; SEC(\"fentry/exe:f\") int f(void *c) { for (u64 i = 0; i < steps; i++) n++; return 0; }", in: folder)
         #expect(try await fsession("check", loop).status == 0)
         #expect(try await fsession("check", "--set", "steps=0xffffffffffff", loop).status == 1)

@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What cannot be written ends a session like anything else: it detaches, says so where that can be said, and gives a status.
 @Suite(.timeLimit(.minutes(3))) struct WritingTests {
     /// Runs fsession by a shell, with redirections.
     private func shell(_ redirections: String, _ arguments: [String]) async throws -> Finished {
-        try await run(["sh", "-c", "exec \"$0\" \"$@\" \(redirections)", Package.fsession] + arguments)
+        try await run(["sh", "-c", "exec \"$0\" \"$@\" \(redirections)", Repository.fsession] + arguments)
     }
 
     @Test(
@@ -41,7 +42,7 @@ import Testing
     @Test("check and dump that cannot be written say so")
     func programs() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf("SEC(\"fentry/libc:write\") int nothing(void *ctx) { return 0; }", in: folder)
+        let object = try Compiler.bpf("SEC(\"fentry/libc:write\") int nothing(void *ctx) { return 0; }", in: folder)
         for command in ["check", "dump"] {
             let result = try await shell(">/dev/full", [command, object])
             #expect(result.status == 1)
@@ -52,16 +53,16 @@ import Testing
     @Test("a reader that has gone away is no error: quiet, with status 0, in every command")
     func closedPipe() async throws {
         let folder = try Folder()
-        let object = try await Compiler.bpf("SEC(\"fentry/libc:write\") int nothing(void *ctx) { return 0; }", in: folder)
+        let object = try Compiler.bpf("SEC(\"fentry/libc:write\") int nothing(void *ctx) { return 0; }", in: folder)
         for arguments in [["list", "libc:dl*", "--", "true"], ["--help"], ["dump", object], ["check", object], ["--version"]] {
             // The reader is gone before anything is written.
             let result = try await run(
-                ["bash", "-c", "{ sleep 0.3; \"$0\" \"$@\"; echo status $? >&2; } | true", Package.fsession] + arguments)
+                ["bash", "-c", "{ sleep 0.3; \"$0\" \"$@\"; echo status $? >&2; } | true", Repository.fsession] + arguments)
             #expect(result.errors == "status 0\n", "\(arguments): \(result.errors)")
         }
         // Nor is it for a launched command, whose status is passed on.
         let launched = try await run(
-            ["bash", "-c", "{ sleep 0.3; \"$0\" \"$@\" 2>&1 >/dev/null; echo status $? >\(folder.path)/status; } | true", Package.fsession, "trace", "libc:write", "--", "sh", "-c", "echo on; exit 9"])
+            ["bash", "-c", "{ sleep 0.3; \"$0\" \"$@\" 2>&1 >/dev/null; echo status $? >\(folder.path)/status; } | true", Repository.fsession, "trace", "libc:write", "--", "sh", "-c", "echo on; exit 9"])
         #expect(launched.status == 0)
         #expect(try folder.text("status") == "status 9\n")
     }
@@ -94,7 +95,7 @@ import Testing
     func fileSize() async throws {
         let folder = try Folder()
         let target = try await counter()
-        let tracer = try Running([Package.fsession, "trace", "-o", "\(folder.path)/out", "libc:write", "-p", "\(target.pid)"])
+        let tracer = try Running([Repository.fsession, "trace", "-o", "\(folder.path)/out", "libc:write", "-p", "\(target.pid)"])
         try await waitUntil("calls are written") { (try? folder.text("out").contains("write(")) ?? false }
         #expect(try await run(["prlimit", "--pid", "\(tracer.pid)", "--fsize=4096"]).status == 0)
         let result = try await tracer.finish()
@@ -108,7 +109,7 @@ import Testing
         let folder = try Folder()
         let target = try await counter()
         let tracer = try Running(
-            ["sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", Package.fsession, "trace", "--json", "-o", "\(folder.path)/out", "libc:write", "-p", "\(target.pid)"])
+            ["sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", Repository.fsession, "trace", "--json", "-o", "\(folder.path)/out", "libc:write", "-p", "\(target.pid)"])
         try await waitUntil("calls are written") { (try? folder.text("out").contains("\"call\"")) ?? false }
         for number in 0...2 {
             let file = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(tracer.pid)/fd/\(number)")

@@ -1,5 +1,6 @@
 import ELF
 import Foundation
+import TestSupport
 import Testing
 
 extension FileTests { @Suite struct DamagedFileTests {
@@ -66,7 +67,7 @@ extension FileTests { @Suite struct DamagedFileTests {
             _ = try run("llvm-objcopy", "--strip-sections", "a", "b", in: folder)
             return try ["a.o", "a", "b"].map { try [UInt8](Data(contentsOf: folder.appendingPathComponent($0))) }
         }
-        var generator = SeededGenerator(seed: 1)
+        var generator = SeededGenerator(state: 1)
         var read = 0
         let before = try residentMemory()
         for round in 0..<40_000 {

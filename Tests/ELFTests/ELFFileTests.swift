@@ -1,5 +1,6 @@
 import ELF
 import Foundation
+import TestSupport
 import Testing
 
 extension FileTests { @Suite struct ELFFileTests {

@@ -1,12 +1,13 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("A launched command's surroundings")
 struct CommandTests {
     /// Runs a command in a session; what it wrote to its output.
     private func output(_ command: Session.Command, to stream: WritableKeyPath<Session.Command, Session.Command.Stream> = \.output) async throws -> String {
-        let path = Example.path()
+        let path = TemporaryFiles.path()
         #expect(FileManager.default.createFile(atPath: path, contents: nil))
         let file = try #require(FileHandle(forWritingAtPath: path))
         var command = command
@@ -36,7 +37,7 @@ struct CommandTests {
 
     @Test("input, output and errors go where they should, and /dev/null takes and gives nothing")
     func streams() async throws {
-        let path = Example.path()
+        let path = TemporaryFiles.path()
         try Data("what is read\n".utf8).write(to: URL(fileURLWithPath: path))
         let file = try #require(FileHandle(forReadingAtPath: path))
         var command = Session.Command("cat")

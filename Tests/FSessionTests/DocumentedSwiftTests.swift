@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("The documentation's Swift")
@@ -17,7 +18,7 @@ struct DocumentedSwiftTests {
 
     /// The pieces of Swift in a text, with where each begins.
     private func pieces(_ path: String) throws -> [(place: String, lines: [String])] {
-        let file = Example.package.appendingPathComponent(path)
+        let file = Repository.root.appendingPathComponent(path)
         var pieces: [(place: String, lines: [String])] = []
         var isInside = false
         for (number, line) in try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n").enumerated() {
@@ -41,7 +42,7 @@ struct DocumentedSwiftTests {
 
     @Test("every public symbol is documented")
     func documented() throws {
-        let folder = Example.package.appendingPathComponent("Sources/FSession")
+        let folder = Repository.root.appendingPathComponent("Sources/FSession")
         for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) where name.hasSuffix(".swift") {
             let text = try String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)
             let lines = text.components(separatedBy: "\n").map { $0.drop { $0 == " " } }
@@ -55,7 +56,7 @@ struct DocumentedSwiftTests {
 
     @Test("the catalog's page leads to every article and every symbol at the top")
     func catalog() throws {
-        let folder = Example.package.appendingPathComponent("Sources/FSession/FSession.docc")
+        let folder = Repository.root.appendingPathComponent("Sources/FSession/FSession.docc")
         let page = try String(contentsOf: folder.appendingPathComponent("FSession.md"), encoding: .utf8)
         let articles = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0 != "FSession.md" }
         #expect(articles.count >= 10)
@@ -72,7 +73,7 @@ struct DocumentedSwiftTests {
     func compiles() throws {
         let folders = ["Sources/FSession", "Sources/FSession/FSession.docc"]
         let sources = try folders.flatMap { folder in
-            try FileManager.default.contentsOfDirectory(atPath: Example.package.appendingPathComponent(folder).path).sorted()
+            try FileManager.default.contentsOfDirectory(atPath: Repository.root.appendingPathComponent(folder).path).sorted()
                 .filter { $0.hasSuffix(".swift") || $0.hasSuffix(".md") }.map { "\(folder)/\($0)" }
         }
         let files = ["README.md", "docs/library.md"] + sources
@@ -85,17 +86,16 @@ struct DocumentedSwiftTests {
             text += piece.lines.map { $0.hasPrefix("import ") ? "" : $0 }.joined(separator: "\n")
             text += "\n#sourceLocation()\n}\n"
         }
-        let source = Example.path() + ".swift"
+        let source = TemporaryFiles.path() + ".swift"
         try Data(text.utf8).write(to: URL(fileURLWithPath: source))
         // The modules lie beside the tests, and those of C in folders of their own.
-        let products = URL(fileURLWithPath: try Example.product("fsession")).deletingLastPathComponent().resolvingSymlinksInPath()
+        let products = URL(fileURLWithPath: Repository.product("fsession")).deletingLastPathComponent().resolvingSymlinksInPath()
         let built = try FileManager.default.contentsOfDirectory(atPath: products.path).map { products.path + "/\($0)/module.modulemap" }
-        let maps = (built + ["CLibDW", "CLZMA", "CCapstone"].map { "\(Example.package.path)/Sources/\($0)/module.modulemap" })
+        let maps = (built + ["CLibDW", "CLZMA", "CCapstone"].map { "\(Repository.root.path)/Sources/\($0)/module.modulemap" })
             .filter { FileManager.default.fileExists(atPath: $0) }
-        let result = try Example.run(
-            "/usr/bin/env",
+        let result = try runBlocking(
             ["swiftc", "-typecheck", "-parse-as-library", "-swift-version", "6", "-suppress-warnings", "-I", products.path + "/Modules"]
                 + maps.flatMap { ["-Xcc", "-fmodule-map-file=\($0)"] } + ["-Xcc", "-I/usr/include/capstone", source])
-        #expect(result.status == 0, "\(result.error)")
+        #expect(result.status == 0, "\(result.errors)")
     }
 }

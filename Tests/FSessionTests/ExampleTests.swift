@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("The examples, built and run as a user would")
@@ -12,14 +13,14 @@ struct ExampleTests {
         ]
         for (name, text) in expected {
             let object = try Example.compileBPF("Article/\(name).bpf.c")
-            let result = try Example.run(try Example.product("fsession"), ["run", object, "--", target, "\(packets)"])
+            let result = try runBlocking([Repository.product("fsession"), "run", object, "--", target, "\(packets)"])
             #expect(result.status == 0)
             // The command's own output is left alone; ours goes to stderr, a summary last.
             #expect(result.output == (0..<packets).map { "packet \($0): \($0)\n" }.joined())
-            let lines = result.error.split(separator: "\n", omittingEmptySubsequences: false)
+            let lines = result.errors.split(separator: "\n", omittingEmptySubsequences: false)
             let printed = lines.filter { !$0.hasPrefix("fsession: ") }.joined(separator: "\n")
             #expect(printed == String(repeating: text, count: packets))
-            #expect(lines.dropLast().last?.hasPrefix("fsession: \(packets) call") == true, "\(result.error)")
+            #expect(lines.dropLast().last?.hasPrefix("fsession: \(packets) call") == true, "\(result.errors)")
         }
     }
 
@@ -27,8 +28,8 @@ struct ExampleTests {
     func slowCalls() throws {
         let object = try Example.compileBPF("SlowCalls/slow_calls.bpf.c")
         let target = try Example.compile("SlowCalls/work.c")
-        let result = try Example.run(try Example.product("slow-calls"), [object, "exe:work", target, "50"])
-        #expect(result.status == 0, "\(result.error)")
+        let result = try runBlocking([Repository.product("slow-calls"), object, "exe:work", target, "50"])
+        #expect(result.status == 0, "\(result.errors)")
         let lines = result.output.split(separator: "\n").map(String.init)
         #expect(lines.contains { $0.hasPrefix("watching work in ") })
         #expect(lines.contains("sum \((0..<50).reduce(0) { $0 + $1 * $1 })"))
@@ -53,26 +54,26 @@ struct ExampleTests {
         let object = try Example.compileBPF("ByThread/by_thread.bpf.c")
         let target = try Example.compile("SlowCalls/work.c")
         for (limit, isSlow) in [("1ns", true), ("1h", false)] {
-            let result = try Example.run(try Example.product("by-thread"), [object, "exe:work", limit, target, "50"])
-            #expect(result.status == 0, "\(result.output)\(result.error)")
+            let result = try runBlocking([Repository.product("by-thread"), object, "exe:work", limit, target, "50"])
+            #expect(result.status == 0, "\(result.output)\(result.errors)")
             let lines = result.output.split(separator: "\n")
             // Nothing of what the command prints.
             #expect(lines.count == 2 && lines.first == "exited with status 0", "\(result.output)")
             #expect(lines.last?.contains(": 50 calls, \(isSlow ? 50 : 0) slow, ") == true, "\(result.output)")
         }
-        let wrong = try Example.run(try Example.product("by-thread"), [object, "exe:work", "soon", target])
+        let wrong = try runBlocking([Repository.product("by-thread"), object, "exe:work", "soon", target])
         #expect(wrong.status == 1 && wrong.output.hasPrefix("by-thread: cannot set 'const volatile u64 limit': 'soon' is no number"))
     }
 
     @Test("Calls: the calls of a command with an environment of its own")
     func calls() throws {
         let target = try Example.compile("SlowCalls/work.c")
-        let result = try Example.run(try Example.product("calls"), ["exe:work", target, "4"])
+        let result = try Example.run(try Repository.product("calls"), ["exe:work", target, "4"])
         #expect(result.status == 0, "\(result.output)\(result.error)")
         #expect(
             result.output.split(separator: "\n").map(String.init)
                 == (0..<4).map { "work(item=\($0)) = \($0 * $0)" } + ["exited with status 0", "work: 4 calls"])
-        let executing = try Example.run(try Example.product("calls"), ["libc:getenv", "sh", "-c", "exec true"])
+        let executing = try Example.run(try Repository.product("calls"), ["libc:getenv", "sh", "-c", "exec true"])
         #expect(executing.output.contains(" executes ") && executing.output.contains("true, untraced"), "\(executing.output)")
     }
 
@@ -80,7 +81,7 @@ struct ExampleTests {
     func records() throws {
         let object = try Example.compileBPF("Records/records.bpf.c")
         let target = try Example.compile("SlowCalls/work.c")
-        let result = try Example.run(try Example.product("records"), [object, "exe:work", target, "14"])
+        let result = try Example.run(try Repository.product("records"), [object, "exe:work", target, "14"])
         #expect(result.status == 0, "\(result.output)\(result.error)")
         // The command's own output comes first.
         let lines = result.output.split(separator: "\n").filter { !$0.hasPrefix("sum ") }
@@ -91,7 +92,7 @@ struct ExampleTests {
 
     @Test("Functions: what can be traced in a file, and what the verifier says of an object")
     func functions() throws {
-        let program = try Example.product("functions")
+        let program = try Repository.product("functions")
         let list = try Example.run(program, ["*", try Example.compile("SlowCalls/work.c")])
         #expect(list.status == 0 && list.output.contains("work, ") && list.output.contains("cannot be traced\n"), "\(list.output)")
         let verdict = try Example.run(program, [try Example.compileBPF("Records/records.bpf.c")])
@@ -102,7 +103,7 @@ struct ExampleTests {
 
     @Test("Kernel: what the machine has, and then calls or why there are none")
     func kernel() throws {
-        let result = try Example.run(try Example.product("kernel"), ["do_sys_openat2"])
+        let result = try Example.run(try Repository.product("kernel"), ["do_sys_openat2"])
         #expect(result.output.hasPrefix("good: ") || result.output.hasPrefix("missing: "))
         let last = try #require(result.output.split(separator: "\n").last)
         #expect(result.status == 0 ? last.hasSuffix(" not seen") : last.hasPrefix("kernel: "), "\(result.output)")
@@ -112,14 +113,14 @@ struct ExampleTests {
     func mistakes() throws {
         let object = try Example.compileBPF("SlowCalls/slow_calls.bpf.c")
         let target = try Example.compile("SlowCalls/work.c")
-        let program = try Example.product("slow-calls")
-        let noFunction = try Example.run(program, [object, "exe:wrok", target])
+        let program = Repository.product("slow-calls")
+        let noFunction = try runBlocking([program, object, "exe:wrok", target])
         #expect(noFunction.status == 1)
         #expect(noFunction.output.contains("slow-calls: no function matches 'exe:wrok'"))
         #expect(noFunction.output.split(separator: "\n").count == 1)
-        let noObject = try Example.run(program, [target, "exe:work", target])
+        let noObject = try runBlocking([program, target, "exe:work", target])
         #expect(noObject.status == 1)
         #expect(noObject.output.hasPrefix("slow-calls: ") && noObject.output.split(separator: "\n").count == 1)
-        #expect(try Example.run(program, []).status == 2)
+        #expect(try runBlocking([program]).status == 2)
     }
 }

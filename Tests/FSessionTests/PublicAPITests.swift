@@ -8,8 +8,8 @@ import Testing
 struct PublicAPITests {
     @Test("is what docs/api.txt says")
     func baseline() throws {
-        let file = Example.package.appendingPathComponent("docs/api.txt")
-        let api = try PublicAPI.declarations(inFolder: Example.package.appendingPathComponent("Sources/FSession").path)
+        let file = Repository.root.appendingPathComponent("docs/api.txt")
+        let api = try PublicAPI.declarations(inFolder: Repository.root.appendingPathComponent("Sources/FSession").path)
         #expect(api.count > 100)
         if ProcessInfo.processInfo.environment["FSESSION_WRITE_API"] != nil {
             try Data((api.joined(separator: "\n") + "\n").utf8).write(to: file)

@@ -1,6 +1,7 @@
 import BPF
 import Glibc
 import MachineCode
+import TestSupport
 import Testing
 
 import JIT

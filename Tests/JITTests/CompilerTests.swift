@@ -2,6 +2,7 @@ import BPF
 import JIT
 import MachineCode
 import TargetRuntime
+import TestSupport
 import Testing
 
 /// A helper that shows its six arguments, a digit each.

@@ -1,6 +1,7 @@
 import BPF
 import Glibc
 import JIT
+import TestSupport
 import Testing
 
 #if arch(x86_64)

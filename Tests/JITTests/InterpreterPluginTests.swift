@@ -1,33 +1,12 @@
 import BPF
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("Conformance plugin")
 struct ConformancePluginTests {
-    private struct Outcome {
-        let status: Int32
-        let output: String
-        let error: String
-    }
-
-    /// The executable that the package builds beside the tests.
-    private func run(_ arguments: [String], input: String) throws -> Outcome {
-        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: tests).deletingLastPathComponent()
-            .appendingPathComponent("bpf-conformance-plugin")
-        process.arguments = arguments
-        let (standardInput, output, error) = (Pipe(), Pipe(), Pipe())
-        process.standardInput = standardInput
-        process.standardOutput = output
-        process.standardError = error
-        try process.run()
-        // All of it fits into the pipes.
-        standardInput.fileHandleForWriting.write(Data(input.utf8))
-        try standardInput.fileHandleForWriting.close()
-        process.waitUntilExit()
-        let text = { (pipe: Pipe) in String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self) }
-        return Outcome(status: process.terminationStatus, output: text(output), error: text(error))
+    private func run(_ arguments: [String], input: String) throws -> Finished {
+        try Running([Repository.product("bpf-conformance-plugin")] + arguments, input: input).wait()
     }
 
     private func base16(_ text: String, separator: String = "") throws -> String {
@@ -46,7 +25,7 @@ struct ConformancePluginTests {
         let outcome = try run(["11 22 33 44"] + options, input: program + "\n")
         #expect(outcome.status == 0)
         #expect(outcome.output == "332204\n")
-        #expect(outcome.error == "")
+        #expect(outcome.errors == "")
         #expect(try run(options, input: base16("r0 = -1\nexit")).output == "ffffffffffffffff\n")
     }
 
@@ -66,7 +45,7 @@ struct ConformancePluginTests {
         let outcome = try run(arguments, input: input)
         #expect(outcome.status == 1)
         #expect(outcome.output == "")
-        #expect(outcome.error.hasPrefix("bpf-conformance-plugin: ") && outcome.error.contains(message))
-        #expect(outcome.error.split(separator: "\n").count == 1)
+        #expect(outcome.errors.hasPrefix("bpf-conformance-plugin: ") && outcome.errors.contains(message))
+        #expect(outcome.errors.split(separator: "\n").count == 1)
     }
 }

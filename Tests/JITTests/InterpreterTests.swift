@@ -1,5 +1,6 @@
 import BPF
 import JIT
+import TestSupport
 import Testing
 
 @Suite("Interpreter")

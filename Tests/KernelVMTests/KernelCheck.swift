@@ -1,8 +1,9 @@
 import Foundation
+import TestSupport
 
 /// The names of the checks that `kernel-checks` makes, read from its source: the machine must have run them all.
 enum KernelCheck {
-    static let folder = VirtualMachine.package.appendingPathComponent("Tests/KernelChecks")
+    static let folder = Repository.root.appendingPathComponent("Tests/KernelChecks")
 
     static let names: [String] = {
         let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []

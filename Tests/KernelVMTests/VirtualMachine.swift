@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What a virtual machine said while it ran `guest.sh`.
@@ -9,9 +10,6 @@ struct VirtualMachine: Sendable {
         guard let wanted = ProcessInfo.processInfo.environment["VM_KERNELS"] else { return all }
         return all.filter { wanted.split(separator: " ").contains(Substring($0)) }
     }()
-    static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
     let lines: [String]
     let errors: String
     let status: Int32
@@ -66,50 +64,28 @@ struct VirtualMachine: Sendable {
     private static func say(_ line: String) { FileHandle.standardError.write(Data("\n\(line)\n".utf8)) }
 
     private static func attempt(_ kernel: String) throws -> VirtualMachine? {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-vm-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        var files = ["kernel-checks", "generate-linux-bpf"].map { "\(package.path)/.build/release/\($0)" }
-        files += ["\(package.path)/Sources/LinuxBPF/Structures+Generated.swift", KernelCheck.folder.appendingPathComponent("kernel.config").path]
+        let folder = try Folder()
+        var files = [Repository.product("kernel-checks"), Repository.product("generate-linux-bpf")]
+        files += [Repository.path("Sources/LinuxBPF/Structures+Generated.swift"), KernelCheck.folder.appendingPathComponent("kernel.config").path]
         let programs = KernelCheck.folder.appendingPathComponent("Programs")
-        let article = package.appendingPathComponent("Examples/Article")
+        let article = Repository.root.appendingPathComponent("Examples/Article")
         // Beside the programs lie functions of a process, for the same checks there.
         let names = try FileManager.default.contentsOfDirectory(atPath: programs.path).filter { $0.hasSuffix(".bpf.c") }.sorted()
         for source in names.map(programs.appendingPathComponent) + ["entry_exit.bpf.c", "cookie.bpf.c"].map(article.appendingPathComponent)
         {
-            let object = folder.appendingPathComponent(source.deletingPathExtension().lastPathComponent + ".o").path
-            let clang = try command(
-                ["clang", "-target", "bpf", "-O2", "-g", "-I\(package.path)/include", "-I/usr/include/x86_64-linux-gnu",
-                    "-c", source.path, "-o", object], folder)
-            try #require(clang.status == 0, "\(clang.errors)")
+            let object = "\(folder.path)/\(source.deletingPathExtension().lastPathComponent).o"
+            try Compiler.bpf(source.path, to: object)
             files.append(object)
         }
         let start = Date()
-        let script = try String(
-            contentsOf: package.appendingPathComponent("Tests/KernelVMTests/guest.sh"), encoding: .utf8)
-        let machine = try command(["\(package.path)/scripts/vm", kernel, "-r", script] + files, folder)
+        let script = try Repository.text("Tests/KernelVMTests/guest.sh")
+        let result = try runBlocking([Repository.path("scripts/vm"), kernel, "-r", script] + files, environment: ["VM_SECONDS": "1500"])
+        let machine = VirtualMachine(lines: result.outputLines, errors: result.errors, status: result.status)
         say("Linux \(kernel): status \(machine.status) after \(Int(Date().timeIntervalSince(start))) s")
         if machine.status == missingStatus {
             say("*** SKIPPED: the kernel engine is NOT tested on Linux \(kernel): \(machine.errors)")
             return nil
         }
         return machine
-    }
-
-    private static func command(_ arguments: [String], _ folder: URL) throws -> VirtualMachine {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(["VM_SECONDS": "1500"]) { $1 }
-        process.standardInput = FileHandle.nullDevice
-        let names = ["out", "err"].map { folder.appendingPathComponent("\($0)-\(UUID().uuidString)").path }
-        for name in names { _ = FileManager.default.createFile(atPath: name, contents: nil) }
-        process.standardOutput = FileHandle(forWritingAtPath: names[0])
-        process.standardError = FileHandle(forWritingAtPath: names[1])
-        try process.run()
-        process.waitUntilExit()
-        let texts = names.map { (try? String(contentsOfFile: $0, encoding: .utf8)) ?? "" }
-        return VirtualMachine(
-            lines: texts[0].split(separator: "\n").map(String.init), errors: texts[1], status: process.terminationStatus)
     }
 }

@@ -2,6 +2,7 @@ import CLinux
 import Foundation
 import Glibc
 import LinuxProcess
+import TestSupport
 import Testing
 
 @Suite("Attaching to a process") struct AttachTests {
@@ -13,7 +14,7 @@ import Testing
             print('ready')
             print(input())
             """])
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         let process = try StoppedProcess.attach(child.pid)
         #expect(process.threads.count == 6)
         #expect(process.threads[0].id == child.pid)
@@ -23,9 +24,8 @@ import Testing
         process.resume()
         #expect(try Support.isUntraced(child.pid))
         child.write("still there\n")
-        #expect(child.readLine() == "still there")
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == 0)
+        #expect(try child.readLine() == "still there")
+        #expect(child.waitForEnd() == 0)
     }
 
     /// Eight threads that start and stop all the time and send each other signals; counts what arrives.
@@ -79,7 +79,7 @@ import Testing
     func storm() throws {
         let program = try Support.compile(Self.storm, name: "storm", arguments: ["-pthread"])
         let child = try Child(program)
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         for round in 0..<200 {
             var process = try StoppedProcess.attach(child.pid)
             #expect(process.threads.count >= 9)
@@ -90,15 +90,14 @@ import Testing
         }
         #expect(try Support.isUntraced(child.pid))
         child.write("x\n")
-        let numbers = child.readLine().split(separator: " ").compactMap { Int($0) }
+        let numbers = try child.readLine().split(separator: " ").compactMap { Int($0) }
         try #require(numbers.count == 4)
         #expect(numbers[0] > 200)
         // A signal may come after its thread's last instruction, never more than that.
         #expect(numbers[1] >= numbers[2])
         #expect(numbers[2] > 0)
         #expect(numbers[3] == 0)
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == 0)
+        #expect(child.waitForEnd() == 0)
     }
 
     @Test("signals sent while the process is stopped arrive afterwards")
@@ -109,45 +108,43 @@ import Testing
             print('ready')
             time.sleep(30)
             """])
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         var process = try StoppedProcess.attach(child.pid)
         kill(child.pid, SIGUSR1)
         // The signal is pending during the call and must not get lost by it.
         #expect(try process.systemCall(Number.getpid) == Int64(child.pid))
         process.resume()
-        #expect(child.readLine() == "caught")
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == 3)
+        #expect(try child.readLine() == "caught")
+        #expect(child.waitForEnd() == 3)
     }
 
     @Test("a process stopped by SIGSTOP stays stopped, before and after a system call")
     func groupStop() throws {
         let child = try Child("sleep", ["1000"])
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
+        #expect(eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
         kill(child.pid, SIGSTOP)
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).state) == .stopped })
+        #expect(eventually { (try? ProcessStatus(child.pid).state) == .stopped })
         for _ in 0..<5 {
             var process = try StoppedProcess.attach(child.pid)
             #expect(try process.systemCall(Number.getpid) == Int64(child.pid))
             process.resume()
-            #expect(Support.eventually { (try? ProcessStatus(child.pid).state) == .stopped })
+            #expect(eventually { (try? ProcessStatus(child.pid).state) == .stopped })
         }
         kill(child.pid, SIGCONT)
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).state) == .sleeping })
+        #expect(eventually { (try? ProcessStatus(child.pid).state) == .sleeping })
     }
 
     @Test("a process killed while it is stopped is told as ended, not waited for")
     func killedWhileStopped() throws {
         let child = try Child("sleep", ["1000"])
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
+        #expect(eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
         var process = try StoppedProcess.attach(child.pid)
         kill(child.pid, SIGKILL)
         // A zombie, or taken by Foundation already.
-        #expect(Support.eventually { [.zombie, nil].contains(try? ProcessStatus(child.pid).state) })
+        #expect(eventually { [.zombie, nil].contains(try? ProcessStatus(child.pid).state) })
         #expect(throws: ProcessError.self) { _ = try process.systemCall(Number.getpid) }
         process.resume()
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == SIGKILL)
+        #expect(child.waitForEnd() == 128 + SIGKILL)
     }
 
     @Test("what cannot be attached to says why")
@@ -170,7 +167,7 @@ import Testing
         #expect(error?.description.contains("traced by") == true)
         stopped.resume()
         // Not reaped yet: a zombie.
-        #expect(Support.eventually { (try? ProcessStatus(pid).state) == .zombie })
+        #expect(eventually { (try? ProcessStatus(pid).state) == .zombie })
         let zombie = #expect(throws: ProcessError.self) { _ = try StoppedProcess.attach(pid) }
         #expect(zombie?.description.contains("ended already") == true)
         #expect(try ProcessExit.wait(for: pid) == .exited(0))
@@ -180,7 +177,7 @@ import Testing
     func thirtyTwoBit() throws {
         let program = try Support.compile(Self.bare32, name: "small", arguments: Self.flags32)
         let child = try Child(program)
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).name) == "small" })
+        #expect(eventually { (try? ProcessStatus(child.pid).name) == "small" })
         let error = #expect(throws: ProcessError.self) { _ = try StoppedProcess.attach(child.pid) }
         #expect(error?.description.contains("32-bit") == true)
         #expect(throws: ProcessError.self) { _ = try StoppedProcess.launch(Command(program)) }
@@ -192,14 +189,14 @@ import Testing
         guard let program = try? Support.compile(bare32, name: "probe", arguments: flags32),
             let child = try? Child(program)
         else { return false }
-        return Support.eventually { (try? ProcessStatus(child.pid).name) == "probe" }
+        return eventually { (try? ProcessStatus(child.pid).name) == "probe" }
     }()
 
     @Test("without the right to trace, the error says what to do", .enabled(if: geteuid() == 0))
     func permission() throws {
         // A process that may not be traced, seen from another user: through a child that gives up its rights.
         let child = try Child("sleep", ["1000"])
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
+        #expect(eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
         let target = child.pid
         let caught = try asUser(65534) { () -> String in
             do {

@@ -1,5 +1,6 @@
 import Foundation
 import LinuxProcess
+import TestSupport
 import Testing
 
 /// Compares the layouts with what compiled callers do: each call goes to a spy that writes down all registers
@@ -381,7 +382,7 @@ struct DebugConventionTests {
                 Self.source(functions, isCPlusPlus: compiler.isCPlusPlus), with: compiler,
                 options: (compiler.isCPlusPlus ? ["-std=gnu++17", "-Wno-psabi"] : ["-Wno-psabi"])
                     + (Self.hasAVX ? ["-mavx"] : []), in: folder)
-            let reports = Self.reports(try DebugFixture.run(program, []))
+            let reports = Self.reports(try run(program))
             let addresses = try DebugFixture.functions(of: program, demangled: true)
             let prototypes = try DebugInfo(path: program).prototypes(for: Set(addresses.values))
             var checkedBytes = 0

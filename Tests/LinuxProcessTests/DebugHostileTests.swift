@@ -1,5 +1,6 @@
 import Foundation
 import LinuxProcess
+import TestSupport
 import Testing
 
 @Suite("Hostile debug information")
@@ -7,7 +8,7 @@ struct DebugHostileTests {
     /// The file offsets of the sections whose names begin with `.debug`.
     private static func debugSections(of program: String) throws -> [Range<Int>] {
         var result: [Range<Int>] = []
-        for line in try DebugFixture.run("readelf", ["-SW", program]).split(separator: "\n") {
+        for line in try run("readelf", "-SW", program).split(separator: "\n") {
             let parts = line.split { $0 == " " || $0 == "[" || $0 == "]" }
             guard let name = parts.firstIndex(where: { $0.hasPrefix(".debug") }), parts.count > name + 4,
                 let offset = Int(parts[name + 3], radix: 16), let size = Int(parts[name + 4], radix: 16), size > 0

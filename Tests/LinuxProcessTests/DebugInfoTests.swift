@@ -1,5 +1,6 @@
 import Foundation
 import LinuxProcess
+import TestSupport
 import Testing
 
 @Suite("Prototypes from debug information")
@@ -191,12 +192,12 @@ struct DebugInfoTests {
             let compiler = DebugFixture.compilers(cPlusPlus: false, optimizations: ["-O2"])[0]
             let program = try DebugFixture.build(Self.cSource, with: compiler, in: folder)
             let debug = folder + "/program.debug"
-            try DebugFixture.run("objcopy", ["--only-keep-debug", "--compress-debug-sections=\(compression)", program, debug])
+            try run("objcopy", "--only-keep-debug", "--compress-debug-sections=\(compression)", program, debug)
             let functions = Set(try DebugFixture.functions(of: program).values)
             let whole = try DebugInfo(path: program).prototypes(for: functions)
             #expect(!whole.isEmpty)
             #expect(try DebugInfo(path: debug).prototypes(for: functions) == whole)
-            try DebugFixture.run("strip", ["--strip-debug", program])
+            try run("strip", "--strip-debug", program)
             #expect(throws: DebugInfoError.noDebugInformation(path: program)) { try DebugInfo(path: program) }
         }
     }
@@ -242,7 +243,7 @@ struct DebugInfoTests {
                 let functions = try DebugFixture.functions(of: program)
                 let prototypes = try DebugInfo(path: program).prototypes(for: Set(functions.values))
                 let moved = try #require(functions.first { $0.key.hasPrefix("moved") })
-                let code = try DebugFixture.run("objdump", ["-d", "--disassemble=\(moved.key)", program])
+                let code = try run("objdump", "-d", "--disassemble=\(moved.key)", program)
                 let isMoved = !code.contains("%rsi") && !code.contains("%esi")
                 let layout = SystemVABI.classify(try #require(prototypes[moved.value]))
                 #expect(layout.arguments.count == 2)
@@ -283,7 +284,7 @@ struct DebugInfoTests {
             let file = folder + "/main.swift"
             try source.write(toFile: file, atomically: false, encoding: .utf8)
             let program = folder + "/program"
-            try DebugFixture.run("swiftc", ["-g", "-O", "-module-name", "example", "-o", program, file])
+            try run("swiftc", "-g", "-O", "-module-name", "example", "-o", program, file)
             let functions = try DebugFixture.functions(of: program)
             let prototypes = try DebugInfo(path: program).prototypes(for: Set(functions.values))
             func prototype(_ name: String) throws -> FunctionPrototype {

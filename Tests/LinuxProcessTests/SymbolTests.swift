@@ -2,12 +2,13 @@ import ELF
 import Foundation
 import Glibc
 import LinuxProcess
+import TestSupport
 import Testing
 
 @Suite("Modules and their functions") struct SymbolTests {
     /// Address and name of every function that nm shows, with the same rules: versions cut, cold parts out.
     private func nm(_ path: String, _ options: [String] = []) throws -> Set<String> {
-        let result = try Support.run("nm", ["--defined-only"] + options + [path])
+        let result = try runBlocking(["nm", "--defined-only"] + options + [path])
         var found: Set<String> = []
         for line in result.output.split(separator: "\n") {
             let words = line.split(separator: " ")
@@ -21,7 +22,7 @@ import Testing
 
     /// FUNC and IFUNC symbols by readelf: nm does not tell functions from labels.
     private func readelf(_ path: String, _ option: String) throws -> Set<String> {
-        let result = try Support.run("readelf", ["-W", option, path])
+        let result = try runBlocking(["readelf", "-W", option, path])
         var found: Set<String> = []
         for line in result.output.split(separator: "\n") {
             let words = line.split(separator: " ")
@@ -42,7 +43,7 @@ import Testing
     static let files: [String] = ["/usr/bin/bash", "/usr/bin/perl", "/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libcrypto.so.3",
         "/lib/x86_64-linux-gnu/libz.so.1", "/lib64/ld-linux-x86-64.so.2"].filter { FileManager.default.isReadableFile(atPath: $0) }
 
-    @Test("the functions of installed files are those that readelf shows", .enabled(if: Support.has("readelf")), arguments: files)
+    @Test("the functions of installed files are those that readelf shows", .enabled(if: Compiler.find("readelf") != nil), arguments: files)
     func installed(path: String) throws {
         let symbols = try ModuleSymbols(path: path)
         let expected = try readelf(path, "-s")
@@ -129,8 +130,8 @@ import Testing
         let path = try Support.compile(Self.source, name: "linked", arguments: ["-Wl,--build-id=none"])
         let before = all(try ModuleSymbols(path: path))
         let folder = (path as NSString).deletingLastPathComponent
-        #expect(try Support.run("objcopy", ["--only-keep-debug", path, folder + "/linked.debug"]).status == 0)
-        #expect(try Support.run("sh", ["-c", "cd \(folder) && objcopy --strip-all --add-gnu-debuglink=linked.debug linked"]).status == 0)
+        #expect(try runBlocking(["objcopy", "--only-keep-debug", path, folder + "/linked.debug"]).status == 0)
+        #expect(try runBlocking(["sh", "-c", "cd \(folder) && objcopy --strip-all --add-gnu-debuglink=linked.debug linked"]).status == 0)
         let beside = try ModuleSymbols(path: path)
         #expect(beside.debugFile?.name == folder + "/linked.debug")
         #expect(all(beside) == before)
@@ -151,7 +152,7 @@ import Testing
     func modules() throws {
         let path = try Support.compile(Self.source, name: "running")
         let child = try Child(path)
-        #expect(child.readLine() == "2")
+        #expect(try child.readLine() == "2")
         var list = try ModuleList(pid: child.pid)
         #expect(list.unreadable.isEmpty)
         let program = try #require(list.executable)
@@ -211,7 +212,7 @@ import Testing
             """
         let path = try Support.compile(source, name: "again")
         let child = try Child(path)
-        #expect(child.readLine() == "mapped")
+        #expect(try child.readLine() == "mapped")
         let map = try MemoryMap(pid: child.pid)
         #expect(map.regions.filter { $0.path == path && $0.permissions.contains(.execute) }.count == 2)
         let modules = try ModuleList(pid: child.pid).modules.filter { $0.path == path }
@@ -225,7 +226,7 @@ import Testing
     func indirect() throws {
         let path = try Support.compile(Self.source, name: "indirect")
         let child = try Child(path)
-        #expect(child.readLine() == "2")
+        #expect(try child.readLine() == "2")
         let list = try ModuleList(pid: child.pid)
         let memory = try ProcessMemory(pid: child.pid)
         let program = try #require(list.executable)
@@ -257,15 +258,15 @@ import Testing
             print('gone')
             input()
             """])
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         var list = try ModuleList(pid: child.pid)
         child.write("\n")
-        #expect(child.readLine() == "4")
+        #expect(try child.readLine() == "4")
         let changes = try list.refresh()
         let added = try #require(changes.added.first { $0.path == library })
         #expect(ModuleSymbols(added).functions.contains { $0.name == "later" })
         child.write("\n")
-        #expect(child.readLine() == "gone")
+        #expect(try child.readLine() == "gone")
         #expect(try list.refresh().removed.contains(added.id))
     }
 
@@ -273,7 +274,7 @@ import Testing
     func staticProgram() throws {
         let path = try Support.compile(Self.source, name: "static", arguments: ["-static"])
         let child = try Child(path)
-        #expect(child.readLine() == "2")
+        #expect(try child.readLine() == "2")
         let list = try ModuleList(pid: child.pid)
         let program = try #require(list.executable)
         var symbols = ModuleSymbols(program)
@@ -285,7 +286,7 @@ import Testing
     @Test("names, parents, threads and ends of processes")
     func status() throws {
         let child = try Child("sleep", ["1000"])
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
+        #expect(eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
         let status = try ProcessStatus(child.pid)
         #expect(status.id == child.pid && status.threadGroup == child.pid)
         #expect(status.parent == getpid())

@@ -2,6 +2,7 @@ import CLinux
 import Foundation
 import Glibc
 import LinuxProcess
+import TestSupport
 import Testing
 
 @Suite("System calls made in a process") struct SystemCallTests {
@@ -63,7 +64,7 @@ import Testing
     func blockedThreads() throws {
         let program = try Support.compile(Self.blocked, name: "blocked", arguments: ["-pthread"])
         let child = try Child(program)
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         for _ in 0..<40 {
             var process = try StoppedProcess.attach(child.pid)
             #expect(process.threads.count == 10)
@@ -71,9 +72,8 @@ import Testing
             process.resume()
         }
         child.write("go\n")
-        #expect(child.readLine() == "main 3 0 0 0 0 0 0 0 0 0")
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == 0)
+        #expect(try child.readLine() == "main 3 0 0 0 0 0 0 0 0 0")
+        #expect(child.waitForEnd() == 0)
     }
 
     @Test("every thread can be the one that makes the call", arguments: ["nanosleep", "read", "futex", "restarted"])
@@ -100,7 +100,7 @@ import Testing
             int main(void) { (void)h; (void)now; int r; puts("ready"); fflush(stdout); \(bodies[kind] ?? "") return r; }
             """, name: kind)
         let child = try Child(program)
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         usleep(100_000)
         for _ in 0..<20 {
             var process = try StoppedProcess.attach(child.pid)
@@ -112,15 +112,13 @@ import Testing
             process.resume()
         }
         child.write("x")
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == 0)
-        #expect(child.process.terminationReason == .exit)
+        #expect(child.waitForEnd() == 0)
     }
 
     @Test("memory can be made, filled and found again")
     func memory() throws {
         let child = try Child("sleep", ["1000"])
-        #expect(Support.eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
+        #expect(eventually { (try? ProcessStatus(child.pid).name) == "sleep" })
         var process = try StoppedProcess.attach(child.pid)
         let map = try MemoryMap(pid: child.pid)
         let code = try #require(map.regions.first { $0.permissions.contains(.execute) && $0.path.hasSuffix("sleep") })
@@ -179,13 +177,12 @@ import Testing
             }
             """, name: "sandboxed")
         let child = try Child(program)
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         var process = try StoppedProcess.attach(child.pid)
         #expect(throws: ProcessError.seccomp(pid: child.pid, mode: 2)) { _ = try process.systemCall(Number.getpid) }
         process.resume()
         child.write("x\n")
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == 0)
+        #expect(child.waitForEnd() == 0)
     }
 
     @Test("a thread that cannot stop is told, and goes on as soon as it can")
@@ -214,18 +211,17 @@ import Testing
             }
             """, name: "waits")
         let child = try Child(program)
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         usleep(100_000)
         let engine = try Engine()
         let message = await engine.attach(child.pid)
         #expect(message.contains("does not stop (uninterruptible sleep"), "\(message)")
-        #expect(child.readLine() == "over")
-        #expect(Support.eventually { (try? Support.isUntraced(child.pid)) == true })
+        #expect(try child.readLine() == "over")
+        #expect(eventually { (try? Support.isUntraced(child.pid)) == true })
         // And then it can be stopped.
         #expect(await engine.attach(child.pid) == "attached")
         child.write("x\n")
-        child.process.waitUntilExit()
-        #expect(child.process.terminationStatus == 0)
+        #expect(child.waitForEnd() == 0)
     }
 
     @Test("an actor on a tracer thread launches, calls and lets go over several awaits")
@@ -261,7 +257,7 @@ import Testing
             #expect(try ProcessExit.wait(for: pid) == .exited(3))
         }
         // The threads end with their actors.
-        #expect(Support.eventually {
+        #expect(eventually {
             ((try? ThreadInfo.ids(of: getpid())) ?? []).count < 64
         })
     }

@@ -3,6 +3,7 @@ import ELF
 import Foundation
 import Glibc
 import LinuxProcess
+import TestSupport
 import Testing
 
 @Suite("Files of a process", .timeLimit(.minutes(2)))
@@ -17,7 +18,7 @@ struct TargetFilesTests {
 
     @Test("paths are followed below the root of the process, and only regular files are opened")
     func otherRoot() throws {
-        guard try Support.run("unshare", ["-Ur", "true"]).status == 0 else {
+        guard try runBlocking(["unshare", "-Ur", "true"]).status == 0 else {
             Issue.record("unshare(1) does not work here")
             return
         }
@@ -34,7 +35,7 @@ struct TargetFilesTests {
         symlink("loop", root + "/loop")
         try #require(mkfifo(root + "/fifo", 0o600) == 0)
         let child = try Child("unshare", ["-Ur", "chroot", root, "/bin/program"])
-        #expect(child.readLine() == "ready")
+        #expect(try child.readLine() == "ready")
         let files = TargetFiles(pid: child.pid)
         func answer(_ path: String) -> String {
             do throws(ELFError) { return "\(try files.elf(path).kind)" } catch { return "\(error)" }
@@ -105,13 +106,13 @@ struct TargetFilesTests {
     func compressed() throws {
         let path = try Support.compile("int f(int a) { return a; } int main() { return f(0); }", name: "zeros")
         let folder = (path as NSString).deletingLastPathComponent
-        let made = try Support.run("sh", ["-ec", """
+        let made = try runBlocking(["sh", "-ec", """
             cd "$1"; truncate -s 100M nothing
             objcopy --add-section .debug_macro=nothing zeros full
             objcopy --compress-debug-sections=zlib full packed
             objcopy --compress-debug-sections=zlib zeros small
             """, "sh", folder])
-        try #require(made.status == 0, "\(made.error)")
+        try #require(made.status == 0, "\(made.errors)")
         let error = #expect(throws: DebugInfoError.self) { try DebugInfo(path: folder + "/packed") }
         #expect(error?.description.contains("would become 100 MiB") ?? false, "\(String(describing: error))")
         // Twice: reading leaves the file's memory as it was.

@@ -1,6 +1,7 @@
 import CCapstone
 import Foundation
 import MachineCode
+import TestSupport
 import Testing
 
 private typealias Register = ARM64Register
@@ -42,27 +43,12 @@ private struct Collection {
 
 /// What clang's assembler makes of a text.
 private func assemble(_ lines: [String]) throws -> [UInt32] {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-asm-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let source = folder.appendingPathComponent("code.s").path
-    try Data((".arch armv8.5-a+lse\n" + lines.joined(separator: "\n") + "\n").utf8).write(to: URL(fileURLWithPath: source))
-    func call(_ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = arguments
-        let errors = Pipe()
-        process.standardError = errors
-        try process.run()
-        let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "\(arguments.joined(separator: " ")): \(text.prefix(2000))")
-    }
-    let object = folder.appendingPathComponent("code.o").path
-    let image = folder.appendingPathComponent("code").path
-    try call(["clang", "--target=aarch64-linux-gnu", "-c", "-o", object, source])
-    try call(["llvm-objcopy", "-O", "binary", "--only-section=.text", object, image])
-    let code = [UInt8](try Data(contentsOf: URL(fileURLWithPath: image)))
+    let folder = try Folder()
+    _ = try folder.file("code.s", ".arch armv8.5-a+lse\n" + lines.joined(separator: "\n") + "\n")
+    let place = URL(fileURLWithPath: folder.path)
+    try run("clang", "--target=aarch64-linux-gnu", "-c", "-o", "code.o", "code.s", in: place)
+    try run("llvm-objcopy", "-O", "binary", "--only-section=.text", "code.o", "code", in: place)
+    let code = try folder.bytes("code")
     return stride(from: 0, to: code.count / 4 * 4, by: 4).map { offset in
         (0..<4).reversed().reduce(0) { $0 << 8 | UInt32(code[offset + $1]) }
     }

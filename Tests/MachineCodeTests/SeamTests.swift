@@ -1,23 +1,10 @@
-import Foundation
+import TestSupport
 import Testing
 
 /// What belongs to one architecture is in files that are named for it.
 @Suite("The seam between architectures")
 struct SeamTests {
-    private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .appendingPathComponent("../../scripts/check-seam").standardized.path
-
-    private func check(_ folder: String? = nil) throws -> (status: Int32, errors: String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = [Self.script] + [folder].compactMap { $0 }
-        let errors = Pipe()
-        process.standardError = errors
-        try process.run()
-        let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return (process.terminationStatus, text)
-    }
+    private func check(_ folder: String...) throws -> Finished { try runBlocking(["sh", Repository.path("scripts/check-seam")] + folder) }
 
     @Test("no other file of the sources names a register, an opcode or the size of an instruction")
     func sources() throws {
@@ -44,10 +31,8 @@ struct SeamTests {
         ("ARM64Engine.swift", "/// x30 has the return address.", true),
     ])
     func finds(name: String, line: String, mayStand: Bool) throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-seam-\(UUID())")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        try Data((line + "\n").utf8).write(to: folder.appendingPathComponent(name))
+        let folder = try Folder()
+        _ = try folder.file(name, line + "\n")
         let result = try check(folder.path)
         #expect(result.status == (mayStand ? 0 : 1), "\(result.errors)")
         #expect(result.errors.contains(line) != mayStand)

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A target in namespaces of its own.
@@ -18,7 +19,7 @@ struct ContainerTests {
         let log = Fixtures.temporary.appendingPathComponent("container.trace").path
         let run = try Fixtures.run(
             HardProgram.fsessionPath, ["trace", "--limit", "5", "-o", log, "-p", "\(inner)", "exe:touch"])
-        #expect(run.status == 0, "\(run.error)")
+        #expect(run.status == 0, "\(run.errors)")
         #expect(try String(contentsOfFile: log, encoding: .utf8).contains("touch("))
         try Leftovers.expectNone(in: inner)
         #expect(outer.isRunning)
@@ -37,14 +38,14 @@ struct ContainerTests {
             """
         let inside = try Fixtures.run(
             "/usr/bin/env", unshare + ["sh", "-c", script, "sh", HardProgram.fsessionPath, program, log, try Fixtures.target("stacks")])
-        #expect(inside.status == 0, "\(inside.error)")
+        #expect(inside.status == 0, "\(inside.errors)")
     }
 
     /// The only child of a process, by the kernel's list.
     private static func child(of pid: Int32) -> Int32? {
         let path = "/proc/\(pid)/task/\(pid)/children"
         var found: Int32?
-        _ = HardProgram.wait {
+        _ = eventually {
             found = (try? String(contentsOfFile: path, encoding: .utf8))?.split(separator: " ").first.flatMap { Int32($0) }
             return found != nil
         }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Targets that crash, or are killed.
@@ -16,12 +17,12 @@ struct CoreTests {
         let target = try DrivenProcess(program)
         let session = try HardProgram.fsession(["trace", "-o", log, "-p", "\(target.pid)", "exe:outer", "exe:inner"])
         defer { session.end() }
-        try #require(HardProgram.wait { (try? String(contentsOfFile: log, encoding: .utf8))?.contains("inner(") == true })
+        try #require(eventually { (try? String(contentsOfFile: log, encoding: .utf8))?.contains("inner(") == true })
         let debugger = try Fixtures.run(
             "/usr/bin/env",
             ["gdb", "-nx", "-batch", "-p", "\(target.pid)", "-ex", "handle SIGSEGV stop print", "-ex", "handle SIGUSR1 nostop pass",
              "-ex", "signal SIGUSR1", "-ex", "generate-core-file \(core)", "-ex", "kill"])
-        try #require(FileManager.default.fileExists(atPath: core), "\(debugger.output) \(debugger.error)")
+        try #require(FileManager.default.fileExists(atPath: core), "\(debugger.output) \(debugger.errors)")
         let shown = try Fixtures.run("/usr/bin/env", ["gdb", "-nx", "-batch", "-x", script, "-ex", "bt", program, core])
         let frames = shown.output.split(separator: "\n").filter { $0.hasPrefix("#") }
         func position(_ name: String) -> Int? { frames.firstIndex { $0.contains(" \(name) (") } }
@@ -30,6 +31,6 @@ struct CoreTests {
         let main = try #require(position("main"), "\(shown.output)")
         #expect(inner < outer && outer < main)
         // fsession ends with its target.
-        #expect(session.finish() == 0, "\(session.errors)")
+        #expect(session.wait().status == 0, "\(session.errorsSoFar)")
     }
 }

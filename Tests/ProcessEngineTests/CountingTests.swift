@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 /// The trampolines count without locks; the counts are exact nevertheless, whoever calls.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Where the names and types of a program are when they are not in the program, seen from the command line.
@@ -13,7 +14,7 @@ struct DebugFileTests {
         let program = try #require(try HardProgram.c(source, []))
         let run = try Fixtures.run(
             "/usr/bin/env", ["sh", "-ec", "cd \"$1\"; \(compiler) \(options.joined(separator: " ")) -o program program.c\n\(script)", "sh", program.folder])
-        try #require(run.status == 0, "\(run.error)")
+        try #require(run.status == 0, "\(run.errors)")
         return program
     }
 
@@ -21,8 +22,8 @@ struct DebugFileTests {
     private static func trace(_ program: HardProgram) throws -> (trace: String, error: String) {
         let log = program.folder + "/trace"
         let run = try Fixtures.run(HardProgram.fsessionPath, ["trace", "-o", log, "exe:hidden", "--", program.path])
-        #expect(run.status == 0, "\(run.error)")
-        return ((try? String(contentsOfFile: log, encoding: .utf8)) ?? "", run.error)
+        #expect(run.status == 0, "\(run.errors)")
+        return ((try? String(contentsOfFile: log, encoding: .utf8)) ?? "", run.errors)
     }
 
     @Test("types come from the debug file also where the program kept its symbols", arguments: ["gcc", "clang"])
@@ -127,7 +128,7 @@ struct DebugFileTests {
             let log = program.folder + "/trace"
             for _ in 0..<2 {
                 let run = try Fixtures.run(HardProgram.fsessionPath, ["trace", "--limit", "3", "-o", log, "exe:work", "-p", "\(target.pid)"])
-                #expect(run.status == 0, "\(run.error)")
+                #expect(run.status == 0, "\(run.errors)")
                 #expect(try String(contentsOfFile: log, encoding: .utf8).contains("work(value="))
                 #expect(target.isRunning)
             }

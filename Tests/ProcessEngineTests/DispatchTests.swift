@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// Processes whose system calls are dispatched to themselves (PR_SET_SYSCALL_USER_DISPATCH), as Wine's are.

@@ -15,7 +15,7 @@ struct EarlyCallTests {
         let untraced = try Fixtures.run("/usr/bin/env", environment + [program])
         let result = try Fixtures.run(
             "/usr/bin/env", environment + [HardProgram.fsessionPath, "trace", "-q", "-o", trace, "*:early_*", "--", program])
-        #expect(result.status == untraced.status, "\(result.error)")
+        #expect(result.status == untraced.status, "\(result.errors)")
         let text = try String(contentsOfFile: trace, encoding: .utf8)
         return text.split(separator: "\n").reduce(into: [:]) { counts, line in
             if let name = line.split(separator: " ").dropFirst(2).first?.prefix(while: { $0 != "(" }) {
@@ -74,8 +74,8 @@ struct EarlyCallTests {
         let untraced = try Fixtures.run(program, [])
         for _ in 0..<3 {
             let result = try Fixtures.run(HardProgram.fsessionPath, ["trace", "-o", "/dev/null", "*", "--", program])
-            #expect(result.status == untraced.status, "\(result.error)")
-            #expect(!result.error.contains("try again"), "\(result.error)")
+            #expect(result.status == untraced.status, "\(result.errors)")
+            #expect(!result.errors.contains("try again"), "\(result.errors)")
         }
     }
 }

@@ -16,7 +16,7 @@ struct EveryFunctionTests {
         let run = try Fixtures.run(
             "/usr/bin/env",
             ["ROUNDS=1", "TUNABLES=\(processor)", Fixtures.package.path + "/scripts/torture", HardProgram.fsessionPath, program])
-        #expect(run.status == 0, "\(run.output)\(run.error)")
+        #expect(run.status == 0, "\(run.output)\(run.errors)")
         let lines = run.output.split(separator: "\n").filter { !$0.hasPrefix("As a processor") }
         #expect(!lines.isEmpty)
         for line in lines {

@@ -1,6 +1,7 @@
 import FSession
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Attaching to a process that executes a program at that very moment.
@@ -12,7 +13,7 @@ struct ExecutingTargetTests {
         let run = try Fixtures.run(
             "/usr/bin/env",
             ["timeout", "-s", "KILL", "30", HardProgram.fsessionPath, "trace", "-q", "--duration", "0.1", "-p", "\(pid)", "exe:touch"])
-        return (run.status, run.error, Date().timeIntervalSince(start))
+        return (run.status, run.errors, Date().timeIntervalSince(start))
     }
 
     private static func tracers(of pid: Int32) -> [String] {
@@ -30,7 +31,7 @@ struct ExecutingTargetTests {
             let attached = try Self.attach(target.pid)
             try #require(attached.status == 0 || attached.status == 1, "\(attached)")
             #expect(target.isRunning)
-            #expect(HardProgram.wait { Self.tracers(of: target.pid).isEmpty })
+            #expect(eventually { Self.tracers(of: target.pid).isEmpty })
             // It is there again: the threads of the new program have begun.
             if (try? target.readLine(patience: 2000)) == "ready" { executed += 1 }
         }
@@ -43,7 +44,7 @@ struct ExecutingTargetTests {
         let target = try DrivenProcess(try Fixtures.target("executes"), ["stuck"])
         // Its main thread waits inside execve for the end of a thread that somebody else traces.
         #expect(
-            HardProgram.wait {
+            eventually {
                 (try? String(contentsOfFile: "/proc/\(target.pid)/stat", encoding: .utf8))?.contains(") D ") == true
             })
         let attached = try Self.attach(target.pid)

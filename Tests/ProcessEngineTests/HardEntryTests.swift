@@ -41,7 +41,7 @@ struct HardEntryTests {
 
         let file = Fixtures.temporary.appendingPathComponent("entries.json").path
         let traced = try Fixtures.run(HardProgram.fsessionPath, ["trace", "--json", "-o", file, "exe:e_*", "exe:own_*", "--", program])
-        #expect(traced.status == 0, "\(traced.error)")
+        #expect(traced.status == 0, "\(traced.errors)")
         for (entry, now) in zip(entries, traced.output.split(separator: "\n").compactMap(Entry.init)) {
             #expect(entry == now)
         }

@@ -1,23 +1,18 @@
 import Foundation
+import TestSupport
 
 /// A program compiled for a test, in a folder of its own.
 final class HardProgram {
-    let folder: String
+    private let owner: Folder
+    var folder: String { owner.path }
     var path: String { folder + "/program" }
 
     private init(_ source: String, suffix: String, compiler: String, _ options: [String]) throws {
-        folder = NSTemporaryDirectory() + "fsession-hard-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let file = folder + "/program." + suffix
-        try source.write(toFile: file, atomically: true, encoding: .utf8)
+        owner = try Folder()
         // Some compilers leave files behind where they run.
-        let run = try Running("/usr/bin/env", ["-C", folder, compiler, file, "-o", path] + options)
-        guard run.finish() == 0 else { throw Failure(text: "\(compiler): \(run.errors)") }
+        _ = try Compiler.compile(
+            try owner.file("program." + suffix, source), with: [compiler], options, to: path, directory: folder)
     }
-
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
-
-    struct Failure: Error { var text: String }
 
     static func c(_ source: String, _ options: [String]) throws -> HardProgram? {
         try HardProgram(source, suffix: "c", compiler: "clang", options)
@@ -25,21 +20,20 @@ final class HardProgram {
 
     /// Nil where there is no such compiler.
     static func cxx(_ source: String, compiler: String, _ options: [String]) throws -> HardProgram? {
-        guard try Running("/usr/bin/env", [compiler, "--version"]).finish() == 0 else { return nil }
-        return try HardProgram(source, suffix: "cpp", compiler: compiler, options)
+        try program(source, suffix: "cpp", compiler: compiler, options)
     }
 
     /// In another language; nil where there is no such compiler.
     static func program(_ source: String, suffix: String, compiler: String, _ options: [String]) throws -> HardProgram? {
-        guard try Running("/usr/bin/env", [compiler, "--version"]).finish() == 0 else { return nil }
+        guard try runBlocking(["env", compiler, "--version"]).status == 0 else { return nil }
         return try HardProgram(source, suffix: suffix, compiler: compiler, options)
     }
 
     /// Starts the program and waits until its libraries are there.
     func start() throws -> Running {
-        let running = try Running(path, [])
+        let running = try Running([path])
         let maps = "/proc/\(running.pid)/maps"
-        _ = HardProgram.wait {
+        _ = eventually {
             (try? String(contentsOfFile: maps, encoding: .utf8)).map { $0.contains(path) && $0.contains("libc.so") } ?? false
         }
         return running
@@ -47,64 +41,13 @@ final class HardProgram {
 
     func traced(_ pattern: String) throws -> (output: String, status: Int32, trace: String) {
         let trace = folder + "/trace"
-        let run = try HardProgram.fsession(["trace", "-q", "-o", trace, pattern, "--", path])
-        let status = run.finish()
-        return (run.output, status, (try? String(contentsOfFile: trace, encoding: .utf8)) ?? "")
+        let run = try HardProgram.fsession(["trace", "-q", "-o", trace, pattern, "--", path]).wait()
+        return (run.output, run.status, (try? String(contentsOfFile: trace, encoding: .utf8)) ?? "")
     }
 
-    static let fsessionPath = Fixtures.package.path + "/.build/release/fsession"
+    static let fsessionPath = Repository.fsession
 
-    static func fsession(_ arguments: [String]) throws -> Running { try Running(fsessionPath, arguments) }
-
-    /// Waits up to half a minute.
-    static func wait(until isTrue: () -> Bool) -> Bool {
-        for _ in 0..<3000 {
-            if isTrue() { return true }
-            usleep(10_000)
-        }
-        return false
-    }
-
-    /// A process that this test started; what it writes goes to files.
-    final class Running {
-        private let process = Process()
-        private let folder = NSTemporaryDirectory() + "fsession-run-\(UUID().uuidString)"
-
-        init(_ program: String, _ arguments: [String]) throws {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-            process.executableURL = URL(fileURLWithPath: program)
-            process.arguments = arguments
-            for name in ["out", "err"] { _ = FileManager.default.createFile(atPath: "\(folder)/\(name)", contents: nil) }
-            process.standardInput = FileHandle.nullDevice
-            process.standardOutput = FileHandle(forWritingAtPath: folder + "/out")
-            process.standardError = FileHandle(forWritingAtPath: folder + "/err")
-            try process.run()
-        }
-
-        deinit { try? FileManager.default.removeItem(atPath: folder) }
-
-        var pid: Int32 { process.processIdentifier }
-        var isRunning: Bool { process.isRunning }
-        var output: String { (try? String(contentsOfFile: folder + "/out", encoding: .utf8)) ?? "" }
-        var errors: String { (try? String(contentsOfFile: folder + "/err", encoding: .utf8)) ?? "" }
-
-        /// Its status, 128 and more for a signal; killed after a minute.
-        func finish() -> Int32 {
-            let deadline = Date().addingTimeInterval(60)
-            while process.isRunning, Date() < deadline { usleep(5000) }
-            if process.isRunning { kill(pid, SIGKILL) }
-            process.waitUntilExit()
-            return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
-        }
-
-        func interrupt() { kill(pid, SIGINT) }
-
-        func end() {
-            guard process.isRunning else { return }
-            kill(pid, SIGKILL)
-            process.waitUntilExit()
-        }
-    }
+    static func fsession(_ arguments: [String]) throws -> Running { try Running([fsessionPath] + arguments) }
 
     // MARK: - Sources
 

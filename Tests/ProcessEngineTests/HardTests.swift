@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// Programs that use the stack in every way C and C++ know, under the command line: what they print and how they
@@ -12,7 +13,7 @@ struct HardTests {
             compiler == "static"
             ? try HardProgram.cxx(HardProgram.exceptions, compiler: "g++", ["-O1", "-static"])
             : try HardProgram.cxx(HardProgram.exceptions, compiler: compiler, ["-O1"])
-        guard let program else { throw HardProgram.Failure(text: "there is no \(compiler)") }
+        guard let program else { throw Trouble("there is no \(compiler)") }
         for pattern in ["exe:middle", "exe:*"] {
             let result = try program.traced(pattern)
             #expect(result.output == "caught 200 destroyed 1500\n", "\(pattern)")
@@ -25,7 +26,7 @@ struct HardTests {
         let program = try HardProgram.cxx(
             HardProgram.exceptions, compiler: "g++",
             ["-O1", "-static-libgcc", "-static-libstdc++", "-Wl,--export-dynamic", "-s"])
-        guard let program else { throw HardProgram.Failure(text: "there is no g++") }
+        guard let program else { throw Trouble("there is no g++") }
         for pattern in ["exe:*middle*", "exe:*"] {
             let result = try program.traced(pattern)
             #expect(result.output == "caught 200 destroyed 1500\n", "\(pattern)")
@@ -67,8 +68,8 @@ struct HardTests {
         let first = try await Session(.process(target.pid))
         try await first.trace(["exe:front"])
         let second = try HardProgram.fsession(["trace", "-p", "\(target.pid)", "exe:front"])
-        #expect(second.finish() == 1)
-        #expect(second.errors.contains("is traced by another fsession"), "\(second.errors)")
+        #expect(second.wait().status == 1)
+        #expect(second.errorsSoFar.contains("is traced by another fsession"), "\(second.errorsSoFar)")
         try await first.detach()
         #expect(target.isRunning)
     }
@@ -80,11 +81,11 @@ struct HardTests {
         defer { target.end() }
         let file = program.folder + "/killed"
         let first = try HardProgram.fsession(["trace", "-q", "-o", file, "-p", "\(target.pid)", "exe:front"])
-        try #require(HardProgram.wait { (try? String(contentsOfFile: file, encoding: .utf8))?.contains("front(") == true })
+        try #require(eventually { (try? String(contentsOfFile: file, encoding: .utf8))?.contains("front(") == true })
         first.end()
         let again = program.folder + "/again"
         let second = try HardProgram.fsession(["trace", "-o", again, "-p", "\(target.pid)", "--limit", "3", "exe:front"])
-        #expect(second.finish() == 0)
+        #expect(second.wait().status == 0)
         let text = try String(contentsOfFile: again, encoding: .utf8)
         #expect(text.contains("an earlier fsession") && text.contains("front("), "\(text)")
         #expect(target.isRunning)
@@ -95,9 +96,9 @@ struct HardTests {
         let program = try #require(try HardProgram.c(HardProgram.spawns, ["-O1"]))
         let file = program.folder + "/spawns"
         let run = try HardProgram.fsession(["trace", "-o", file, "--json", "exe:after", "--", program.path])
-        #expect(run.finish() == 0)
+        #expect(run.wait().status == 0)
         let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
-        let own = "\"pid\": \(run.output.split(separator: "\n").first ?? "?"),"
+        let own = "\"pid\": \(run.outputSoFar.split(separator: "\n").first ?? "?"),"
         #expect(lines.filter { $0.contains("\"call\"") && $0.contains(own) }.count == 3, "\(lines)")
         #expect(lines.filter { $0.contains("\"executing\"") && $0.contains("/bin/true") }.count == 3, "\(lines)")
     }

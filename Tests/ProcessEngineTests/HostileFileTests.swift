@@ -1,17 +1,18 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Files that are made to mislead whoever reads them. Each command runs under a time limit of its own: one that hangs is
 /// ended with status 124.
 @Suite("Hostile files", .timeLimit(.minutes(5)))
 struct HostileFileTests {
-    private static func list(_ path: String, seconds: Int = 60) throws -> (status: Int32, output: String, error: String) {
+    private static func list(_ path: String, seconds: Int = 60) throws -> Finished {
         try Fixtures.run("/usr/bin/env", ["timeout", "\(seconds)", HardProgram.fsessionPath, "list", "*", path])
     }
 
     private static func shell(_ script: String, _ arguments: String...) throws {
         let run = try Fixtures.run("/usr/bin/env", ["sh", "-ec", script, "sh"] + arguments)
-        try #require(run.status == 0, "\(run.error)")
+        try #require(run.status == 0, "\(run.errors)")
     }
 
     @Test("a sparse debug file of 200 GB is not read through for its checksum")
@@ -73,7 +74,7 @@ struct HostileFileTests {
             .fill 20, 1, 0x11
             """)
         let run = try Self.list(library.path)
-        #expect(run.status == 0, "\(run.error)")
+        #expect(run.status == 0, "\(run.errors)")
         #expect(run.output.contains("program:f"))
     }
 
@@ -83,7 +84,7 @@ struct HostileFileTests {
         let entries = (0..<depth).map { "n\($0): .uleb128 3; .long n\($0 + 1) - start" }.joined(separator: "\n")
         let library = try Self.library(entries + "\nn\(depth): .uleb128 3; .long last - start; .byte 0\nlast:" + String(repeating: " .byte 0;", count: depth))
         let run = try Self.list(library.path)
-        #expect(run.status == 0, "\(run.error)")
+        #expect(run.status == 0, "\(run.errors)")
         #expect(run.output.contains("program:f"))
     }
 
@@ -100,7 +101,7 @@ struct HostileFileTests {
             gcc -shared -nostdlib -o program l.s
             """, program.folder)
         let run = try Self.list(program.path, seconds: 60)
-        #expect(run.status == 0, "\(run.status) \(run.error)")
+        #expect(run.status == 0, "\(run.status) \(run.errors)")
         #expect(run.output.split(separator: "\n").count >= 1)
     }
 
@@ -133,7 +134,7 @@ struct HostileFileTests {
                 "/usr/bin/env",
                 ["timeout", "60", HardProgram.fsessionPath, "trace", "--limit", "2", "-o", program.folder + "/trace", "exe:hidden", "-p", "\(target.pid)"])
             if isFound {
-                #expect(run.status == 0, "\(run.error)")
+                #expect(run.status == 0, "\(run.errors)")
                 #expect(try String(contentsOfFile: program.folder + "/trace", encoding: .utf8).contains("hidden(value="))
             } else {
                 #expect(run.status != 0 && run.status != 124)

@@ -1,6 +1,7 @@
 import FSession
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Processes of another user that try to make fsession, which runs as root, do something for them.
@@ -27,7 +28,7 @@ struct HostileTargetTests {
             let run = try Fixtures.run(
                 "/usr/bin/env",
                 ["timeout", "-s", "KILL", "20", HardProgram.fsessionPath, "trace", "-q", "--duration", "0.1", "-p", "\(target.pid)", "exe:touch"])
-            #expect(run.status == 0 || run.status == 1, "\(run.status): \(run.error)")
+            #expect(run.status == 0 || run.status == 1, "\(run.status): \(run.errors)")
             if run.status == 0 { attached += 1 }
             try #require(try String(contentsOfFile: file, encoding: .utf8) == secret)
             try #require(target.isRunning)
@@ -43,7 +44,7 @@ struct HostileTargetTests {
         arguments: ["empty", "names", "huge", "vast", "nested", "stacks"])
     func forged(how: String) throws {
         // Somebody who has nothing to do with it.
-        let other = try HardProgram.Running("/bin/sleep", ["1000"])
+        let other = try Running(["/bin/sleep", "1000"])
         defer { other.end() }
         let target = try Self.asNobody(try Fixtures.target("forged"), [how] + (how == "names" ? ["\(other.pid)"] : []))
         let log = Fixtures.temporary.appendingPathComponent("forged.trace").path
@@ -52,7 +53,7 @@ struct HostileTargetTests {
             ["timeout", "-s", "KILL", "60", HardProgram.fsessionPath, "trace", "-q", "--limit", "3", "-o", log, "-p", "\(target.pid)", "exe:touch"])
         // Stacks that take too long to look through are a reason to refuse, in time.
         if how == "stacks" {
-            #expect(run.status == 0 || run.status == 1 && run.error.contains("too large"), "\(run)")
+            #expect(run.status == 0 || run.status == 1 && run.errors.contains("too large"), "\(run)")
         } else {
             #expect(run.status == 0, "\(run)")
             #expect(try String(contentsOfFile: log, encoding: .utf8).contains("touch("))

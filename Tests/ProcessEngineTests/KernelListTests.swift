@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("The kernel's list")
@@ -24,10 +25,10 @@ struct KernelListTests {
         try place(Fixtures.target(at: programs.appendingPathComponent("functions.c")), as: "functions")
 
         let run = try Fixtures.run(
-            "/usr/bin/env", ["-C", folder.path, "\(Fixtures.package.path)/.build/release/kernel-checks", "process", "./functions"])
+            "/usr/bin/env", ["-C", folder.path, Repository.product("kernel-checks"), "process", "./functions"])
         let lines = run.output.split(separator: "\n")
         for line in lines { #expect(line.hasPrefix("ok ")) }
         // context, answers, constants, helpers, cookies, two orders, three limits, two while calls run
-        #expect(lines.count == 12 && run.status == 0, "\(run.output)\(run.error)")
+        #expect(lines.count == 12 && run.status == 0, "\(run.output)\(run.errors)")
     }
 }

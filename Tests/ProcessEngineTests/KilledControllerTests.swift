@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// fsession is killed while it attaches, traces or detaches: its target must not notice.
@@ -16,7 +17,7 @@ struct KilledControllerTests {
         let target = try DrivenProcess(try Fixtures.target("registers"))
         let log = Fixtures.temporary.appendingPathComponent("\(call).strace").path
         let complete = try Self.strace(["-o", log, "-e", "trace=\(call)"], target.pid)
-        #expect(complete.status == 0, "\(complete.error)")
+        #expect(complete.status == 0, "\(complete.errors)")
         let calls = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").count { $0.contains("\(call)(") }
         try #require(calls > 30)
         for number in stride(from: 1, through: calls, by: max(1, calls / Self.kills)) {
@@ -25,12 +26,12 @@ struct KilledControllerTests {
         }
         // What they left does not hinder the next one.
         let last = try Self.strace(["-o", "/dev/null", "-e", "trace=none"], target.pid)
-        #expect(last.status == 0, "\(last.error)")
+        #expect(last.status == 0, "\(last.errors)")
         kill(target.pid, SIGTERM)
         #expect(target.waitForEnd() == 0)
     }
 
-    private static func strace(_ options: [String], _ pid: Int32) throws -> (status: Int32, output: String, error: String) {
+    private static func strace(_ options: [String], _ pid: Int32) throws -> Finished {
         let log = Fixtures.temporary.appendingPathComponent("killed.trace").path
         return try Fixtures.run(
             "/usr/bin/env",
@@ -44,10 +45,10 @@ struct KilledControllerTests {
         for round in 0..<4 {
             let log = Fixtures.temporary.appendingPathComponent("load-\(round).trace").path
             let first = try HardProgram.fsession(["trace", "-q", "-o", log, "-p", "\(target.pid)", "exe:add", "exe:half"])
-            try #require(HardProgram.wait { (try? String(contentsOfFile: log, encoding: .utf8))?.contains("add(") == true })
+            try #require(eventually { (try? String(contentsOfFile: log, encoding: .utf8))?.contains("add(") == true })
             first.end()
             let before = try #require(Int(try target.ask("calls")))
-            #expect(HardProgram.wait { (try? target.ask("calls")).flatMap(Int.init) ?? 0 > before })
+            #expect(eventually { (try? target.ask("calls")).flatMap(Int.init) ?? 0 > before })
         }
         let session = try await Session(.process(target.pid))
         let seen = Task {

@@ -1,6 +1,7 @@
 import FSession
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Libraries that a process loads while it is traced: their calls are complete from the first constructor on, and nobody waits
@@ -88,7 +89,7 @@ struct LateLibraryTests {
             let result = try Fixtures.run(
                 HardProgram.fsessionPath,
                 ["trace", "--json", "-o", run.folder + "/json", "*:large_*", "--", run.path, path])
-            #expect(result.status == 0, "\(result.error)")
+            #expect(result.status == 0, "\(result.errors)")
             let text = try String(contentsOfFile: run.folder + "/json", encoding: .utf8)
             let last = try #require(text.split(separator: "\n").last)
             #expect(last.contains("\"calls\": \(2 * (Self.largeCount + 1) + 1),"), "\(last.prefix(200))")
@@ -114,7 +115,7 @@ struct LateLibraryTests {
             }
             return false
         }
-        try #require(isTraced(), "\(text()) \(session.errors)")
+        try #require(isTraced(), "\(text()) \(session.errorsSoFar)")
         for signal in [SIGSTOP, SIGKILL] {
             kill(session.pid, signal)
             usleep(50_000)
@@ -149,8 +150,8 @@ struct LateLibraryTests {
         if signal == SIGSTOP {
             kill(first.pid, SIGCONT)
             usleep(200_000)
-            first.interrupt()
-            #expect(first.finish() == 0, "\(first.errors)")
+            first.send(SIGINT)
+            #expect(first.wait().status == 0, "\(first.errorsSoFar)")
         } else {
             first.end()
         }
@@ -290,9 +291,9 @@ struct LateLibraryTests {
         let run = try #require(program)
         let result = try Fixtures.run(HardProgram.fsessionPath, ["trace", "*:plug_*", "--", run.path, path])
         #expect(result.status == 0)
-        #expect(result.error.contains("not traced: plug_short"), "\(result.error)")
+        #expect(result.errors.contains("not traced: plug_short"), "\(result.errors)")
         let json = try Fixtures.run(HardProgram.fsessionPath, ["trace", "--json", "*:plug_*", "--", run.path, path])
-        let last = try #require(json.error.split(separator: "\n").last { $0.contains("summary") })
+        let last = try #require(json.errors.split(separator: "\n").last { $0.contains("summary") })
         #expect(last.contains("\"function\": \"plug_short\", \"reason\""), "\(last)")
     }
 
@@ -354,7 +355,7 @@ enum Musl {
     static func compile(_ compiler: String, _ source: URL, _ options: [String]) throws -> String {
         let output = Fixtures.temporary.appendingPathComponent("\(source.lastPathComponent)-\(UUID().uuidString)").path
         let result = try Fixtures.run(compiler, options + ["-o", output, source.path])
-        guard result.status == 0 else { throw FixtureError(description: "\(compiler): \(result.error)") }
+        guard result.status == 0 else { throw Trouble("\(compiler): \(result.errors)") }
         return output
     }
 }

@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// Functions that leave by a jump to one that looks at its caller, returns twice or never returns: what holds for that one
@@ -32,8 +33,8 @@ struct LeavingJumpTests {
         private func make(_ compiler: String, _ name: String, _ source: String, _ output: String, _ options: [String]) throws {
             let file = "\(folder)/\(name).c"
             try source.write(toFile: file, atomically: true, encoding: .utf8)
-            let run = try HardProgram.Running("/usr/bin/env", [compiler, file, "-o", "\(folder)/\(output)"] + options)
-            guard run.finish() == 0 else { throw HardProgram.Failure(text: "\(compiler) \(options): \(run.errors)") }
+            let run = try Running(["/usr/bin/env", compiler, file, "-o", "\(folder)/\(output)"] + options)
+            guard run.wait().status == 0 else { throw Trouble("\(compiler) \(options): \(run.errorsSoFar)") }
         }
 
         static let inner = """
@@ -98,12 +99,12 @@ struct LeavingJumpTests {
     @Test("A function that leaves to dlsym, dlopen or setjmp, at any depth, gives what it gives untraced", arguments: ways, ["gcc", "clang"])
     func jumps(options: [String], compiler: String) throws {
         let fixture = try Fixture(compiler, options)
-        let plain = try HardProgram.Running(fixture.program, [])
-        try #require(plain.finish() == 61)
+        let plain = try Running([fixture.program])
+        try #require(plain.wait().status == 61)
         for pattern in ["exe:*", "*"] {
             let run = try HardProgram.fsession(["trace", "-q", "-o", "/dev/null", pattern, "--", fixture.program])
-            #expect(run.finish() == 61, "\(pattern): \(run.errors)")
-            #expect(run.output == plain.output, "\(pattern)")
+            #expect(run.wait().status == 61, "\(pattern): \(run.errorsSoFar)")
+            #expect(run.outputSoFar == plain.outputSoFar, "\(pattern)")
         }
     }
 
@@ -112,7 +113,7 @@ struct LeavingJumpTests {
         for options in [["-mindirect-branch=thunk", "-fcf-protection=none"], ["-mindirect-branch=thunk", "-fno-plt"]] {
             let fixture = try Fixture("gcc", options)
             let run = try HardProgram.fsession(["trace", "-q", "-o", "/dev/null", "*", "--", fixture.program])
-            #expect(run.finish() == 61, "\(options): \(run.errors)")
+            #expect(run.wait().status == 61, "\(options): \(run.errorsSoFar)")
         }
     }
 
@@ -120,9 +121,9 @@ struct LeavingJumpTests {
     func said() async throws {
         let fixture = try Fixture("gcc", [])
         let file = try HardProgram.fsession(["list", "*", fixture.folder + "/libraries/libinner.so"])
-        #expect(file.finish() == 0)
+        #expect(file.wait().status == 0)
         for name in ["inner", "hidden"] {
-            #expect(file.output.contains(":\(name)  entry only: leaves by a jump to dlsym, which looks at its caller's address"), "\(file.output)")
+            #expect(file.outputSoFar.contains(":\(name)  entry only: leaves by a jump to dlsym, which looks at its caller's address"), "\(file.outputSoFar)")
         }
         let session = try await Session(.command(Session.Command(fixture.program)))
         try await session.load(try Fixtures.object("cookies"))
@@ -142,15 +143,15 @@ struct LeavingJumpTests {
             return
         }
         let list = try HardProgram.fsession(["list", "*", path])
-        #expect(list.finish() == 0)
+        #expect(list.wait().status == 0)
         // Without symbols only those that are exported are listed.
-        if library == "libasound.so.2" { #expect(list.output.contains("leaves by a jump to \(target),"), "\(library)") }
+        if library == "libasound.so.2" { #expect(list.outputSoFar.contains("leaves by a jump to \(target),"), "\(library)") }
     }
 
     @Test("A jump through a table is no way to the functions whose addresses a function takes")
     func tables() throws {
         let list = try HardProgram.fsession(["list", "makecontext", "/lib/x86_64-linux-gnu/libc.so.6"])
-        #expect(list.finish() == 0)
-        #expect(!list.output.contains("leaves by a jump"), "\(list.output)")
+        #expect(list.wait().status == 0)
+        #expect(!list.outputSoFar.contains("leaves by a jump"), "\(list.outputSoFar)")
     }
 }

@@ -1,6 +1,7 @@
 import FSession
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Targets that are short of something, or have shut themselves in.
@@ -19,8 +20,8 @@ struct LimitTests {
             if run.status != 0 {
                 refused += 1
                 #expect(run.status == 1)
-                #expect(run.error.contains("Cannot allocate memory"), "\(run.error)")
-                #expect(run.error.split(separator: "\n").count == 1, "\(run.error)")
+                #expect(run.errors.contains("Cannot allocate memory"), "\(run.errors)")
+                #expect(run.errors.split(separator: "\n").count == 1, "\(run.errors)")
             }
             try Leftovers.expectNone(in: target.pid)
             #expect(target.isRunning)
@@ -43,7 +44,7 @@ struct LimitTests {
         let target = try DrivenProcess(try Fixtures.target("sandboxed"), [how, "before"])
         let run = try Fixtures.run(HardProgram.fsessionPath, ["trace", "-q", "-p", "\(target.pid)", "exe:leaf"])
         #expect(run.status == 1)
-        #expect(run.error.contains("seccomp") && run.error.split(separator: "\n").count == 1, "\(run.error)")
+        #expect(run.errors.contains("seccomp") && run.errors.split(separator: "\n").count == 1, "\(run.errors)")
         #expect(try target.ask("") == "500500")
         #expect(target.isRunning)
     }

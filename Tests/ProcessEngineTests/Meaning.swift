@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 /// A line of what a session means, and how to see that it is so.

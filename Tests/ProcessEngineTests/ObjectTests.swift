@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 /// Maps, global variables and helpers as objects of clang use them, in a running process.

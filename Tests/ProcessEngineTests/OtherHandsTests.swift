@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// Processes in which others than fsession change what fsession has changed.

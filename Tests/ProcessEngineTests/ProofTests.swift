@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 /// What the verifier found out makes programs shorter, and changes nothing that they do.

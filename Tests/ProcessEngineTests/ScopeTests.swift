@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// A session ends with what it was opened for, whatever becomes of that.

@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 @Suite("The meaning of a session, on the process engine")

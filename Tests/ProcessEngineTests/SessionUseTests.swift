@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// What the library promises to those who use it, rightly and wrongly.
@@ -154,7 +155,7 @@ struct SessionUseTests {
         #expect(session.links.prefix(2).map(\.program) == ["both", "one"])
         #expect(try target.ask("add 1 2") == "3")
         let link = try #require(first.links.first)
-        #expect(await session.summary().count(of: link.function)?.entered == 1)
+        #expect(await session.summary().count(of: link)?.entered == 1)
         try await session.remove(link)
         #expect(session.links.map(\.function.name) == ["other", "nothing"])
         try await session.detach()

@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 /// Signals at the worst moments.

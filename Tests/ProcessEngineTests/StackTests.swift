@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Programs that leave functions in every way, and use stacks of every kind, under the command line: what they print
@@ -23,8 +24,8 @@ struct StackTests {
     @Test("A traced call needs little more than a kibibyte of stack")
     func room() throws {
         let path = try Fixtures.target("stacks")
-        func room(_ run: (status: Int32, output: String, error: String)) throws -> Int {
-            let line = try #require(run.error.split(separator: "\n").first { $0.hasPrefix("room ") })
+        func room(_ run: Finished) throws -> Int {
+            let line = try #require(run.errors.split(separator: "\n").first { $0.hasPrefix("room ") })
             return try #require(Int(line.dropFirst(5)))
         }
         let without = try room(try Fixtures.run(path, []))

@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 /// What tail calls hand on, what they leave on the stack, and where they return to, in a running process.

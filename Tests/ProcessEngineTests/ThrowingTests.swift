@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// A session comes and goes while exceptions pass its functions: the unwinder knows our code as long as a call is inside.
@@ -15,7 +16,7 @@ struct ThrowingTests {
             let run = try Fixtures.run(
                 HardProgram.fsessionPath,
                 ["run", "-o", "/dev/null", "--at", pattern, object, "-p", "\(target.pid)", "--duration", "0.05"])
-            #expect(run.status == 0, "\(run.error)")
+            #expect(run.status == 0, "\(run.errors)")
             try #require(target.isRunning, "cycle \(cycle)")
         }
         #expect(target.end("end") == 0)
@@ -53,7 +54,7 @@ struct ThrowingTests {
             let log = Fixtures.temporary.appendingPathComponent("throwing-\(round).trace").path
             let first = try HardProgram.fsession(["trace", "-q", "-o", log, "-p", "\(target.pid)", "exe:*"])
             try #require(
-                HardProgram.wait {
+                eventually {
                     _ = try? target.ask("call")
                     return (try? String(contentsOfFile: log, encoding: .utf8))?.contains("catches(") == true
                 })

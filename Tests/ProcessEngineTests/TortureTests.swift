@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// Attaching and detaching again and again while the target's threads are inside the functions.
@@ -38,7 +39,7 @@ struct TortureTests {
             let command = isKilled ? ["timeout", "-s", "KILL", "0.3"] : []
             let run = try Fixtures.run(
                 "/usr/bin/env", command + [HardProgram.fsessionPath] + arguments + (isKilled ? [] : ["--duration", "0.05"]))
-            #expect(isKilled || run.status == 0, "\(run.error)")
+            #expect(isKilled || run.status == 0, "\(run.errors)")
             try #require(target.isRunning)
         }
         #expect(target.end("end") == 0)

@@ -1,4 +1,5 @@
 import FSession
+import TestSupport
 import Testing
 
 /// Libraries that come and go while they are traced.

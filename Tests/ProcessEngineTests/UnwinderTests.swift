@@ -1,5 +1,6 @@
 import FSession
 import Foundation
+import TestSupport
 import Testing
 
 /// Exceptions pass traced functions whatever unwinder a program has, also where there are several.
@@ -57,7 +58,7 @@ struct UnwinderTests {
             let run = try Fixtures.run(
                 HardProgram.fsessionPath,
                 ["run", "-o", "/dev/null", "--at", pattern, object, "-p", "\(target.pid)", "--duration", "0.05"])
-            #expect(run.status == 0, "\(run.error)")
+            #expect(run.status == 0, "\(run.errors)")
             try #require(target.isRunning, "cycle \(cycle)")
         }
         #expect(target.end("end") == 0)

@@ -56,7 +56,7 @@ struct VariantsTests {
         let log = Fixtures.temporary.appendingPathComponent("variants.json").path
         let traced = try Fixtures.run(
             HardProgram.fsessionPath, ["run", "--json", "-o", log, "--at", "libc:*", object, "--", program, list])
-        #expect(traced.status == 0 && traced.output == plain.output, "\(traced.output.suffix(2000)) \(traced.error)")
+        #expect(traced.status == 0 && traced.output == plain.output, "\(traced.output.suffix(2000)) \(traced.errors)")
         // Each was seen, as often as it was called, and seen to return.
         let text = try String(contentsOfFile: log, encoding: .utf8)
         let last = try #require(text.split(separator: "\n").last)

@@ -1,6 +1,7 @@
 import BPF
 import Foundation
 import TargetRuntime
+import TestSupport
 import Testing
 
 /// The words below ctx are named in Swift, in C and in a document.
@@ -19,9 +20,7 @@ import Testing
 
     @Test("docs/architecture.md draws the words below ctx")
     func documented() throws {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let lines = try String(contentsOf: root.appendingPathComponent("docs/architecture.md"), encoding: .utf8).split(separator: "\n")
+        let lines = try Repository.text("docs/architecture.md").split(separator: "\n")
         for word in ContextLayout.allCases {
             let meaning =
                 switch word {

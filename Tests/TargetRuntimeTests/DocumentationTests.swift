@@ -1,15 +1,14 @@
 import BPF
 import Foundation
 import TargetRuntime
+import TestSupport
 import Testing
 
 /// docs/helpers.md names what there is, no more and no less.
 @Suite struct DocumentationTests {
     /// The rows `| number | `name` | … |` below a heading.
     private static func rows(below heading: String) throws -> [UInt32: String] {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let text = try String(contentsOf: root.appendingPathComponent("docs/helpers.md"), encoding: .utf8)
+        let text = try Repository.text("docs/helpers.md")
         let section = try #require(text.components(separatedBy: "\n## ").first { $0.hasPrefix(heading + "\n") })
         var rows: [UInt32: String] = [:]
         for line in section.split(separator: "\n") {

@@ -1,6 +1,7 @@
 import Foundation
 import TargetRuntime
 import TargetRuntimeTestSupport
+import TestSupport
 import Testing
 
 /// That the code runs in a copy, which has nothing around it, is shown by all other tests: they call it there.
@@ -39,28 +40,15 @@ import Testing
         return FileManager.default.fileExists(atPath: object) ? object : nil
     }
 
-    private static func output(_ tool: String, _ arguments: [String]) throws -> String {
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: tool)
-        process.arguments = arguments
-        process.standardOutput = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
-        return String(decoding: data, as: UTF8.self)
-    }
-
     private static let hasBinutils = ["/usr/bin/readelf", "/usr/bin/objdump"].allSatisfy(FileManager.default.isExecutableFile)
 
     @Test("the compiled section refers to nothing outside, and uses no vector or x87 register", .enabled(if: hasBinutils))
     func object() throws {
         let object = try #require(Self.objectFile())
-        let sections = try Self.output("/usr/bin/readelf", ["-SW", object])
+        let sections = try run("/usr/bin/readelf", "-SW", object)
         #expect(sections.contains(" fsession_runtime "))
         #expect(!sections.contains(".relafsession_runtime"), "the section has relocations")
-        let code = try Self.output("/usr/bin/objdump", ["-d", "--no-show-raw-insn", "-j", "fsession_runtime", object])
+        let code = try run("/usr/bin/objdump", "-d", "--no-show-raw-insn", "-j", "fsession_runtime", object)
         #expect(code.split(separator: "\n").count > 2000)
         let vector = code.split(separator: "\n").filter { $0.contains("%xmm") || $0.contains("%ymm") || $0.contains("%st") || $0.contains("%mm") }
         #expect(vector.isEmpty)

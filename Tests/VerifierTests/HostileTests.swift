@@ -1,5 +1,6 @@
 import BPF
 import BTF
+import TestSupport
 import Testing
 import Verifier
 

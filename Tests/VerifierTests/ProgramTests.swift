@@ -1,14 +1,12 @@
 import BPF
 import Foundation
+import TestSupport
 import Testing
 import Verifier
 
 /// What clang makes of ordinary programs.
 @Suite("Programs of clang")
 struct ProgramTests {
-    private static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .deletingLastPathComponent().deletingLastPathComponent()
-
     /// Programs of the repository, and why a verifier refuses those that it does.
     private static let refused = [
         // They return something although only fmod_ret programs may.
@@ -25,7 +23,7 @@ struct ProgramTests {
         let folders = ["Examples", "Benchmarks", "Tests/ProcessEngineTests/Programs", "Tests/VerifierTests/Programs"]
         return folders.flatMap { folder -> [URL] in
             let files = FileManager.default.enumerator(
-                at: package.appendingPathComponent(folder), includingPropertiesForKeys: nil)
+                at: Repository.root.appendingPathComponent(folder), includingPropertiesForKeys: nil)
             return (files?.allObjects as? [URL] ?? []).filter { $0.lastPathComponent.hasSuffix(".bpf.c") }
         }.sorted { $0.path < $1.path }
     }()
@@ -56,21 +54,8 @@ struct ProgramTests {
     func some() { #expect(Self.sources.count >= 20) }
 
     private func compile(_ source: URL, _ options: [String]) throws -> [UInt8] {
-        let output = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-\(UUID().uuidString).o")
-        defer { try? FileManager.default.removeItem(at: output) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        #if arch(arm64)
-            let multiarch = "aarch64-linux-gnu"
-        #else
-            let multiarch = "x86_64-linux-gnu"
-        #endif
-        process.arguments =
-            ["clang", "-target", "bpf", "-g", "-I\(Self.package.path)/include", "-I/usr/include/\(multiarch)"] + options
-            + ["-c", source.path, "-o", output.path]
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "clang could not compile \(source.lastPathComponent)")
-        return try [UInt8](Data(contentsOf: output))
+        let folder = try Folder()
+        _ = try Compiler.bpf(source.path, ["-g"] + options, to: "\(folder.path)/a.o")
+        return try folder.bytes("a.o")
     }
 }

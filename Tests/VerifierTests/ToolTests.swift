@@ -1,23 +1,20 @@
 import BPF
 import Foundation
+import TestSupport
 import Testing
 import Verifier
 
 /// What clang makes of ordinary tracing programs is accepted, however hard it optimises.
 @Suite("Tools")
 struct ToolTests {
-    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
     static let sources: [String] = {
-        let folder = root.appendingPathComponent("Examples/Tools")
-        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: Repository.path("Examples/Tools"))) ?? []
         return files.filter { $0.hasSuffix(".bpf.c") }.sorted()
     }()
 
     @Test("there are at least 32 tools, and each is in the table")
     func table() throws {
-        let table = try String(contentsOf: Self.root.appendingPathComponent("Examples/Tools/README.md"), encoding: .utf8)
+        let table = try Repository.text("Examples/Tools/README.md")
         #expect(Self.sources.count >= 32)
         for source in Self.sources { #expect(table.contains("](\(source))"), "\(source) is not in README.md") }
     }
@@ -34,27 +31,9 @@ struct ToolTests {
     }
 
     private static func compile(_ source: String, _ level: String) throws -> Object {
-        let output = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-tool-\(UUID()).bpf.o").path
-        let messages = output + ".log"
-        defer { for path in [output, messages] { try? FileManager.default.removeItem(atPath: path) } }
-        _ = FileManager.default.createFile(atPath: messages, contents: nil)
-        #if arch(arm64)
-        let multiarch = "aarch64-linux-gnu"
-        #else
-        let multiarch = "x86_64-linux-gnu"
-        #endif
-        let clang = Process()
-        clang.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        clang.arguments = [
-            "clang", "-target", "bpf", "-g", "-Wall", "-Werror", level, "-I\(root.path)/include", "-I/usr/include/\(multiarch)",
-            "-c", root.appendingPathComponent("Examples/Tools/\(source)").path, "-o", output,
-        ]
-        clang.standardError = FileHandle(forWritingAtPath: messages)
-        try clang.run()
-        clang.waitUntilExit()
-        let text = (try? String(contentsOfFile: messages, encoding: .utf8)) ?? ""
-        try #require(clang.terminationStatus == 0, "\(source) \(level): \(text)")
-        #expect(text.isEmpty, "\(source) \(level): \(text)")
-        return try Object(path: output)
+        let folder = try Folder()
+        // A warning is an error.
+        return try Object(
+            path: Compiler.bpf(Repository.path("Examples/Tools/\(source)"), [level, "-g", "-Wall", "-Werror"], to: "\(folder.path)/\(source).o"))
     }
 }

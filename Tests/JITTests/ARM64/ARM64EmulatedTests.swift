@@ -1,6 +1,7 @@
 import BPF
 import Glibc
 import JIT
+import TestSupport
 import Testing
 
 /// What the arm64 compiler makes, run by an emulator of the processor.

@@ -3,6 +3,7 @@ import Foundation
 import JIT
 import MachineCode
 import Synchronization
+import TestSupport
 import Testing
 
 /// Runs programs that are compiled for arm64, on any machine: under qemu-user, thousands at a time.
@@ -49,7 +50,7 @@ struct Emulator {
     private static let runner: Result<String, EmulatorError> = {
         let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("runner.c").path
         let path = temporaryFile("runner")
-        guard find("qemu-aarch64-static") != nil else {
+        guard Compiler.find("qemu-aarch64-static") != nil else {
             return .failure(EmulatorError("there is no qemu-aarch64-static; 'make arm64-packages' installs it"))
         }
         do {
@@ -171,25 +172,8 @@ private func temporaryFile(_ name: String) -> String {
     FileManager.default.temporaryDirectory.appendingPathComponent("fsession-arm64-\(name)-\(UUID().uuidString)").path
 }
 
-private func find(_ program: String) -> URL? {
-    let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin").split(separator: ":")
-    return folders.map { URL(fileURLWithPath: "\($0)/\(program)") }
-        .first { FileManager.default.isExecutableFile(atPath: $0.path) }
-}
-
 /// Runs a program to its end.
 private func call(_ program: String, _ arguments: [String]) throws {
-    guard let file = find(program) else { throw EmulatorError("there is no \(program)") }
-    let process = Process()
-    process.executableURL = file
-    process.arguments = arguments
-    let errors = Pipe()
-    process.standardError = errors
-    process.standardInput = FileHandle.nullDevice
-    try process.run()
-    let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    guard process.terminationReason == .exit, process.terminationStatus == 0 else {
-        throw EmulatorError("\(program) ended with \(process.terminationStatus): \(text)")
-    }
+    let result = try runBlocking([program] + arguments)
+    guard result.status == 0 else { throw EmulatorError("\(program) ended with \(result.status): \(result.errors)") }
 }

@@ -1,4 +1,5 @@
 import BPF
+import TestSupport
 
 extension FuzzProgram {
     /// The same program with something changed.

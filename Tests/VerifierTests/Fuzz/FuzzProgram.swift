@@ -1,6 +1,7 @@
 import BPF
 import BTF
 import Verifier
+import TestSupport
 
 /// A random program that has a fair chance to be accepted: what it does makes sense mostly, and goes wrong now and then.
 ///

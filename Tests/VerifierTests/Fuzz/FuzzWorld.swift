@@ -1,6 +1,7 @@
 import BPF
 import JIT
 import Verifier
+import TestSupport
 
 /// Memory for the maps and the context of ``FuzzProgram``, and its helpers, which check what the verifier promised.
 ///

@@ -1,6 +1,7 @@
 import BPF
 import JIT
 import Verifier
+import TestSupport
 
 /// Makes programs, has them verified, runs what is accepted, and tells what went wrong.
 struct Fuzzer {

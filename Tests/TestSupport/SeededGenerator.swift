@@ -1,10 +1,12 @@
 /// SplitMix64: the same numbers from the same seed everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
+package struct SeededGenerator: RandomNumberGenerator {
+    @usableFromInline var state: UInt64
 
-    init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 }
+    /// Neighbouring seeds give numbers that have nothing in common.
+    @inlinable package init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 }
+    @inlinable package init(state: UInt64) { self.state = state }
 
-    mutating func next() -> UInt64 {
+    @inlinable package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var value = state
         value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
@@ -13,17 +15,17 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 
     /// 0 ..< bound, quickly; the bias of a small bound does not matter here.
-    mutating func below(_ bound: Int) -> Int {
+    @inlinable package mutating func below(_ bound: Int) -> Int {
         Int(truncatingIfNeeded: UInt64(truncatingIfNeeded: bound).multipliedFullWidth(by: next()).high)
     }
 
     /// True so many times in a hundred.
-    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+    @inlinable package mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
 
-    mutating func pick<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
+    @inlinable package mutating func pick<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
 
     /// A number of the sort at which arithmetic goes wrong: near powers of two, small, or anything.
-    mutating func number() -> UInt64 {
+    @inlinable package mutating func number() -> UInt64 {
         switch below(6) {
         case 0: UInt64(below(16))
         case 1: 0 &- UInt64(below(16))
@@ -34,7 +36,7 @@ struct SeededGenerator: RandomNumberGenerator {
         }
     }
 
-    mutating func immediate() -> Int32 {
+    @inlinable package mutating func immediate() -> Int32 {
         switch below(4) {
         case 0: Int32(below(32))
         case 1: -Int32(below(32))
