@@ -96,7 +96,7 @@ import Testing
         ("static long (*odd)(void) = (void *)9999; SEC(\"fsession/libc:write\") int p(void *ctx) { return odd(); }", ["helper", "9999"]),
         ("SEC(\"fsession/libc:write\") int p(void *ctx) { return bpf_send_signal(9); }", ["send_signal"]),
         ("extern int bpf_odd(void) __ksym; SEC(\"fsession/libc:write\") int p(void *ctx) { return bpf_odd(); }", ["bpf_odd"]),
-        ("SEC(\"fentry/libc:write\") int p(void *ctx) { *bpf_session_cookie(ctx) = 1; return 0; }", ["session"]),
+        ("SEC(\"fentry/libc:write\") int p(void *ctx) { *bpf_session_cookie(ctx) = 1; return 0; }", ["session", "; 'fsession check' shows the way there"]),
         ("SEC(\"fexit/libc:vfork\") int p(void *ctx) { return 0; }", ["vfork"]),
         ("SEC(\"fsession/libc:wriite\") int p(void *ctx) { return 0; }", ["did you mean"]),
     ] as [(String, [String])])
