@@ -4,19 +4,19 @@ import Glibc
 
 /// What to trace: a command behind `--`, or a process.
 struct TargetOptions: ParsableArguments {
-    @Option(name: [.short, .customLong("pid")], help: ArgumentHelp("Attach to the running process.", valueName: "PID"))
+    @Option(name: [.short, .customLong("pid")], help: ArgumentHelp("Attach to this running process.", valueName: "PID"))
     var processID: Int32?
 
     @Argument(
         parsing: .postTerminator,
-        help: ArgumentHelp("Behind --: a command to launch; its input, output and exit status pass through.", valueName: "command"))
+        help: ArgumentHelp("After --: a command to launch; its input, output and exit status pass through.", valueName: "command"))
     var command: [String] = []
 
     func validate() throws {
         if processID != nil, !command.isEmpty {
             throw ValidationError("Give either -p PID or -- COMMAND, not both.")
         }
-        if let processID, processID <= 0 { throw ValidationError("'\(processID)' is no process id.") }
+        if let processID, processID <= 0 { throw ValidationError("'\(processID)' is not a process id.") }
     }
 
     /// The target; nil if neither was given.
@@ -49,16 +49,16 @@ struct TargetOptions: ParsableArguments {
 
 /// Where output goes and when to stop.
 struct OutputOptions: ParsableArguments {
-    @Option(name: .shortAndLong, help: ArgumentHelp("Write to the file (default: stderr beside a command, stdout with -p).", valueName: "file"))
+    @Option(name: .shortAndLong, help: ArgumentHelp("Write to this file (default: stderr with a command, stdout with -p).", valueName: "file"))
     var output: String?
 
-    @Flag(help: "An object per line, in JSON.")
+    @Flag(help: "Print an object per line, in JSON.")
     var json = false
 
-    @Option(help: ArgumentHelp("Detach after this many seconds; a launched command runs on to its end.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Detach after this many seconds; a launched command keeps running.", valueName: "seconds"))
     var duration: Double?
 
-    @Flag(name: .shortAndLong, help: "No summary and no remarks.")
+    @Flag(name: .shortAndLong, help: "Print no summary and no remarks.")
     var quiet = false
 
     func validate() throws {
@@ -74,8 +74,8 @@ struct VariableOptions: ParsableArguments {
         name: .customLong("set"),
         help: ArgumentHelp(
             """
-            Give a global variable of the object (const volatile, or not constant) another value: a number, true, an enumerator, \
-            5ms for nanoseconds in 64 bits, text for an array of char, 1,2,3 for another array. Repeatable.
+            Set the initial value of a global variable (const volatile, or not constant): a number, true, an enumerator, 5ms for \
+            nanoseconds in 64 bits, text for an array of char, 1,2,3 for another array. Repeatable.
             """,
             valueName: "name=value"))
     var settings: [String] = []
