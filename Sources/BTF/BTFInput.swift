@@ -41,7 +41,7 @@ extension BTF {
         case .array(let element, _, let count):
             return try array(input, of: element, count: Int(count))
         default:
-            throw BTFInputError("only its bytes as a whole can be set, as it is no number, enumerator, text or array of those")
+            throw BTFInputError("only its bytes as a whole can be set: it is not a number, an enumerator, text or an array of those")
         }
     }
 
@@ -86,7 +86,7 @@ extension BTF {
             elements = text.split(separator: ",", omittingEmptySubsequences: false).map { part in
                 .written(String(part.drop { $0 == " " }))
             }
-        default: throw BTFInputError("it is an array, and \(input) no list of its elements")
+        default: throw BTFInputError("it is an array, and \(input) is not a list of elements")
         }
         guard elements.count == count else { throw BTFInputError("it has \(count) elements, not \(elements.count)") }
         var bytes: [UInt8] = []
@@ -104,7 +104,7 @@ private struct IntegerRange {
 
     func bytes(of input: BTFInput) throws(BTFInputError) -> [UInt8] {
         guard let (isNegative, magnitude) = try number(input), magnitude <= (isNegative ? (isSigned ? most + 1 : 0) : most) else {
-            throw BTFInputError("\(input) is no number from \(isSigned ? "-\(most + 1)" : "0") to \(most)")
+            throw BTFInputError("\(input) is not a number from \(isSigned ? "-\(most + 1)" : "0") to \(most)")
         }
         return bytes(isNegative ? 0 &- magnitude : magnitude)
     }

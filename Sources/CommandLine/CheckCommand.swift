@@ -7,8 +7,8 @@ struct CheckCommand: AsyncParsableCommand {
         commandName: "check",
         abstract: "Prove the programs of an object safe, without running them.",
         discussion: """
-            What 'fsession run' does first: a program that could crash or hang its process is refused, with the way \
-            to the fault in the format of the kernel's log. The exit status is 1 if one is refused.
+            'fsession run' does the same first. A program that could crash or hang its process is refused; the log shows how it \
+            gets to the fault, in the kernel's format. The exit status is 1 if a program is refused.
 
               fsession check latency.bpf.o
               fsession check -v latency.bpf.o
@@ -19,13 +19,13 @@ struct CheckCommand: AsyncParsableCommand {
 
     @OptionGroup var variables: VariableOptions
 
-    @Flag(name: .shortAndLong, help: "The whole log: every instruction on every path.")
+    @Flag(name: .shortAndLong, help: "Print the whole log: every instruction on every path.")
     var verbose = false
 
-    @Flag(help: "An object per line, in JSON.")
+    @Flag(help: "Print an object per line, in JSON.")
     var json = false
 
-    @Option(help: ArgumentHelp("Words of arguments that the functions have (default: 64, more than any has).", valueName: "words"))
+    @Option(help: ArgumentHelp("How many words of arguments the functions have (default: 64, more than any has).", valueName: "words"))
     var arguments: Int?
 
     func validate() throws {

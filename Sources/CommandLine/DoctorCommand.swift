@@ -6,9 +6,9 @@ struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
         abstract: "Show what this machine's kernel lets fsession do, and what to change.",
-        discussion: "Every answer is that of a real try. The exit status is 1 if sessions in the kernel are not possible.")
+        discussion: "Each answer comes from trying it. The exit status is 1 if sessions in the kernel are not possible.")
 
-    @Flag(help: "An object per line, in JSON.")
+    @Flag(help: "Print an object per line, in JSON.")
     var json = false
 
     func run() async throws {

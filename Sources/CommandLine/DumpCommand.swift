@@ -4,17 +4,17 @@ import FSession
 struct DumpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dump",
-        abstract: "Show programs as BPF assembly, and what of them is in a process.",
+        abstract: "Show programs as BPF assembly, and their machine code in a process.",
         discussion: """
-            With an object: its programs in the syntax of the kernel's log, the source lines between. With -p PID and \
-            a function that some fsession traces there: the machine code of its trampoline and of the programs, \
-            beside their BPF assembly.
+            With an object file: its programs in the syntax of the kernel's verifier log, with their source lines. With \
+            -p PID and a function that another fsession traces there: the machine code of its trampoline and programs, \
+            with their BPF assembly.
 
               fsession dump latency.bpf.o
               fsession dump -p 4711 deflate
             """)
 
-    @Option(name: [.short, .customLong("pid")], help: ArgumentHelp("A process that is being traced.", valueName: "PID"))
+    @Option(name: [.short, .customLong("pid")], help: ArgumentHelp("A process that another fsession traces.", valueName: "PID"))
     var processID: Int32?
 
     @Argument(help: ArgumentHelp("The object file; with -p, the function.", valueName: "prog.bpf.o | function"))

@@ -7,7 +7,7 @@ struct ListCommand: AsyncParsableCommand {
         commandName: "list",
         abstract: "Show which functions can be traced, and why others cannot.",
         discussion: """
-            Of a process, of a command (which is started, looked at and ended before it runs), or of a file.
+            Looks at a process, at a command (which is started, and ended before it runs), or at a file.
 
               fsession list 'libcrypto:EVP_*' -- openssl version
               fsession list '*' /usr/bin/gzip
@@ -22,7 +22,7 @@ struct ListCommand: AsyncParsableCommand {
 
     @OptionGroup var target: TargetOptions
 
-    @Flag(help: "An object per line, in JSON.")
+    @Flag(help: "Print an object per line, in JSON.")
     var json = false
 
     func validate() throws {

@@ -17,12 +17,12 @@ struct ProcessIDs: ExpressibleByArgument {
 struct TargetOptions: ParsableArguments {
     @Option(
         name: [.short, .customLong("pid")], parsing: .singleValue,
-        help: ArgumentHelp("Attach to the running process. Repeatable; 'PID,PID' works, too.", valueName: "PID"))
+        help: ArgumentHelp("Attach to this running process. Repeatable; 'PID,PID' works, too.", valueName: "PID"))
     var pid: [ProcessIDs] = []
 
     @Argument(
         parsing: .postTerminator,
-        help: ArgumentHelp("Behind --: a command to launch; its input, output and exit status pass through.", valueName: "command"))
+        help: ArgumentHelp("After --: a command to launch; its input, output and exit status pass through.", valueName: "command"))
     var command: [String] = []
 
     func validate() throws {
@@ -30,7 +30,7 @@ struct TargetOptions: ParsableArguments {
             throw ValidationError("Give either -p PID or -- COMMAND, not both.")
         }
         for (place, id) in processIDs.enumerated() {
-            if id <= 0 { throw ValidationError("'\(id)' is no process id.") }
+            if id <= 0 { throw ValidationError("'\(id)' is not a process id.") }
             if processIDs[..<place].contains(id) { throw ValidationError("Process \(id) is given twice.") }
         }
     }
@@ -66,16 +66,16 @@ struct TargetOptions: ParsableArguments {
 
 /// Where output goes and when to stop.
 struct OutputOptions: ParsableArguments {
-    @Option(name: .shortAndLong, help: ArgumentHelp("Write to the file (default: stderr beside a command, stdout with -p).", valueName: "file"))
+    @Option(name: .shortAndLong, help: ArgumentHelp("Write to this file (default: stderr with a command, stdout with -p).", valueName: "file"))
     var output: String?
 
-    @Flag(help: "An object per line, in JSON.")
+    @Flag(help: "Print an object per line, in JSON.")
     var json = false
 
-    @Option(help: ArgumentHelp("Detach after this many seconds; a launched command runs on to its end.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Detach after this many seconds; a launched command keeps running.", valueName: "seconds"))
     var duration: Double?
 
-    @Flag(name: .shortAndLong, help: "No summary and no remarks.")
+    @Flag(name: .shortAndLong, help: "Print no summary and no remarks.")
     var quiet = false
 
     func validate() throws {
@@ -91,8 +91,8 @@ struct VariableOptions: ParsableArguments {
         name: .customLong("set"),
         help: ArgumentHelp(
             """
-            Give a global variable of the object (const volatile, or not constant) another value: a number, true, an enumerator, \
-            5ms for nanoseconds in 64 bits, text for an array of char, 1,2,3 for another array. Repeatable.
+            Set the initial value of a global variable (const volatile, or not constant): a number, true, an enumerator, 5ms for \
+            nanoseconds in 64 bits, text for an array of char, 1,2,3 for another array. Repeatable.
             """,
             valueName: "name=value"))
     var settings: [String] = []

@@ -7,11 +7,11 @@ struct RunCommand: AsyncParsableCommand {
         commandName: "run",
         abstract: "Run BPF programs at both ends of the functions that their sections name.",
         discussion: """
-            The object is made by 'clang -target bpf -O2 -g'. Sections are fsession/FUNCTION, fentry/FUNCTION, \
-            fexit/FUNCTION and fmod_ret/FUNCTION, where FUNCTION may be MODULE:FUNCTION and hold patterns. What \
-            the programs print with bpf_printk is printed as it comes. Without -p and without a command the functions \
-            are those of the kernel, MODULE one of its modules, or prog for loaded BPF programs; kprobe, uprobe, tracepoint, raw_tp, tp_btf, \
-            lsm, iter and perf_event programs are attached there, too.
+            Compile the object with 'clang -target bpf -O2 -g'. Sections are fsession/FUNCTION, fentry/FUNCTION, \
+            fexit/FUNCTION and fmod_ret/FUNCTION, where FUNCTION may be MODULE:FUNCTION, with shell patterns. What the programs \
+            print with bpf_printk is shown at once. Without -p and without a command, FUNCTION is a function of the kernel, and MODULE \
+            a kernel module, or prog for loaded BPF programs; programs in the sections kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, \
+            iter and perf_event are attached, too.
 
               fsession run latency.bpf.o -- sqlite3 my.db 'select count(*) from t'
               fsession run --maps --globals counts.bpf.o -p 4711
@@ -26,25 +26,25 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var variables: VariableOptions
     @OptionGroup var options: OutputOptions
 
-    @Flag(help: "At the end, print the maps.")
+    @Flag(help: "Print the maps at the end.")
     var maps = false
 
-    @Flag(help: "At the end, print the global variables.")
+    @Flag(help: "Print the global variables at the end.")
     var globals = false
 
     @Flag(help: "Print the records of ring buffers and perf event arrays, in hexadecimal.")
     var records = false
 
-    @Option(help: ArgumentHelp("Attach to these functions, not to those that the sections name.", valueName: "function"))
+    @Option(help: ArgumentHelp("Attach to these functions instead of those that the sections name.", valueName: "function"))
     var at: String?
 
-    @Option(help: ArgumentHelp("Only the program of this name.", valueName: "name"))
+    @Option(help: ArgumentHelp("Attach only the program of this name.", valueName: "name"))
     var program: String?
 
-    @Flag(help: "Allow bpf_probe_write_user: the programs may change the process's memory.")
+    @Flag(help: "Allow bpf_probe_write_user: the programs may write to the process's memory.")
     var allowWrite = false
 
-    @Flag(help: "Run programs that the verifier has not proven safe; they can crash or hang the process, which must be yours.")
+    @Flag(help: "Run programs without proving them safe; they can crash or hang the process, which must be yours.")
     var noVerify = false
 
     func validate() throws {

@@ -7,9 +7,9 @@ struct TraceCommand: AsyncParsableCommand {
         commandName: "trace",
         abstract: "Print every call of functions: arguments, return value, duration.",
         discussion: """
-            A line per call: time of day, thread, function, its first arguments, return value, duration. Arguments \
-            and results have their types and names where the module has debug information; else the first words \
-            are shown as numbers.
+            Each line has the time of day, thread, function, arguments, return value and duration of a call. If the module has \
+            debug information, arguments and results are shown with their names and types; otherwise the first three arguments are \
+            shown as numbers.
 
               fsession trace libc:write -- gzip -k file
               fsession trace --limit 10 malloc free -p 4711
@@ -22,7 +22,7 @@ struct TraceCommand: AsyncParsableCommand {
     @OptionGroup var target: TargetOptions
     @OptionGroup var options: OutputOptions
 
-    @Option(help: ArgumentHelp("Detach after so many calls; a launched command runs on to its end.", valueName: "calls"))
+    @Option(help: ArgumentHelp("Detach after this many calls; a launched command keeps running.", valueName: "calls"))
     var limit: Int?
 
     func validate() throws {

@@ -44,7 +44,7 @@ final class PerfReader: KernelSource, @unchecked Sendable {
             case .success(let opened): descriptor = opened
             // Not there at the moment.
             case .failure(let error) where error.number == ENODEV: continue
-            case .failure(let error): throw .map(name: map.name, because: "its records cannot be had: \(KernelAdvice.text(error))")
+            case .failure(let error): throw .map(name: map.name, because: "its records cannot be read: \(KernelAdvice.text(error))")
             }
             let bytes = (Self.pages + 1) * page
             guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.number, 0), memory != MAP_FAILED else {

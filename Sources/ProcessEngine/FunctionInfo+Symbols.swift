@@ -136,7 +136,7 @@ package enum FileFunctions {
             throw .request("\(path) is for \(file.machine); only files for this machine's architecture can be traced")
         }
         if file.isGo {
-            throw .request("\(path) is a Go program; Go moves its stacks, and a frame of ours on one would crash it; use Go's own tools, such as delve")
+            throw .request("\(path) is a Go program; Go moves its stacks, and the frame of a trampoline on one would crash it; use Go's own tools, such as delve")
         }
         if let module = pattern.module, module.text != "exe",
             !ModuleName.matches(module, path: path, soname: file.soname) {

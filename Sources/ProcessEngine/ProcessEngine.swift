@@ -166,7 +166,7 @@ package actor ProcessEngine {
         if functions.isGoProgram {
             throw .target(
                 pid: processID, doing: "trace functions",
-                because: "it is a Go program; Go moves its stacks, and a frame of ours on one would crash it; use Go's own tools, such as delve")
+                because: "it is a Go program; Go moves its stacks, and the frame of a trampoline on one would crash it; use Go's own tools, such as delve")
         }
     }
 

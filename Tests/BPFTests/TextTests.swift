@@ -118,7 +118,7 @@ struct TextTests {
         ("r0 = -r1", "line 1: a negation keeps its register"),
         ("goto nowhere", "line 1: there is no label 'nowhere'"),
         ("a:\na:\nexit", "line 2: the label 'a' is there twice"),
-        ("r0 = 1 2", "line 1: '2' is too much here"),
+        ("r0 = 1 2", "line 1: unexpected '2'"),
         ("r0 += 4294967296", "line 1: 4294967296 does not fit 32 bits"),
         ("r0 = *(u64 *)(r1 +40000)", "line 1: the offset 40000 does not fit 16 bits"),
         ("call bpf_loop#1", "line 1: the helper 1 is not bpf_loop"),

@@ -60,7 +60,7 @@ import Testing
         for command in [["check", object], ["run", object, "--", "true"]] {
             for (setting, text) in [
                 ("rat=4", "has no variable 'rat'; did you mean 'rate'?"),
-                ("rate=-1", "cannot set 'const volatile u32 rate': '-1' is no number from 0 to 4294967295"),
+                ("rate=-1", "cannot set 'const volatile u32 rate': '-1' is not a number from 0 to 4294967295"),
             ] {
                 let finished = try await TestSupport.run([Repository.fsession, command[0], "--set", setting] + command.dropFirst())
                 #expect(finished.status == 1)

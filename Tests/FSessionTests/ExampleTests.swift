@@ -62,7 +62,7 @@ struct ExampleTests {
             #expect(lines.last?.contains(": 50 calls, \(isSlow ? 50 : 0) slow, ") == true, "\(result.output)")
         }
         let wrong = try runBlocking([Repository.product("by-thread"), object, "exe:work", "soon", target])
-        #expect(wrong.status == 1 && wrong.output.hasPrefix("by-thread: cannot set 'const volatile u64 limit': 'soon' is no number"))
+        #expect(wrong.status == 1 && wrong.output.hasPrefix("by-thread: cannot set 'const volatile u64 limit': 'soon' is not a number"))
     }
 
     @Test("Calls: the calls of a command with an environment of its own")

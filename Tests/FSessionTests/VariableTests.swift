@@ -55,11 +55,11 @@ struct VariableTests {
                 #expect(try self.value("b\(bits)", in: object) == "\(value)")
             }
             for value in [Int128(-1), Int128(most) + 1] {
-                let text = "cannot set 'const volatile u\(bits) a\(bits)': \(value) is no number from 0 to \(most)"
+                let text = "cannot set 'const volatile u\(bits) a\(bits)': \(value) is not a number from 0 to \(most)"
                 #expect(failure { try object.set("a\(bits)", to: value) } == text)
             }
             for value in [Int128(half) + 1, -Int128(half) - 2] {
-                let text = "cannot set 'const volatile s\(bits) b\(bits)': \(value) is no number from -\(most / 2 + 1) to \(half)"
+                let text = "cannot set 'const volatile s\(bits) b\(bits)': \(value) is not a number from -\(most / 2 + 1) to \(half)"
                 #expect(failure { try object.set("b\(bits)", to: value) } == text)
             }
             // What was refused has changed nothing.
@@ -69,7 +69,7 @@ struct VariableTests {
         #expect(try value("a128", in: object) == "0xffffffffffffffffffffffffffffffff")
         try object.set("b128", to: Int128.min)
         #expect(try value("b128", in: object) == "0x80000000000000000000000000000000")
-        #expect(failure { try object.set("b128", to: UInt128.max) }.contains("is no number from -"))
+        #expect(failure { try object.set("b128", to: UInt128.max) }.contains("is not a number from -"))
         // Their neighbours are as they were.
         #expect(try value("counter", in: object) == "3" && value("hidden", in: object) == "5")
     }
@@ -82,7 +82,7 @@ struct VariableTests {
         try object.set("yes", toWritten: "false")
         #expect(try value("yes", in: object) == "false")
         #expect(failure { try object.set("yes", toWritten: "maybe") }.hasSuffix("'maybe' is neither true nor false"))
-        #expect(failure { try object.set("a8", to: true) }.hasSuffix("true is no number from 0 to 255"))
+        #expect(failure { try object.set("a8", to: true) }.hasSuffix("true is not a number from 0 to 255"))
 
         try object.set("colour", to: "GREEN")
         #expect(try value("colour", in: object) == "GREEN")
@@ -107,7 +107,7 @@ struct VariableTests {
         try object.set("limits", toWritten: "4, 0x5,6")
         #expect(try value("limits", in: object) == "[4, 5, 6]")
         #expect(failure { try object.set("limits", toWritten: "1,2") }.hasSuffix("it has 3 elements, not 2"))
-        #expect(failure { try object.set("limits", to: [1, 2, -3]) }.hasSuffix("-3 is no number from 0 to 4294967295"))
+        #expect(failure { try object.set("limits", to: [1, 2, -3]) }.hasSuffix("-3 is not a number from 0 to 4294967295"))
 
         try object.set("pair", toBytes: [1, 0, 0, 0, 2, 0, 0, 0])
         #expect(try value("pair", in: object) == "{.a = 1, .b = 2}")
@@ -125,7 +125,7 @@ struct VariableTests {
         #expect(try value("b64", in: object) == "5000000")
         #expect(failure { try object.set("a32", toWritten: "5ms") }.contains("times are given to variables of 64 bits"))
         for text in ["", "5 ms", "ms", "5m", "0.5ns", "1e3", "--1", "0x", ".5s", "99999999999999999999s", "5,5"] {
-            #expect(failure { try object.set("a64", toWritten: text) }.contains("'\(text)' is no number from 0 to"), "\(text)")
+            #expect(failure { try object.set("a64", toWritten: text) }.contains("'\(text)' is not a number from 0 to"), "\(text)")
         }
     }
 

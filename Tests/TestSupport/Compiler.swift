@@ -40,7 +40,7 @@ package enum Compiler {
     ) throws -> String {
         var failure = ""
         for compiler in compilers {
-            let result = try runBlocking([compiler] + options + ["-o", output, source], directory: directory)
+            let result = try runBlocking([compiler, source] + options + ["-o", output], directory: directory)
             if result.status == 0 { return output }
             failure += "\(compiler): \(result.errors)"
         }
@@ -71,23 +71,20 @@ package enum Compiled {
     private static let made = Mutex<[[String]: String]>([:])
 
     package static func bpf(_ source: String, _ options: [String]) throws -> String {
-        try once(["bpf", source] + options) {
-            try Compiler.bpf(source, ["-O2", "-g", "-Wall", "-Werror"] + options, to: TemporaryFiles.path("-\(name(source)).bpf.o"))
-        }
+        try once(source, ["bpf"] + options) { try Compiler.bpf(source, ["-O2", "-g", "-Wall", "-Werror"] + options, to: $0 + ".bpf.o") }
     }
 
     package static func program(_ source: String, _ options: [String]) throws -> String {
-        try once([source] + options) {
-            try Compiler.compile(source, with: Compiler.native(for: source), options, to: TemporaryFiles.path("-\(name(source)).exe"))
-        }
+        try once(source, options) { try Compiler.compile(source, with: Compiler.native(for: source), options, to: $0 + ".exe") }
     }
 
-    private static func name(_ source: String) -> String { URL(fileURLWithPath: source).lastPathComponent }
-
-    private static func once(_ key: [String], _ make: () throws -> String) throws -> String {
+    /// - Parameter make: is given the path to make, which begins with the source's name, without what it ends with.
+    private static func once(_ source: String, _ options: [String], _ make: (String) throws -> String) throws -> String {
         try made.withLock { made in
+            let key = [source] + options
             if let path = made[key] { return path }
-            let path = try make()
+            let name = URL(fileURLWithPath: source).lastPathComponent
+            let path = try make(TemporaryFiles.folder.appendingPathComponent("\(name)-\(made.count)").path)
             made[key] = path
             return path
         }

@@ -37,7 +37,7 @@ struct LineParser {
     var isAtEnd: Bool { rest.isEmpty }
 
     func expectEnd() throws(AssemblyError) {
-        guard isAtEnd else { throw error("'\(Substring(rest))' is too much here") }
+        guard isAtEnd else { throw error("unexpected '\(Substring(rest))'") }
     }
 
     /// `12: (b7) `, as the log has it before each instruction.
@@ -233,7 +233,7 @@ struct LineParser {
                 return .slots(Instruction.loadImmediate(.mapValue, destination, first: first, second: try index()))
             }
             return .slots(Instruction.loadImmediate(isDescriptor ? .mapDescriptor : .map, destination, first: first))
-        default: throw error("'\(name)[' is nothing that can be loaded")
+        default: throw error("'\(name)[' cannot be loaded")
         }
     }
 

@@ -41,7 +41,7 @@ extension Attacher {
             guard traceable.isKnown else {
                 throw .refused(
                     function: glob.text,
-                    because: "which functions the kernel can probe is told by available_filter_functions, which cannot be read: "
+                    because: "available_filter_functions, which lists the functions that can be probed, cannot be read: "
                         + TraceFiles.problem)
             }
             traceable.read(Glob("*"))

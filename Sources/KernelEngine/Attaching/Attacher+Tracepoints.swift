@@ -97,7 +97,7 @@ extension Attacher {
             let text = try text("perf_event/cpu-clock:99")
             let parts = text.split(separator: ":")
             guard parts.first == "cpu-clock", parts.count <= 2, let number = parts.count == 2 ? UInt64(parts[1]) : 99, number > 0 else {
-                throw .request("'\(text)' is no event: write cpu-clock, or cpu-clock:FREQUENCY (samples a second)")
+                throw .request("'\(text)' is not an event: write cpu-clock, or cpu-clock:FREQUENCY (samples a second)")
             }
             frequency = number
         }

@@ -74,12 +74,12 @@ struct Attacher {
         case EINVAL, EILSEQ:
             .refused(
                 function: place,
-                because: "the kernel takes no probe there: "
+                because: "the kernel refuses a probe there: "
                     + (error.number == EILSEQ ? "no instruction starts at that offset (EILSEQ)" : "it must not stop in that function (EINVAL)"))
         case Errno.notSupported, EOPNOTSUPP:
             .refused(
                 function: place,
-                because: "this kernel was built without what \(program.section.kind.rawValue) programs are attached by"
+                because: "this kernel was built without support for \(program.section.kind.rawValue) programs"
                     + ([.traceKprobeMulti, .traceKprobeSession].contains(kind.type.attachType) ? " (CONFIG_FPROBE); kprobe and kretprobe programs it has" : ": \(error)"))
         default: .refused(function: place, because: KernelAdvice.text(error))
         }

@@ -47,7 +47,7 @@ struct ProbedFile {
         if let number = Self.number(place[...]) { return number }
         let parts = place.split(separator: "+", maxSplits: 1)
         guard let name = parts.first, let more = parts.count > 1 ? Self.number(parts[1]) : 0 else {
-            throw .request("'\(place)' is no place in \(path): write FUNCTION, FUNCTION+OFFSET or 0xOFFSET")
+            throw .request("'\(place)' is not a place in \(path): write FUNCTION, FUNCTION+OFFSET or 0xOFFSET")
         }
         let functions = functions()
         guard let function = functions.first(where: { $0.name == name }), let offset = file.offset(ofAddress: function.address)
