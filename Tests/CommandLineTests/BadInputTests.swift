@@ -39,7 +39,7 @@ import Testing
         (["trace", "libc:write", "--pid", "1", "-p", "2,1"], "Process 1 is given twice"),
         (["list", "write", "--pid=1", "-p", "1"], "Process 1 is given twice"),
         (["trace", "write", "-p", "1,2,x"], "1,2,x"),
-        (["trace", "write", "-p", "1,0"], "'0' is no process id"),
+        (["trace", "write", "-p", "1,0"], "'0' is not a process id"),
         (["dump", "-p", "1", "--pid", "2", "write"], "'-p' is given 2 times"),
         (["trace", "libc:write", "-o", "a", "--output", "b", "--", "true"], "'-o'"),
         (["trace", "libc:write", "--limit", "1", "--limit=2", "--", "true"], "'--limit'"),

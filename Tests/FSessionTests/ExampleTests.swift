@@ -68,12 +68,12 @@ struct ExampleTests {
     @Test("Calls: the calls of a command with an environment of its own")
     func calls() throws {
         let target = try Example.compile("SlowCalls/work.c")
-        let result = try Example.run(try Repository.product("calls"), ["exe:work", target, "4"])
-        #expect(result.status == 0, "\(result.output)\(result.error)")
+        let result = try runBlocking([Repository.product("calls"), "exe:work", target, "4"])
+        #expect(result.status == 0, "\(result.output)\(result.errors)")
         #expect(
             result.output.split(separator: "\n").map(String.init)
                 == (0..<4).map { "work(item=\($0)) = \($0 * $0)" } + ["exited with status 0", "work: 4 calls"])
-        let executing = try Example.run(try Repository.product("calls"), ["libc:getenv", "sh", "-c", "exec true"])
+        let executing = try runBlocking([Repository.product("calls"), "libc:getenv", "sh", "-c", "exec true"])
         #expect(executing.output.contains(" executes ") && executing.output.contains("true, untraced"), "\(executing.output)")
     }
 
@@ -81,8 +81,8 @@ struct ExampleTests {
     func records() throws {
         let object = try Example.compileBPF("Records/records.bpf.c")
         let target = try Example.compile("SlowCalls/work.c")
-        let result = try Example.run(try Repository.product("records"), [object, "exe:work", target, "14"])
-        #expect(result.status == 0, "\(result.output)\(result.error)")
+        let result = try runBlocking([Repository.product("records"), object, "exe:work", target, "14"])
+        #expect(result.status == 0, "\(result.output)\(result.errors)")
         // The command's own output comes first.
         let lines = result.output.split(separator: "\n").filter { !$0.hasPrefix("sum ") }
         #expect(lines.count == 2 && lines.first == "14 calls", "\(result.output)")
@@ -92,18 +92,18 @@ struct ExampleTests {
 
     @Test("Functions: what can be traced in a file, and what the verifier says of an object")
     func functions() throws {
-        let program = try Repository.product("functions")
-        let list = try Example.run(program, ["*", try Example.compile("SlowCalls/work.c")])
+        let program = Repository.product("functions")
+        let list = try runBlocking([program, "*", try Example.compile("SlowCalls/work.c")])
         #expect(list.status == 0 && list.output.contains("work, ") && list.output.contains("cannot be traced\n"), "\(list.output)")
-        let verdict = try Example.run(program, [try Example.compileBPF("Records/records.bpf.c")])
+        let verdict = try runBlocking([program, try Example.compileBPF("Records/records.bpf.c")])
         #expect(verdict.status == 0 && verdict.output.hasPrefix("record (fsession): safe, "), "\(verdict.output)")
-        let wrong = try Example.run(program, ["wrok", try Example.compile("SlowCalls/work.c")])
+        let wrong = try runBlocking([program, "wrok", try Example.compile("SlowCalls/work.c")])
         #expect(wrong.status == 1 && wrong.output == "functions: no function matches 'wrok'\n", "\(wrong.output)")
     }
 
     @Test("Kernel: what the machine has, and then calls or why there are none")
     func kernel() throws {
-        let result = try Example.run(try Repository.product("kernel"), ["do_sys_openat2"])
+        let result = try runBlocking([Repository.product("kernel"), "do_sys_openat2"])
         #expect(result.output.hasPrefix("good: ") || result.output.hasPrefix("missing: "))
         let last = try #require(result.output.split(separator: "\n").last)
         #expect(result.status == 0 ? last.hasSuffix(" not seen") : last.hasPrefix("kernel: "), "\(result.output)")

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// `docs/api.txt` is the public API of FSession, a declaration a line. What changes it shows there, and in a review.

@@ -1,6 +1,7 @@
 import FSession
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// One session over several processes: what is asked for holds in all of them, and what happens says where.
