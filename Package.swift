@@ -9,7 +9,7 @@ let package = Package(
         .library(name: "FSession", targets: ["FSession"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
     ],
     targets: [
         // The command line: a file per subcommand, the public API underneath, and JSON.
@@ -26,14 +26,19 @@ let package = Package(
             path: "Sources/ConformancePlugin"),
 
         // The public API.
-        .target(name: "FSession", dependencies: ["Sessions", "ProcessEngine", "KernelEngine", "Engine", "LinuxProcess", "Verifier", "BPF", "BTF", "PlainText"]),
+        .target(
+            name: "FSession",
+            dependencies: ["Sessions", "ProcessEngine", "KernelEngine", "Engine", "LinuxProcess", "Verifier", "BPF", "BTF", "PlainText"]),
 
         // What a session is, whichever engines and however many processes.
         .target(name: "Sessions", dependencies: ["Engine", "BPF"]),
         // Installs programs into a process.
         .target(
             name: "ProcessEngine",
-            dependencies: ["Search", "Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "PlainText", "TargetRuntime", "CLinux"]),
+            dependencies: [
+                "Search", "Engine", "LinuxProcess", "Trampoline", "JIT", "Verifier", "MachineCode", "BPF", "BTF", "ELF", "PlainText", "TargetRuntime",
+                "CLinux",
+            ]),
         // Installs programs into the kernel.
         .target(name: "KernelEngine", dependencies: ["LinuxBPF", "Engine", "LinuxProcess", "BPF", "BTF", "ELF", "CLinux"]),
         // bpf(2) and perf_event_open(2): their structures, and which Linux has what.
@@ -61,7 +66,8 @@ let package = Package(
         // What `make bench` measures the reading of events with.
         .executableTarget(name: "event-rate", dependencies: ["FSession", "ProcessEngine", "CLinux"], path: "Benchmarks/EventRate"),
         // What verifying costs.
-        .executableTarget(name: "verifier-bench", dependencies: ["Verifier", "BPF"], path: "Benchmarks/Verifier",
+        .executableTarget(
+            name: "verifier-bench", dependencies: ["Verifier", "BPF"], path: "Benchmarks/Verifier",
             exclude: ["parse.bpf.c"]),
 
         // What `make census` runs: every function of the machine, and a second reading of what the engine decides.

@@ -73,5 +73,7 @@ for path in paths {
         print("\(path): \(error)")
     }
 }
-print("together \(instructions) instructions in \(rounded(seconds * 1000)) ms: \(rounded(Double(instructions) / seconds / 1e6)) million a second; slowest \(rounded(slowest * 1000)) ms")
+print(
+    "together \(instructions) instructions in \(rounded(seconds * 1000)) ms: \(rounded(Double(instructions) / seconds / 1e6)) million a second; slowest \(rounded(slowest * 1000)) ms"
+)
 exit(failed ? 1 : 0)

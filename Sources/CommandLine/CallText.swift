@@ -14,7 +14,8 @@ struct CallText {
         var monotonic = timespec()
         clock_gettime(CLOCK_REALTIME, &real)
         clock_gettime(CLOCK_MONOTONIC, &monotonic)
-        offset = (Int64(real.tv_sec) - Int64(monotonic.tv_sec)) * 1_000_000_000 + Int64(real.tv_nsec)
+        offset =
+            (Int64(real.tv_sec) - Int64(monotonic.tv_sec)) * 1_000_000_000 + Int64(real.tv_nsec)
             - Int64(monotonic.tv_nsec)
     }
 

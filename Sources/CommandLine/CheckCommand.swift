@@ -55,7 +55,7 @@ struct CheckCommand: AsyncParsableCommand {
         let verdict = result.isSafe ? output.styled("safe", .green) : output.styled("refused", .red)
         let costs =
             "\(result.instructions) instructions walked, \(result.states) states, \((result.peakMemory + 1023) / 1024) KiB, "
-                + "\(result.stackDepth) bytes of stack, \(milliseconds) ms"
+            + "\(result.stackDepth) bytes of stack, \(milliseconds) ms"
         output.line("\(output.styled(result.program, .bold)) (\(result.section)): \(verdict), \(costs)")
         if let fault = result.fault { output.line("  \(fault)") }
     }

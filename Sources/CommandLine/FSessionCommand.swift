@@ -1,6 +1,6 @@
 import ArgumentParser
-import FSession
 import Dispatch
+import FSession
 import Glibc
 
 struct FSessionCommand: AsyncParsableCommand {

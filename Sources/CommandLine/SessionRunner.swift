@@ -132,7 +132,8 @@ struct SessionRunner {
         var byReason: [String: Int] = [:]
         for refusal in attachment.refused { byReason[refusal.reason, default: 0] += 1 }
         if output.isTerminal || !byReason.isEmpty {
-            output.remark("\(counted(UInt64(attachment.links.count), "function")) attached\(byReason.isEmpty ? "" : ", \(attachment.refused.count) refused")")
+            output.remark(
+                "\(counted(UInt64(attachment.links.count), "function")) attached\(byReason.isEmpty ? "" : ", \(attachment.refused.count) refused")")
         }
         output.flush()
     }
@@ -210,20 +211,22 @@ extension JSON {
     init(_ summary: Session.Summary, attached: Int, refused: [Session.Attachment.Refusal]) {
         self = [
             "type": "summary", "calls": JSON(summary.calls), "attached": JSON(attached),
-            "functions": JSON(summary.counts.filter { $0.entered > 0 }.map { count in
-                [
-                    "pid": JSON(count.processID), "module": JSON(count.function.module), "function": JSON(count.function.displayName),
-                    "calls": JSON(count.entered), "returned": count.returned.map { JSON($0) },
-                ]
-            }),
+            "functions": JSON(
+                summary.counts.filter { $0.entered > 0 }.map { count in
+                    [
+                        "pid": JSON(count.processID), "module": JSON(count.function.module), "function": JSON(count.function.displayName),
+                        "calls": JSON(count.entered), "returned": count.returned.map { JSON($0) },
+                    ]
+                }),
             "drops": JSON(summary.drops.map { ["pid": JSON($0.processID), "map": JSON($0.map), "count": JSON($0.count)] }),
             "missed": JSON(summary.missed), "abandoned": JSON(summary.abandoned),
-            "refused": JSON(refused.map {
-                [
-                    "pid": JSON($0.processID), "module": JSON($0.function.module), "function": JSON($0.function.displayName),
-                    "reason": JSON($0.reason),
-                ]
-            }),
+            "refused": JSON(
+                refused.map {
+                    [
+                        "pid": JSON($0.processID), "module": JSON($0.function.module), "function": JSON($0.function.displayName),
+                        "reason": JSON($0.reason),
+                    ]
+                }),
         ]
     }
 }

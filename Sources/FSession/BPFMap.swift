@@ -1,10 +1,10 @@
 import BPF
 import BTF
 import Engine
-import Sessions
 import Glibc
 import LinuxProcess
 import PlainText
+import Sessions
 
 /// A map of a loaded object, read and written while the programs run.
 ///

@@ -1,5 +1,5 @@
-import BTF
 import BPF
+import BTF
 import Engine
 
 extension BPFObject {

@@ -1,5 +1,5 @@
-import LinuxProcess
 import Engine
+import LinuxProcess
 
 extension Session.Call {
     private var context: ContextWords { linked.context }

@@ -1,5 +1,5 @@
-import MachineCode
 import BPF
+import MachineCode
 
 extension ExecutableMemory {
     /// Compiles a program for this process. `call` then runs it; its helpers see `state` as their sixth argument.

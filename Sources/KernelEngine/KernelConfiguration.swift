@@ -112,7 +112,9 @@ struct ConfigurationMap {
             guard value != nil || extern.isWeak else {
                 throw .kernel(
                     doing: "load \(object.name)",
-                    because: "the kernel's configuration has no \(extern.name), or cannot be read (/proc/config.gz, /boot/config-…); declare it __weak to do without")
+                    because:
+                        "the kernel's configuration has no \(extern.name), or cannot be read (/proc/config.gz, /boot/config-…); declare it __weak to do without"
+                )
             }
             offsets[place] = Int32(contents.count)
             contents += value ?? Array(repeating: 0, count: Int(size))

@@ -30,7 +30,9 @@ package enum KernelDoctor {
             jit == "0" ? "off, and trampolines need it: sysctl net.core.bpf_jit_enable=1" : jit == nil ? "cannot be read" : "on")
         if let lockdown = text("/sys/kernel/security/lockdown") {
             let isLocked = lockdown.contains("[confidentiality]")
-            say("lockdown", !isLocked, isLocked ? "confidentiality: reading kernel memory is forbidden; boot without lockdown=confidentiality" : lockdown)
+            say(
+                "lockdown", !isLocked,
+                isLocked ? "confidentiality: reading kernel memory is forbidden; boot without lockdown=confidentiality" : lockdown)
         }
         let isReadable = TraceFiles.isReadable
         say(
@@ -64,7 +66,9 @@ package enum KernelDoctor {
             KernelFeatures.has(.sessionMulti, kernel.vmlinux.types) == true
                 ? "one link at all of them (BPF_TRACE_FSESSION_MULTI), where a program does not read ctx itself" : "a link for each function")
         for (kind, isThere) in otherKinds(kernel) { say(kind, isThere.problem == nil, isThere.problem ?? isThere.text) }
-        say("reasons", reasons != nil, reasons ?? "the kernel gives error numbers only, but for programs (BPF_COMMON_ATTRS, \(KernelHistory.since(.reasons)))")
+        say(
+            "reasons", reasons != nil,
+            reasons ?? "the kernel gives error numbers only, but for programs (BPF_COMMON_ATTRS, \(KernelHistory.since(.reasons)))")
         return findings
     }
 

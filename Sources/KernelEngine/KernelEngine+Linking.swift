@@ -170,7 +170,8 @@ private struct FunctionAttacher: Sendable {
         self.program = program
         self.cookie = cookie
         loader = object.loader
-        split = program.section.kind.single != .session || isNative
+        split =
+            program.section.kind.single != .session || isNative
             ? nil
             : SessionSplit(
                 program: program, externs: loader.object.externs, types: loader.types.split(of: program.name),

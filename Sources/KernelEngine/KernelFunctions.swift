@@ -97,8 +97,9 @@ struct KernelFunctions {
     /// Why a pattern matches nothing: with the names nearest to it, or a function that has no type.
     private mutating func nothing(_ pattern: FunctionPattern, _ kernel: inout KernelTypes) throws(EngineError) -> EngineError {
         let name = pattern.function.text
-        if !pattern.function.isPattern, let reason = KernelFunctionPolicy.reasonWithoutType(
-            places: traceable.places(of: name), addresses: KernelSymbols.addresses(of: [name])[name]?.count ?? 0)
+        if !pattern.function.isPattern,
+            let reason = KernelFunctionPolicy.reasonWithoutType(
+                places: traceable.places(of: name), addresses: KernelSymbols.addresses(of: [name])[name]?.count ?? 0)
         {
             throw .refused(function: name, because: reason)
         }

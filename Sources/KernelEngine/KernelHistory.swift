@@ -94,15 +94,19 @@ package enum KernelHistory {
         Release(5, 19, helpers: 203, features: [.cookies]),
         Release(6, 0, helpers: 207),
         Release(6, 1, helpers: 209, maps: [.userRingBuffer]),
-        Release(6, 2, helpers: 211, maps: [.cgroupLocalStorage], kfuncs: [
-            "bpf_task_acquire", "bpf_task_release", "bpf_task_from_pid", "bpf_cgroup_acquire", "bpf_cgroup_release",
-            "bpf_cgroup_ancestor", "bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_cast_to_kern_ctx", "bpf_rdonly_cast",
-            "bpf_obj_new_impl", "bpf_obj_drop_impl",
-        ]),
+        Release(
+            6, 2, helpers: 211, maps: [.cgroupLocalStorage],
+            kfuncs: [
+                "bpf_task_acquire", "bpf_task_release", "bpf_task_from_pid", "bpf_cgroup_acquire", "bpf_cgroup_release",
+                "bpf_cgroup_ancestor", "bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_cast_to_kern_ctx", "bpf_rdonly_cast",
+                "bpf_obj_new_impl", "bpf_obj_drop_impl",
+            ]),
         Release(6, 3, kfuncs: ["bpf_cpumask_create", "bpf_cpumask_release", "bpf_cgroup_from_id", "bpf_rbtree_remove", "bpf_rbtree_first"]),
-        Release(6, 4, kfuncs: [
-            "bpf_dynptr_slice", "bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy", "bpf_refcount_acquire_impl",
-        ], features: [.armTrampolines]),
+        Release(
+            6, 4,
+            kfuncs: [
+                "bpf_dynptr_slice", "bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy", "bpf_refcount_acquire_impl",
+            ], features: [.armTrampolines]),
         Release(6, 5, kfuncs: ["bpf_dynptr_adjust", "bpf_dynptr_is_null", "bpf_dynptr_size", "bpf_dynptr_clone", "bpf_task_under_cgroup"]),
         Release(6, 6, kinds: [.uprobeMulti, .uretprobeMulti], kfuncs: ["bpf_map_sum_elem_count"]),
         Release(6, 7, kfuncs: ["bpf_throw", "bpf_iter_task_new", "bpf_iter_css_new", "bpf_iter_task_vma_new"]),
@@ -112,9 +116,11 @@ package enum KernelHistory {
             6, 10, kinds: [.kprobeSession], kfuncs: ["bpf_wq_init", "bpf_wq_start", "bpf_preempt_disable", "bpf_preempt_enable"],
             features: [.rawCookies]),
         Release(6, 11, kfuncs: ["bpf_iter_bits_new"]),
-        Release(6, 12, kfuncs: [
-            "bpf_get_task_exe_file", "bpf_put_file", "bpf_path_d_path", "bpf_copy_from_user_str", "bpf_get_dentry_xattr",
-        ]),
+        Release(
+            6, 12,
+            kfuncs: [
+                "bpf_get_task_exe_file", "bpf_put_file", "bpf_path_d_path", "bpf_copy_from_user_str", "bpf_get_dentry_xattr",
+            ]),
         Release(6, 13, kinds: [.uprobeSession], kfuncs: ["bpf_iter_kmem_cache_new", "bpf_get_kmem_cache", "bpf_send_signal_task"]),
         Release(6, 14, kfuncs: ["bpf_task_from_vpid", "bpf_local_irq_save", "bpf_local_irq_restore"]),
         Release(6, 15, kfuncs: ["bpf_res_spin_lock", "bpf_res_spin_unlock", "bpf_copy_from_user_task_str"]),
@@ -132,7 +138,9 @@ package enum KernelHistory {
     package static func since(_ type: MapType) -> String { first { $0.maps.contains(type) } }
     package static func since(_ feature: Feature) -> String { first { $0.features.contains(feature) } }
 
-    private static func first(_ holds: (Release) -> Bool) -> String { "Linux \(releases.first(where: holds)?.version.description ?? "of the future")" }
+    private static func first(_ holds: (Release) -> Bool) -> String {
+        "Linux \(releases.first(where: holds)?.version.description ?? "of the future")"
+    }
 
     /// What to say where a map cannot be made; nil where that is not because of its type.
     package static func advice(on type: MapType, running: KernelVersion? = .running) -> String? {

@@ -49,8 +49,11 @@ struct KernelPrototype: Sendable {
         switch types[resolved].kind {
         case .integer(let integer):
             kind =
-                integer.isBoolean ? .boolean : integer.isSigned && integer.size == 1 ? .character
-                : integer.isSigned ? .signed : .unsigned
+                integer.isBoolean
+                ? .boolean
+                : integer.isSigned && integer.size == 1
+                    ? .character
+                    : integer.isSigned ? .signed : .unsigned
         case .pointer: kind = .pointer(to: .other)
         case .enumeration(_, _, let values):
             kind = .enumeration(

@@ -72,7 +72,6 @@ struct KernelTracing: Sendable {
     }
 }
 
-
 extension TraceProgram.Shape {
     init(_ function: KernelFunction) {
         self.init(

@@ -41,8 +41,10 @@ enum VerifierLog {
 
     /// "processed 12 insns (limit …", the numbers behind it, and marks between states.
     private static func isStatistics(_ line: String) -> Bool {
-        ["processed ", "verification time", "stack depth", "mark_precise", "from ", "last_idx", "regs=", "parent ", "reg type unsupported",
-            "Func#", "func#", "Validating ", "caller:", "callee:", "returning from", "to caller"].contains { line.hasPrefix($0) }
+        [
+            "processed ", "verification time", "stack depth", "mark_precise", "from ", "last_idx", "regs=", "parent ", "reg type unsupported",
+            "Func#", "func#", "Validating ", "caller:", "callee:", "returning from", "to caller",
+        ].contains { line.hasPrefix($0) }
     }
 
     /// "12: (79) r1 = *(u64 *)(r6 +8)   ; R1_w=scalar()" and "12: R1=ctx()"

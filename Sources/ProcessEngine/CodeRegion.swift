@@ -1,6 +1,6 @@
 import Glibc
-import MachineCode
 import LinuxProcess
+import MachineCode
 import Trampoline
 
 /// Address space in the target for machine code near what it traces: read and execute only, written by

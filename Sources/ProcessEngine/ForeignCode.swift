@@ -1,6 +1,6 @@
-import MachineCode
 import CLinux
 import LinuxProcess
+import MachineCode
 import Trampoline
 
 /// Code regions of an fsession in a process, read from outside: this one's, another's, or one's that is gone.

@@ -1,6 +1,6 @@
-import MachineCode
 import ELF
 import LinuxProcess
+import MachineCode
 import Trampoline
 
 /// How modules are named in patterns.
@@ -136,10 +136,13 @@ package enum FileFunctions {
             throw .request("\(path) is for \(file.machine); only files for this machine's architecture can be traced")
         }
         if file.isGo {
-            throw .request("\(path) is a Go program; Go moves its stacks, and the frame of a trampoline on one would crash it; use Go's own tools, such as delve")
+            throw .request(
+                "\(path) is a Go program; Go moves its stacks, and the frame of a trampoline on one would crash it; use Go's own tools, such as delve"
+            )
         }
         if let module = pattern.module, module.text != "exe",
-            !ModuleName.matches(module, path: path, soname: file.soname) {
+            !ModuleName.matches(module, path: path, soname: file.soname)
+        {
             throw .noFunction(
                 pattern: pattern.description, nearest: ["\(ModuleName.last(path)):\(pattern.function.text)"])
         }

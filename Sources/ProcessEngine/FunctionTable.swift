@@ -192,9 +192,10 @@ struct FunctionTable {
                 graphs[path] = graph
                 wanted.formUnion(graph.importedNames)
             }
-            next = Set(order.filter { path in
-                graphs[path] == nil && symbols(of: path).map { JumpGraph.has($0.functions, wanted) } ?? false
-            })
+            next = Set(
+                order.filter { path in
+                    graphs[path] == nil && symbols(of: path).map { JumpGraph.has($0.functions, wanted) } ?? false
+                })
         }
         policies = JumpPolicies.solve(graphs)
         for path in paths where policies[path] == nil { policies[path] = [:] }
@@ -333,7 +334,8 @@ struct FunctionTable {
             }
         }
         let known = entries[path]?.branches
-        let layout = (known?.layout
+        let layout =
+            (known?.layout
             ?? .init(
                 starts: symbols.functions.map { $0.address &+ module.loadBias }, sizes: symbols.functions.map(\.size)))
             .adding(infos.map { ($0.address, $0.size) })
@@ -341,7 +343,8 @@ struct FunctionTable {
         let range = module.range
         let analysis = ModuleAnalysis(
             code: code, patched: patched.filter { range.contains($0.address) }, layout: layout,
-            pointers: CodePointers(module.file, labels: symbols.labels, bias: module.loadBias), branches: isKnown ? known?.found : nil, unwoundRange: UnwindIndex.ranges(of: module.file, bias: module.loadBias))
+            pointers: CodePointers(module.file, labels: symbols.labels, bias: module.loadBias), branches: isKnown ? known?.found : nil,
+            unwoundRange: UnwindIndex.ranges(of: module.file, bias: module.loadBias))
         // Its data was read for pointers and jump tables.
         module.file.dropPages()
         entries[path]?.branches = (layout, analysis.branches)

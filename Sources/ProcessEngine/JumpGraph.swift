@@ -1,6 +1,6 @@
-import MachineCode
 import ELF
 import LinuxProcess
+import MachineCode
 import Search
 import Trampoline
 

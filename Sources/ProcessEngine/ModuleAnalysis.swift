@@ -100,9 +100,10 @@ struct ModuleAnalysis {
             let end = max(interior.lowerBound, min(interior.upperBound, next))
             let paddingStart = max(start - min(start, UInt64(ShortBytes.capacity)), min(before, start))
             before = max(before, start &+ min(layout.sizes[index], 1 << 30))
-            entries.append(.init(
-                address: start, interior: interior.lowerBound..<end, end: start &+ min(layout.sizes[index], 1 << 30),
-                padding: paddingStart..<start))
+            entries.append(
+                .init(
+                    address: start, interior: interior.lowerBound..<end, end: start &+ min(layout.sizes[index], 1 << 30),
+                    padding: paddingStart..<start))
         }
         var branches = EntryBranches()
         for range in code {
@@ -134,7 +135,8 @@ struct ModuleAnalysis {
 
     /// The same bytes, for the time of a call; not copied where nobody has patched anything.
     private func withBytes<Result>(_ range: Range<UInt64>, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        if patched.isEmpty, let code = code.first(where: { $0.address <= range.lowerBound && range.lowerBound < $0.address + UInt64($0.bytes.count) }) {
+        if patched.isEmpty, let code = code.first(where: { $0.address <= range.lowerBound && range.lowerBound < $0.address + UInt64($0.bytes.count) })
+        {
             let start = Int(range.lowerBound - code.address)
             let end = min(code.bytes.count, start + range.count)
             return code.bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
@@ -147,9 +149,11 @@ struct ModuleAnalysis {
     }
 
     private static func bytes(_ range: Range<UInt64>, of code: [CodeRange]) -> [UInt8] {
-        guard let code = code.first(where: {
-            $0.address <= range.lowerBound && range.lowerBound < $0.address + UInt64($0.bytes.count)
-        }) else { return [] }
+        guard
+            let code = code.first(where: {
+                $0.address <= range.lowerBound && range.lowerBound < $0.address + UInt64($0.bytes.count)
+            })
+        else { return [] }
         let start = Int(range.lowerBound - code.address)
         let end = min(code.bytes.count, start + range.count)
         return Array(code.bytes[start..<end])

@@ -86,7 +86,9 @@ extension ProcessEngine {
                     // program that is not ours to stop.
                     if let status = try? ProcessStatus(pid), status.state != .zombie, status.state != .dead,
                         pid != processID || life.isRunning && hasOurProgram
-                    { removal.failure = error }
+                    {
+                        removal.failure = error
+                    }
                 }
             }
         }
@@ -185,8 +187,9 @@ extension ProcessEngine {
     private func tellOfUnmapping(_ removal: inout Removal) {
         guard !removal.hasToldOfUnmapping else { return }
         removal.hasToldOfUnmapping = true
-        queue.warn("the process has unmapped memory of fsession's: its functions got their bytes back, "
-                    + "but a call that was inside cannot return")
+        queue.warn(
+            "the process has unmapped memory of fsession's: its functions got their bytes back, "
+                + "but a call that was inside cannot return")
     }
 
     /// Whether a call of a traced function may still return into our code: on a thread's stack, or, where a

@@ -1,5 +1,5 @@
-import MachineCode
 import LinuxProcess
+import MachineCode
 
 extension ProcessEngine {
     /// Two sessions in one process would undo each other's patches: a second one is refused. What a controller

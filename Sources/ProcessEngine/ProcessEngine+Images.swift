@@ -1,5 +1,5 @@
-import MachineCode
 import LinuxProcess
+import MachineCode
 import Trampoline
 
 /// From a chosen function to the code of its trampoline: displacing its entry, building its image. Nothing of
@@ -68,8 +68,10 @@ extension ProcessEngine {
             do throws(DisplacementError) {
                 let info = changes[number].info
                 let place = start + UInt64(number * ProcessEngine.movedEntryRoom)
-                return .success((
-                    try analysis.displace(info, at: place), try analysis.convention(changes[number].convention.calling, of: info)))
+                return .success(
+                    (
+                        try analysis.displace(info, at: place), try analysis.convention(changes[number].convention.calling, of: info)
+                    ))
             } catch {
                 return .failure(error)
             }

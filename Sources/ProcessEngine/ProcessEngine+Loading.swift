@@ -1,8 +1,8 @@
-import MachineCode
 import BPF
 import Glibc
 import JIT
 import LinuxProcess
+import MachineCode
 import TargetRuntime
 import Trampoline
 import Verifier

@@ -1,6 +1,6 @@
-import MachineCode
 import Glibc
 import LinuxProcess
+import MachineCode
 import TargetRuntime
 import Trampoline
 

@@ -1,10 +1,10 @@
-import MachineCode
 import BPF
 import CLinux
 import ELF
 import Glibc
 import JIT
 import LinuxProcess
+import MachineCode
 import Synchronization
 import TargetRuntime
 import Trampoline
@@ -166,7 +166,8 @@ package actor ProcessEngine {
         if functions.isGoProgram {
             throw .target(
                 pid: processID, doing: "trace functions",
-                because: "it is a Go program; Go moves its stacks, and the frame of a trampoline on one would crash it; use Go's own tools, such as delve")
+                because:
+                    "it is a Go program; Go moves its stacks, and the frame of a trampoline on one would crash it; use Go's own tools, such as delve")
         }
     }
 

@@ -143,6 +143,6 @@ package struct Prototypes {
             entryOnlyReason: prototype.noReturn
                 ? "never returns, so there is no exit"
                 : layout.stackAlignment > 16
-                ? "takes stack arguments that are aligned to \(layout.stackAlignment) bytes" : nil)
+                    ? "takes stack arguments that are aligned to \(layout.stackAlignment) bytes" : nil)
     }
 }

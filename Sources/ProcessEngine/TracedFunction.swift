@@ -1,5 +1,5 @@
-import MachineCode
 import LinuxProcess
+import MachineCode
 import Search
 import Trampoline
 

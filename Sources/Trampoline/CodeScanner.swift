@@ -81,7 +81,8 @@ package protocol CodeScanner {
 
     /// Whether an instruction starts there when the function is read from its start, as far as it can be read.
     static func isInstruction(
-        _ address: UInt64, of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64) -> Bool
+        _ address: UInt64, of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64
+    ) -> Bool
 
     /// Reads a function from its start to its end.
     static func shape(of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64) -> LeavingJumps.Shape

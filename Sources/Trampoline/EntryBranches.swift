@@ -59,7 +59,8 @@ package struct EntryBranches: Sendable {
         for reference in found.references {
             // The address of the first byte is a pointer to the function; a load of it reads what a jump overwrites.
             if let owner = Self.owner(of: reference.target, in: entries), reference.target < owner.interior.upperBound,
-                reference.target >= owner.interior.lowerBound - (reference.isLoad ? 1 : 0) {
+                reference.target >= owner.interior.lowerBound - (reference.isLoad ? 1 : 0)
+            {
                 referenced[owner.address] = reference.target
             }
             enterPadding(reference.target, entries)

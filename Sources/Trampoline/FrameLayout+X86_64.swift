@@ -46,7 +46,8 @@ struct X86_64FrameLayout {
         let afterCall = lists.exit.reduce(lists.exit.isEmpty ? ours : forPrograms) { $0.union($1.clobbers) }
         let copiesFar = !lists.isEntryOnly && convention.stackWords > 0 && !convention.stackWordsAreKnown
         let clobbered = copiesFar ? .all : beforeCall
-        let saved = [.rax, .r10, .r11]
+        let saved =
+            [.rax, .r10, .r11]
             + Self.argumentRegisters.filter { holders[$0] == nil && clobbered.contains($0) }
         let returnValue = Int32(-8 * (saved.count + 1))
         let context = returnValue - Int32(8 * convention.arguments.count)

@@ -460,7 +460,9 @@ private struct StackUseScan {
     private mutating func loadAddress(_ instruction: X86_64InstructionReader.Instruction, _ isWide: Bool) {
         let offset = Int(instruction.displacement)
         let isPlain = !instruction.hasIndex
-        let origin = instruction.base == Self.stackPointer ? frame.depth
+        let origin =
+            instruction.base == Self.stackPointer
+            ? frame.depth
             : instruction.base == Self.framePointer ? frame.pointer : nil
         if instruction.register == Self.stackPointer {
             if !isPlain, let depth = frame.depth, depth <= 0 { use.isOpen = true }

@@ -5,43 +5,79 @@ import Testing
 @Suite struct ObjectErrorTests {
     private static let program = "SEC(\"fentry/f\") int p(void *c) { return 0; }\n"
 
-    @Test("what cannot run is refused in one line that says what and why", arguments: [
-        ("SEC(\"xdp\") int p(void *c) { return 0; }",
-            "x.o: unknown section \"xdp\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"),
-        ("SEC(\"fentry/libz:\") int p(void *c) { return 0; }",
-            "x.o: section \"fentry/libz:\" names no function; fentry/MODULE:FUNCTION does"),
-        ("int p(void *c) { return 0; }",
-            "x.o: it has no program; a program is a function with SEC(\"fsession/FUNCTION\") before it"),
-        ("SEC(\"fentry/f\") static int p(void *c) { return 0; }",
-            "x.o: p in section fentry/f is static; a program must not be"),
-        ("SEC(\"a\\nb\\tc\") int p(void *c) { return 0; }",
-            "x.o: unknown section \"a\\nb\\tc\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"),
-        ("struct { __uint(type, 99); __uint(max_entries, 1); } m SEC(\".maps\");\n" + program,
-            "x.o: map m has the unknown type 99"),
-        ("struct { __uint(type, 1); __uint(colour, 1); } m SEC(\".maps\");\n" + program,
-            "x.o: map m: unknown attribute \"colour\""),
-        ("struct { __uint(type, 1); __uint(key_size, 8); __type(key, int); } m SEC(\".maps\");\n" + program,
-            "x.o is damaged: map m: key_size is 8, but its key has 4 bytes"),
-        ("struct { __uint(type, 1); __uint(pinning, 2); } m SEC(\".maps\");\n" + program,
-            "x.o is damaged: map m: pinning is 2; there are LIBBPF_PIN_NONE and LIBBPF_PIN_BY_NAME"),
-        ("struct inner { __uint(type, 2); }; struct { __uint(type, 2); __array(values, struct inner); } m SEC(\".maps\");\n"
-            + program, "x.o is damaged: map m: it holds maps but is no map of maps"),
-        ("struct { __uint(type, 12); __uint(max_entries, 1); } m SEC(\".maps\");\n" + program,
-            "x.o is damaged: map m: its maps are not described by __array(values, struct …)"),
-        ("struct { int type; } m SEC(\"maps\") = { 1 };\n" + program,
-            "x.o: maps in the old section \"maps\"; define them for SEC(\".maps\") with __uint and __type"),
-        ("extern int gone; SEC(\"fentry/f\") int p(void *c) { return gone; }",
-            "x.o: extern gone: it is not defined, and not declared with __ksym or __kconfig"),
-        ("int other SEC(\"mine\") = 1; SEC(\"fentry/f\") int p(void *c) { return other++; }",
-            "x.o: p uses other in section mine, which holds no map, variable or function for it"),
-        ("int a; int *b = &a;\n" + program,
-            "x.o: a variable in .data is initialised with the address of a; assign it in the program instead"),
-        ("char big[1 << 30];\n" + program,
-            "x.o: section .bss makes 1073741824 bytes of variables; at most 33554432 can be had"),
-        ("SEC(\"fentry/g\") __attribute__((noinline)) int q(void *c) { return *(volatile int *)c; }\n"
-            + "SEC(\"fentry/f\") int p(void *c) { return q(c); }",
-            "x.o: p calls q, which is a program; use bpf_tail_call"),
-    ])
+    @Test(
+        "what cannot run is refused in one line that says what and why",
+        arguments: [
+            (
+                "SEC(\"xdp\") int p(void *c) { return 0; }",
+                "x.o: unknown section \"xdp\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"
+            ),
+            (
+                "SEC(\"fentry/libz:\") int p(void *c) { return 0; }",
+                "x.o: section \"fentry/libz:\" names no function; fentry/MODULE:FUNCTION does"
+            ),
+            (
+                "int p(void *c) { return 0; }",
+                "x.o: it has no program; a program is a function with SEC(\"fsession/FUNCTION\") before it"
+            ),
+            (
+                "SEC(\"fentry/f\") static int p(void *c) { return 0; }",
+                "x.o: p in section fentry/f is static; a program must not be"
+            ),
+            (
+                "SEC(\"a\\nb\\tc\") int p(void *c) { return 0; }",
+                "x.o: unknown section \"a\\nb\\tc\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"
+            ),
+            (
+                "struct { __uint(type, 99); __uint(max_entries, 1); } m SEC(\".maps\");\n" + program,
+                "x.o: map m has the unknown type 99"
+            ),
+            (
+                "struct { __uint(type, 1); __uint(colour, 1); } m SEC(\".maps\");\n" + program,
+                "x.o: map m: unknown attribute \"colour\""
+            ),
+            (
+                "struct { __uint(type, 1); __uint(key_size, 8); __type(key, int); } m SEC(\".maps\");\n" + program,
+                "x.o is damaged: map m: key_size is 8, but its key has 4 bytes"
+            ),
+            (
+                "struct { __uint(type, 1); __uint(pinning, 2); } m SEC(\".maps\");\n" + program,
+                "x.o is damaged: map m: pinning is 2; there are LIBBPF_PIN_NONE and LIBBPF_PIN_BY_NAME"
+            ),
+            (
+                "struct inner { __uint(type, 2); }; struct { __uint(type, 2); __array(values, struct inner); } m SEC(\".maps\");\n"
+                    + program, "x.o is damaged: map m: it holds maps but is no map of maps"
+            ),
+            (
+                "struct { __uint(type, 12); __uint(max_entries, 1); } m SEC(\".maps\");\n" + program,
+                "x.o is damaged: map m: its maps are not described by __array(values, struct …)"
+            ),
+            (
+                "struct { int type; } m SEC(\"maps\") = { 1 };\n" + program,
+                "x.o: maps in the old section \"maps\"; define them for SEC(\".maps\") with __uint and __type"
+            ),
+            (
+                "extern int gone; SEC(\"fentry/f\") int p(void *c) { return gone; }",
+                "x.o: extern gone: it is not defined, and not declared with __ksym or __kconfig"
+            ),
+            (
+                "int other SEC(\"mine\") = 1; SEC(\"fentry/f\") int p(void *c) { return other++; }",
+                "x.o: p uses other in section mine, which holds no map, variable or function for it"
+            ),
+            (
+                "int a; int *b = &a;\n" + program,
+                "x.o: a variable in .data is initialised with the address of a; assign it in the program instead"
+            ),
+            (
+                "char big[1 << 30];\n" + program,
+                "x.o: section .bss makes 1073741824 bytes of variables; at most 33554432 can be had"
+            ),
+            (
+                "SEC(\"fentry/g\") __attribute__((noinline)) int q(void *c) { return *(volatile int *)c; }\n"
+                    + "SEC(\"fentry/f\") int p(void *c) { return q(c); }",
+                "x.o: p calls q, which is a program; use bpf_tail_call"
+            ),
+        ])
     func refusals(source: String, message: String) throws {
         #expect(try complaint(compileBPF(source)) == message)
     }

@@ -35,10 +35,12 @@ import Testing
         let file = try ELFFile(bytes: bytes)
         // The headers and all sections but those of DWARF, which nobody reads here.
         let table = bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: 40, as: UInt64.self)) }
-        let places = [0..<64, table..<bytes.count] + file.sections.compactMap { section in
-            section.name.contains(".debug") || section.type == .noBits || section.size == 0
-                ? nil : Int(section.offset)..<Int(section.offset + section.size)
-        }
+        let places =
+            [0..<64, table..<bytes.count]
+            + file.sections.compactMap { section in
+                section.name.contains(".debug") || section.type == .noBits || section.size == 0
+                    ? nil : Int(section.offset)..<Int(section.offset + section.size)
+            }
         #expect(places.count > 12)
         var generator = SeededGenerator(state: 3)
         var accepted = 0

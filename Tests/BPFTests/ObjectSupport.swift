@@ -51,12 +51,13 @@ extension ObjectProgram {
 
     /// The slots that calls of subprograms and callbacks lead to.
     var targets: Set<Int> {
-        Set(operations.compactMap { slot, operation in
-            switch operation {
-            case .call(.subprogram(let distance)), .loadImmediate(.function, _, let distance, _): slot + 1 + Int(distance)
-            default: nil
-            }
-        })
+        Set(
+            operations.compactMap { slot, operation in
+                switch operation {
+                case .call(.subprogram(let distance)), .loadImmediate(.function, _, let distance, _): slot + 1 + Int(distance)
+                default: nil
+                }
+            })
     }
 
     /// Wide loads of one kind, as pairs of their two immediates.

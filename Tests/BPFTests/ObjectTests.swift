@@ -163,22 +163,24 @@ let everything = """
         #expect(bare.programs.first?.lines.isEmpty == true && bare.btf == nil)
     }
 
-    @Test("section names give the kind, the module and the function", arguments: [
-        ("fsession/deflate", ProgramKind.session, false, nil as String?, "deflate"),
-        ("fsession.s/libz:deflate", .session, true, "libz", "deflate"),
-        ("fentry/exe:main", .fentry, false, "exe", "main"),
-        ("fexit//usr/lib/x/libz.so.1:deflate*", .fexit, false, "/usr/lib/x/libz.so.1", "deflate*"),
-        ("fmod_ret.s/ns::f", .fmodRet, true, nil, "ns::f"),
-        ("fentry/libx:ns::deep::f", .fentry, false, "libx", "ns::deep::f"),
-        ("fentry/exe:::f", .fentry, false, "exe", "::f"),
-        ("fsession", .session, false, nil, ""),
-        ("fsession.multi.s/kernel:tcp_*", .sessionMulti, true, "kernel", "tcp_*"),
-        ("?kprobe/f+4", .kprobe, false, nil, "f+4"),
-        ("uprobe.multi//bin/sh:f*", .uprobeMulti, false, "/bin/sh", "f*"),
-        ("tp/sched/sched_switch", .tracepoint, false, nil, "sched/sched_switch"),
-        ("raw_tp.w/sys_enter", .rawTracepointWritable, false, nil, "sys_enter"),
-        ("lsm.s/file_open", .lsm, true, nil, "file_open"),
-    ])
+    @Test(
+        "section names give the kind, the module and the function",
+        arguments: [
+            ("fsession/deflate", ProgramKind.session, false, nil as String?, "deflate"),
+            ("fsession.s/libz:deflate", .session, true, "libz", "deflate"),
+            ("fentry/exe:main", .fentry, false, "exe", "main"),
+            ("fexit//usr/lib/x/libz.so.1:deflate*", .fexit, false, "/usr/lib/x/libz.so.1", "deflate*"),
+            ("fmod_ret.s/ns::f", .fmodRet, true, nil, "ns::f"),
+            ("fentry/libx:ns::deep::f", .fentry, false, "libx", "ns::deep::f"),
+            ("fentry/exe:::f", .fentry, false, "exe", "::f"),
+            ("fsession", .session, false, nil, ""),
+            ("fsession.multi.s/kernel:tcp_*", .sessionMulti, true, "kernel", "tcp_*"),
+            ("?kprobe/f+4", .kprobe, false, nil, "f+4"),
+            ("uprobe.multi//bin/sh:f*", .uprobeMulti, false, "/bin/sh", "f*"),
+            ("tp/sched/sched_switch", .tracepoint, false, nil, "sched/sched_switch"),
+            ("raw_tp.w/sys_enter", .rawTracepointWritable, false, nil, "sys_enter"),
+            ("lsm.s/file_open", .lsm, true, nil, "file_open"),
+        ])
     func sectionNames(name: String, kind: ProgramKind, sleepable: Bool, module: String?, function: String) throws {
         let section = try #require(ProgramSection(name: name))
         #expect(section.kind == kind && section.sleepable == sleepable)
@@ -193,7 +195,8 @@ let everything = """
     @Test("a callback in another section's static function, and a program that calls itself by a subprogram")
     func recursion() throws {
         let object = try Object(
-            bytes: compileBPF("""
+            bytes: compileBPF(
+                """
                 static __attribute__((noinline)) int odd(int n);
                 static __attribute__((noinline)) int even(int n) { return n == 0 ? 1 : odd(n - 1); }
                 static __attribute__((noinline)) int odd(int n) { return n == 0 ? 0 : even(n - 1) + 1; }

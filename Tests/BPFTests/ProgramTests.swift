@@ -13,24 +13,26 @@ struct ProgramTests {
         }
     }
 
-    @Test("malformed programs are refused by the instruction at fault", arguments: [
-        ("", "the program has no instructions"),
-        ("r0 = 0", "instruction 0: the function ends without exit or goto"),
-        ("if r0 == 0x0 goto pc+1\nexit", "instruction 0: jumps to 2, which is outside the program"),
-        ("goto pc-2", "instruction 0: jumps to -1, which is outside the program"),
-        ("gotol pc+2147483647", "instruction 0: jumps to 2147483648, which is outside the program"),
-        ("goto pc+1\nr0 = 0x5\nexit", "instruction 0: jumps to 2, the second half of a 64-bit immediate"),
-        ("r0 = 0x1\ncall pc-2\nexit", "instruction 2: calls 1, where no instruction starts"),
-        ("call pc+7\nexit", "instruction 0: calls 8, where no instruction starts"),
-        ("call f\ngoto inside\nf:\nr0 = 1\ninside: exit", "instruction 1: jumps to 3, which belongs to another function"),
-        ("call f\nr0 = 0\nf:\nexit", "instruction 1: the function ends without exit or goto"),
-        ("r0 = *(u64 *)(r10 +0)\nexit", "instruction 0: r10+0 is outside the 512 bytes of stack"),
-        ("r0 = *(u64 *)(r10 -4)\nexit", "instruction 0: r10-4 is outside the 512 bytes of stack"),
-        ("r0 = *(u8 *)(r10 -513)\nexit", "instruction 0: r10-513 is outside the 512 bytes of stack"),
-        (".quad 0xffffffffffffffff\nexit", "instruction 0: register r15 does not exist"),
-        (".quad 0x18", "instruction 0: the second slot of the 64-bit immediate is missing or not empty"),
-        (".quad 0x10018\nexit\nexit", "instruction 0: the reserved offset field is set"),
-    ])
+    @Test(
+        "malformed programs are refused by the instruction at fault",
+        arguments: [
+            ("", "the program has no instructions"),
+            ("r0 = 0", "instruction 0: the function ends without exit or goto"),
+            ("if r0 == 0x0 goto pc+1\nexit", "instruction 0: jumps to 2, which is outside the program"),
+            ("goto pc-2", "instruction 0: jumps to -1, which is outside the program"),
+            ("gotol pc+2147483647", "instruction 0: jumps to 2147483648, which is outside the program"),
+            ("goto pc+1\nr0 = 0x5\nexit", "instruction 0: jumps to 2, the second half of a 64-bit immediate"),
+            ("r0 = 0x1\ncall pc-2\nexit", "instruction 2: calls 1, where no instruction starts"),
+            ("call pc+7\nexit", "instruction 0: calls 8, where no instruction starts"),
+            ("call f\ngoto inside\nf:\nr0 = 1\ninside: exit", "instruction 1: jumps to 3, which belongs to another function"),
+            ("call f\nr0 = 0\nf:\nexit", "instruction 1: the function ends without exit or goto"),
+            ("r0 = *(u64 *)(r10 +0)\nexit", "instruction 0: r10+0 is outside the 512 bytes of stack"),
+            ("r0 = *(u64 *)(r10 -4)\nexit", "instruction 0: r10-4 is outside the 512 bytes of stack"),
+            ("r0 = *(u8 *)(r10 -513)\nexit", "instruction 0: r10-513 is outside the 512 bytes of stack"),
+            (".quad 0xffffffffffffffff\nexit", "instruction 0: register r15 does not exist"),
+            (".quad 0x18", "instruction 0: the second slot of the 64-bit immediate is missing or not empty"),
+            (".quad 0x10018\nexit\nexit", "instruction 0: the reserved offset field is set"),
+        ])
     func malformed(_ text: String, _ message: String) { #expect(error(text) == message) }
 
     @Test("a program of more than a million slots is refused")

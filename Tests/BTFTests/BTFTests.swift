@@ -86,7 +86,8 @@ func typeInformation(_ source: String) throws -> [UInt8] {
     func roundTrip() throws {
         let (btf, node) = try loaded()
         let names = ["u32", "colour", "big", "callback", "point"]
-        let text = try "struct node;\n" + names.map { try btf.definition(of: #require(btf.id(named: $0))) }.joined(separator: "\n")
+        let text =
+            try "struct node;\n" + names.map { try btf.definition(of: #require(btf.id(named: $0))) }.joined(separator: "\n")
             + "\n" + btf.definition(of: node) + "\nstruct node node;\n"
         let again = try BTF(bytes: typeInformation(text))
         let copy = try #require(again.id(named: "node") { if case .structure = $0 { true } else { false } })

@@ -1,3 +1,5 @@
+import CensusReader
+import Foundation
 // Decides for every function of every ELF file in some folders what tracing it would overwrite, as the engine decides it, and
 // holds each decision against a second reading of the file's code that shares nothing with the engine (`Reader`).
 //
@@ -5,8 +7,6 @@
 //
 // Prints what was decided and by which rule functions are refused; each violation on a line; status 1 if there was one.
 import MachineCode
-import CensusReader
-import Foundation
 import ProcessEngine
 import Synchronization
 import Trampoline
@@ -49,7 +49,9 @@ func tally(of path: String) -> Tally {
         decisions = try FileFunctions.decisions(inFile: path)
     } catch {
         // Go programs and damaged files.
-        tally.leftOut["\(error)".contains("is a Go program") ? "Go programs" : "\(error)".contains("no function") ? "no named functions" : "\(error)", default: 0] += 1
+        tally.leftOut[
+            "\(error)".contains("is a Go program") ? "Go programs" : "\(error)".contains("no function") ? "no named functions" : "\(error)",
+            default: 0] += 1
         return tally
     }
     tally.files = 1
@@ -64,13 +66,15 @@ func tally(of path: String) -> Tally {
             names[entry.patch.function] = decision.name
             if entry.patch.address < entry.patch.function {
                 tally.inPadding += 1
-                patches.append(.init(
-                    function: entry.patch.function, start: entry.patch.address &+ shift, size: UInt32(X86_64.jumpSize),
-                    kind: CENSUS_PADDING.rawValue))
+                patches.append(
+                    .init(
+                        function: entry.patch.function, start: entry.patch.address &+ shift, size: UInt32(X86_64.jumpSize),
+                        kind: CENSUS_PADDING.rawValue))
             }
-            patches.append(.init(
-                function: entry.patch.function, start: entry.patch.overwritten.lowerBound &+ shift, size: UInt32(entry.patch.overwritten.count),
-                kind: CENSUS_ENTRY.rawValue))
+            patches.append(
+                .init(
+                    function: entry.patch.function, start: entry.patch.overwritten.lowerBound &+ shift, size: UInt32(entry.patch.overwritten.count),
+                    kind: CENSUS_ENTRY.rawValue))
         }
     }
     var found = [census_violation](repeating: .init(), count: 50)
@@ -86,14 +90,15 @@ func tally(of path: String) -> Tally {
     tally.tables = result.tables
     tally.violationCount = result.violations
     for violation in found.prefix(result.violations) {
-        let what = switch census_finding(violation.finding) {
-        case CENSUS_TARGET: "is entered"
-        case CENSUS_RETURN: "is returned to"
-        case CENSUS_COVERED: "is inside the instruction at \(hex(violation.source))"
-        case CENSUS_REACHED: "is run to, in the padding"
-        case CENSUS_LOOP: "is jumped back to"
-        default: "is no NOP, in the padding"
-        }
+        let what =
+            switch census_finding(violation.finding) {
+            case CENSUS_TARGET: "is entered"
+            case CENSUS_RETURN: "is returned to"
+            case CENSUS_COVERED: "is inside the instruction at \(hex(violation.source))"
+            case CENSUS_REACHED: "is run to, in the padding"
+            case CENSUS_LOOP: "is jumped back to"
+            default: "is no NOP, in the padding"
+            }
         tally.violations.append(
             "\(path): \(names[violation.function] ?? "?") at \(hex(violation.function)): \(hex(violation.address)) \(what)")
     }

@@ -18,38 +18,40 @@ import Testing
         }
     }
 
-    @Test("wrong usage: status 2, and where help is", arguments: [
-        (["trace", "libc:write"], "-p PID"),
-        (["trace", "--", "echo"], "function"),
-        (["trace", "libc:write", "-p", "1", "--", "echo"], "not both"),
-        (["trace", "libc:write", "-p", "abc"], "abc"),
-        (["trace", "libc:write", "-p", "-4"], "-p"),
-        (["trace", "libc:write", "-p", "0"], "process id"),
-        (["trace", "libc:write", "--limit", "0", "--", "echo"], "--limit"),
-        (["trace", "libc:write", "--limit", "x", "--", "echo"], "--limit"),
-        (["trace", "libc:write", "--duration", "0", "--", "echo"], "--duration"),
-        (["trace", "libc:write", "--duration", "nan", "--", "echo"], "--duration"),
-        (["trace", "libc:write", "--nosuch", "--", "echo"], "--nosuch"),
-        (["run", "--", "echo"], "prog.bpf.o"),
-        (["list"], "function"),
-        (["list", "write"], "FILE"),
-        (["list", "write", "/bin/ls", "-p", "1"], "FILE"),
-        (["dump"], "prog.bpf.o"),
-        (["nosuch"], "nosuch"),
-        (["trace", "libc:write", "--pid", "1", "-p", "2,1"], "Process 1 is given twice"),
-        (["list", "write", "--pid=1", "-p", "1"], "Process 1 is given twice"),
-        (["trace", "write", "-p", "1,2,x"], "1,2,x"),
-        (["trace", "write", "-p", "1,0"], "'0' is not a process id"),
-        (["dump", "-p", "1", "--pid", "2", "write"], "'-p' is given 2 times"),
-        (["trace", "libc:write", "-o", "a", "--output", "b", "--", "true"], "'-o'"),
-        (["trace", "libc:write", "--limit", "1", "--limit=2", "--", "true"], "'--limit'"),
-        (["run", "prog.bpf.o", "--at", "f", "--at", "g", "--", "true"], "'--at'"),
-        (["run", "prog.bpf.o", "--program", "f", "--program", "g", "--", "true"], "'--program'"),
-        (["run", "prog.bpf.o", "--set", "limit", "--", "true"], "--set takes NAME=VALUE"),
-        (["check", "prog.bpf.o", "--set", "=5"], "--set takes NAME=VALUE"),
-        (["run", "--no-verify", "prog.bpf.o"], "--no-verify is for programs in a process"),
-        (["run", "--allow-write", "prog.bpf.o"], "--allow-write is for programs in a process"),
-    ] as [([String], String)])
+    @Test(
+        "wrong usage: status 2, and where help is",
+        arguments: [
+            (["trace", "libc:write"], "-p PID"),
+            (["trace", "--", "echo"], "function"),
+            (["trace", "libc:write", "-p", "1", "--", "echo"], "not both"),
+            (["trace", "libc:write", "-p", "abc"], "abc"),
+            (["trace", "libc:write", "-p", "-4"], "-p"),
+            (["trace", "libc:write", "-p", "0"], "process id"),
+            (["trace", "libc:write", "--limit", "0", "--", "echo"], "--limit"),
+            (["trace", "libc:write", "--limit", "x", "--", "echo"], "--limit"),
+            (["trace", "libc:write", "--duration", "0", "--", "echo"], "--duration"),
+            (["trace", "libc:write", "--duration", "nan", "--", "echo"], "--duration"),
+            (["trace", "libc:write", "--nosuch", "--", "echo"], "--nosuch"),
+            (["run", "--", "echo"], "prog.bpf.o"),
+            (["list"], "function"),
+            (["list", "write"], "FILE"),
+            (["list", "write", "/bin/ls", "-p", "1"], "FILE"),
+            (["dump"], "prog.bpf.o"),
+            (["nosuch"], "nosuch"),
+            (["trace", "libc:write", "--pid", "1", "-p", "2,1"], "Process 1 is given twice"),
+            (["list", "write", "--pid=1", "-p", "1"], "Process 1 is given twice"),
+            (["trace", "write", "-p", "1,2,x"], "1,2,x"),
+            (["trace", "write", "-p", "1,0"], "'0' is not a process id"),
+            (["dump", "-p", "1", "--pid", "2", "write"], "'-p' is given 2 times"),
+            (["trace", "libc:write", "-o", "a", "--output", "b", "--", "true"], "'-o'"),
+            (["trace", "libc:write", "--limit", "1", "--limit=2", "--", "true"], "'--limit'"),
+            (["run", "prog.bpf.o", "--at", "f", "--at", "g", "--", "true"], "'--at'"),
+            (["run", "prog.bpf.o", "--program", "f", "--program", "g", "--", "true"], "'--program'"),
+            (["run", "prog.bpf.o", "--set", "limit", "--", "true"], "--set takes NAME=VALUE"),
+            (["check", "prog.bpf.o", "--set", "=5"], "--set takes NAME=VALUE"),
+            (["run", "--no-verify", "prog.bpf.o"], "--no-verify is for programs in a process"),
+            (["run", "--allow-write", "prog.bpf.o"], "--allow-write is for programs in a process"),
+        ] as [([String], String)])
     func usage(arguments: [String], word: String) async throws {
         try await fails(arguments, status: 2, word, "--help'")
     }
@@ -79,27 +81,36 @@ import Testing
         try await fails(["list", "libc:wriite", "--", "echo", "hi"], "did you mean")
     }
 
-    @Test("objects that cannot be used", arguments: [
-        ("SEC(\"xdp\") int p(void *ctx) { return 0; }", ["\"xdp\"", "fsession, fentry, fexit, fmod_ret, kprobe"]),
-        ("SEC(\"kprobe/write\") int p(void *ctx) { return 0; }", ["kprobe programs run in the kernel only", "without -p"]),
-        ("SEC(\"xyzzy\") int p(void *ctx) { return 0; }", ["xyzzy", "fsession, fentry, fexit, fmod_ret, kprobe"]),
-        ("SEC(\"fsession\") int p(void *ctx) { return 0; }", ["names no function", "fsession/libz:deflate"]),
-        ("int nothing;", ["no program", "fsession/FUNCTION"]),
-        ("""
-        struct { __uint(type, 999); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } odd SEC(".maps");
-        SEC("fsession/libc:write") int p(void *ctx) { u32 key = 0; return bpf_map_lookup_elem(&odd, &key) != 0; }
-        """, ["odd", "999"]),
-        ("""
-        struct { __uint(type, BPF_MAP_TYPE_SOCKMAP); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } odd SEC(".maps");
-        SEC("fsession/libc:write") int p(void *ctx) { u32 key = 0; return bpf_map_lookup_elem(&odd, &key) != 0; }
-        """, ["odd"]),
-        ("static long (*odd)(void) = (void *)9999; SEC(\"fsession/libc:write\") int p(void *ctx) { return odd(); }", ["helper", "9999"]),
-        ("SEC(\"fsession/libc:write\") int p(void *ctx) { return bpf_send_signal(9); }", ["send_signal"]),
-        ("extern int bpf_odd(void) __ksym; SEC(\"fsession/libc:write\") int p(void *ctx) { return bpf_odd(); }", ["bpf_odd"]),
-        ("SEC(\"fentry/libc:write\") int p(void *ctx) { *bpf_session_cookie(ctx) = 1; return 0; }", ["session", "; 'fsession check' shows the way there"]),
-        ("SEC(\"fexit/libc:vfork\") int p(void *ctx) { return 0; }", ["vfork"]),
-        ("SEC(\"fsession/libc:wriite\") int p(void *ctx) { return 0; }", ["did you mean"]),
-    ] as [(String, [String])])
+    @Test(
+        "objects that cannot be used",
+        arguments: [
+            ("SEC(\"xdp\") int p(void *ctx) { return 0; }", ["\"xdp\"", "fsession, fentry, fexit, fmod_ret, kprobe"]),
+            ("SEC(\"kprobe/write\") int p(void *ctx) { return 0; }", ["kprobe programs run in the kernel only", "without -p"]),
+            ("SEC(\"xyzzy\") int p(void *ctx) { return 0; }", ["xyzzy", "fsession, fentry, fexit, fmod_ret, kprobe"]),
+            ("SEC(\"fsession\") int p(void *ctx) { return 0; }", ["names no function", "fsession/libz:deflate"]),
+            ("int nothing;", ["no program", "fsession/FUNCTION"]),
+            (
+                """
+                struct { __uint(type, 999); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } odd SEC(".maps");
+                SEC("fsession/libc:write") int p(void *ctx) { u32 key = 0; return bpf_map_lookup_elem(&odd, &key) != 0; }
+                """, ["odd", "999"]
+            ),
+            (
+                """
+                struct { __uint(type, BPF_MAP_TYPE_SOCKMAP); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } odd SEC(".maps");
+                SEC("fsession/libc:write") int p(void *ctx) { u32 key = 0; return bpf_map_lookup_elem(&odd, &key) != 0; }
+                """, ["odd"]
+            ),
+            ("static long (*odd)(void) = (void *)9999; SEC(\"fsession/libc:write\") int p(void *ctx) { return odd(); }", ["helper", "9999"]),
+            ("SEC(\"fsession/libc:write\") int p(void *ctx) { return bpf_send_signal(9); }", ["send_signal"]),
+            ("extern int bpf_odd(void) __ksym; SEC(\"fsession/libc:write\") int p(void *ctx) { return bpf_odd(); }", ["bpf_odd"]),
+            (
+                "SEC(\"fentry/libc:write\") int p(void *ctx) { *bpf_session_cookie(ctx) = 1; return 0; }",
+                ["session", "; 'fsession check' shows the way there"]
+            ),
+            ("SEC(\"fexit/libc:vfork\") int p(void *ctx) { return 0; }", ["vfork"]),
+            ("SEC(\"fsession/libc:wriite\") int p(void *ctx) { return 0; }", ["did you mean"]),
+        ] as [(String, [String])])
     func objects(source: String, words: [String]) async throws {
         let folder = try Folder()
         let object = try Compiler.bpf(source, in: folder)

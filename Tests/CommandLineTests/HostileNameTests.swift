@@ -82,7 +82,9 @@ import Testing
         isHarmless(process.output)
         // A reader of JSON gets the names as they are.
         let name = String(decoding: Self.name(Self.evils[index]), as: UTF8.self)
-        for result in [try await fsession("trace", "--json", "exe:named*", "--", program).errors, try await fsession("list", "--json", "named*", program).output] {
+        for result in [
+            try await fsession("trace", "--json", "exe:named*", "--", program).errors, try await fsession("list", "--json", "named*", program).output,
+        ] {
             isHarmless(result)
             let lines = try JSONLine.all(result)
             #expect(lines.contains { $0.function == name }, "\(result)")
@@ -106,7 +108,8 @@ import Testing
         let folder = try Folder()
         let evil = "x\u{1b}[31m\nfsession: forged\u{9b}\u{202e}"
         let library = try Compiler.c(
-            "int called(int number) { __asm__ volatile(\"\" ::: \"memory\"); return number + 1; }", in: folder, name: "\(evil).so", ["-shared", "-fPIC"])
+            "int called(int number) { __asm__ volatile(\"\" ::: \"memory\"); return number + 1; }", in: folder, name: "\(evil).so",
+            ["-shared", "-fPIC"])
         let executed = try Compiler.c("int main(void) { return 0; }", in: folder, name: "run \(evil)")
         let program = try Compiler.c(
             """
@@ -136,7 +139,9 @@ import Testing
         isHarmless(list.output)
         #expect(list.outputLines.count == 2)
         let missing = ["\(folder.path)/\(evil)", "\(folder.path)/no\(evil)"]
-        for arguments in [["list", "f", missing[1]], ["run", missing[1], "--", "true"], ["trace", "libc:write", "--", missing[1]], ["trace", "--\(evil)"], [evil]] {
+        for arguments in [
+            ["list", "f", missing[1]], ["run", missing[1], "--", "true"], ["trace", "libc:write", "--", missing[1]], ["trace", "--\(evil)"], [evil],
+        ] {
             let result = try await run([Repository.fsession] + arguments)
             #expect(result.status != 0)
             isHarmless(result.errors)

@@ -9,7 +9,8 @@ import Testing
         arguments: [("cat", Int32(0)), ("cat; exit 3", 3), ("cat; kill -TERM $$", 143), ("cat; kill -KILL $$", 137)])
     func passesThrough(script: String, status: Int32) async throws {
         for extra in [[], ["--json"], ["--quiet"]] {
-            let result = try await run([Repository.fsession, "trace"] + extra + ["libc:*printf"] + ["--", "sh", "-c", script], input: "in and out\n")
+            let result = try await run(
+                [Repository.fsession, "trace"] + extra + ["libc:*printf"] + ["--", "sh", "-c", script], input: "in and out\n")
             #expect(result.status == status)
             #expect(result.output == "in and out\n")
             #expect(extra == ["--quiet"] || !result.errors.isEmpty)
@@ -66,7 +67,8 @@ import Testing
 
     @Test("--limit stops after so many calls, and the command runs on to its end")
     func limit() async throws {
-        let result = try await fsession("trace", "--limit", "2", "libc:write", "--", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done; exit 4")
+        let result = try await fsession(
+            "trace", "--limit", "2", "libc:write", "--", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done; exit 4")
         #expect(result.output == "1\n2\n3\n4\n5\n")
         #expect(result.status == 4)
         #expect(result.errorLines.filter { $0.contains("write(") }.count == 2)
@@ -74,7 +76,8 @@ import Testing
 
     @Test("--duration stops after so many seconds, and the command runs on to its end")
     func duration() async throws {
-        let result = try await fsession("trace", "--duration", "0.3", "libc:write", "--", "sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.15; done; exit 5")
+        let result = try await fsession(
+            "trace", "--duration", "0.3", "libc:write", "--", "sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.15; done; exit 5")
         #expect(result.output == "1\n2\n3\n4\n5\n6\n")
         #expect(result.status == 5)
         let count = result.errorLines.filter { $0.contains("write(") }.count

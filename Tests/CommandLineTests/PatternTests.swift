@@ -54,8 +54,12 @@ import Testing
     func hints() async throws {
         let folder = try Folder()
         let program = try Compiler.cxx(Self.source, in: folder, name: "templates")
-        for (pattern, hint) in [("exe:ns::moost", "'ns::most'"), ("exe:most", "'ns::most'"), ("ns::tagedd", "'ns::tagged'"), ("exe:ns::Pair::ad", "'ns::Pair::add'")] {
-            for arguments in [["trace", pattern, "--", program], ["list", pattern.hasPrefix("exe:") ? String(pattern.dropFirst(4)) : pattern, program]] {
+        for (pattern, hint) in [
+            ("exe:ns::moost", "'ns::most'"), ("exe:most", "'ns::most'"), ("ns::tagedd", "'ns::tagged'"), ("exe:ns::Pair::ad", "'ns::Pair::add'"),
+        ] {
+            for arguments in [
+                ["trace", pattern, "--", program], ["list", pattern.hasPrefix("exe:") ? String(pattern.dropFirst(4)) : pattern, program],
+            ] {
                 let result = try await run([Repository.fsession] + arguments)
                 #expect(result.status == 1)
                 #expect(result.errorLines.count == 1 && result.errors.contains("did you mean \(hint)"), "\(arguments): \(result.errors)")
@@ -135,7 +139,9 @@ import Testing
         let never = try await fsession("trace", "libq:write", "--", program, library)
         #expect(never.status == 0)
         #expect(never.output == "ready\ncalled\n")
-        #expect(never.errorLines.first == "fsession: libq is not loaded; its functions are traced when it is (or did you mean 'libc'?)", "\(never.errors)")
+        #expect(
+            never.errorLines.first == "fsession: libq is not loaded; its functions are traced when it is (or did you mean 'libc'?)", "\(never.errors)"
+        )
         #expect(never.errors.contains("fsession: libq was never loaded; nothing of it was traced\n"), "\(never.errors)")
         let misspelt = try await fsession("trace", "my-plugin:pluged", "--", program, library)
         #expect(misspelt.status == 0)
@@ -199,7 +205,8 @@ import Testing
         let copy = "\(folder.path)/fsession"
         try FileManager.default.copyItem(atPath: Repository.fsession, toPath: copy)
         let program = try Compiler.c(
-            "#include <stdio.h>\n#include <unistd.h>\nint main(void) { printf(\"%d %d\\n\", geteuid() == getuid(), getegid() == getgid()); return 0; }", in: folder, name: "rights")
+            "#include <stdio.h>\n#include <unistd.h>\nint main(void) { printf(\"%d %d\\n\", geteuid() == getuid(), getegid() == getgid()); return 0; }",
+            in: folder, name: "rights")
         let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         for (mode, words) in [("4755", "rights is a set-uid program of user 0"), ("2755", "rights is a set-gid program of group 0")] {
             #expect(try await run(["chmod", mode, program]).status == 0)

@@ -69,7 +69,8 @@ import Testing
         }
         // What is proven is what was set: a number of steps beyond all bounds is refused.
         let loop = try Compiler.bpf(
-            "const volatile u64 steps = 4; u64 n; SEC(\"fentry/exe:f\") int f(void *c) { for (u64 i = 0; i < steps; i++) n++; return 0; }", in: folder)
+            "const volatile u64 steps = 4; u64 n; SEC(\"fentry/exe:f\") int f(void *c) { for (u64 i = 0; i < steps; i++) n++; return 0; }", in: folder
+        )
         #expect(try await fsession("check", loop).status == 0)
         #expect(try await fsession("check", "--set", "steps=0xffffffffffff", loop).status == 1)
     }

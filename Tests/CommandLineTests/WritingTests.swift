@@ -62,7 +62,10 @@ import Testing
         }
         // Nor is it for a launched command, whose status is passed on.
         let launched = try await run(
-            ["bash", "-c", "{ sleep 0.3; \"$0\" \"$@\" 2>&1 >/dev/null; echo status $? >\(folder.path)/status; } | true", Repository.fsession, "trace", "libc:write", "--", "sh", "-c", "echo on; exit 9"])
+            [
+                "bash", "-c", "{ sleep 0.3; \"$0\" \"$@\" 2>&1 >/dev/null; echo status $? >\(folder.path)/status; } | true", Repository.fsession,
+                "trace", "libc:write", "--", "sh", "-c", "echo on; exit 9",
+            ])
         #expect(launched.status == 0)
         #expect(try folder.text("status") == "status 9\n")
     }
@@ -109,7 +112,10 @@ import Testing
         let folder = try Folder()
         let target = try await counter()
         let tracer = try Running(
-            ["sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", Repository.fsession, "trace", "--json", "-o", "\(folder.path)/out", "libc:write", "-p", "\(target.pid)"])
+            [
+                "sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", Repository.fsession, "trace", "--json", "-o", "\(folder.path)/out", "libc:write", "-p",
+                "\(target.pid)",
+            ])
         try await waitUntil("calls are written") { (try? folder.text("out").contains("\"call\"")) ?? false }
         for number in 0...2 {
             let file = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(tracer.pid)/fd/\(number)")
@@ -121,7 +127,8 @@ import Testing
         try await goesOnUntraced(target)
         for number in 0...2 {
             let result = try await shell(
-                "\(number)>&-", ["trace", "-o", "\(folder.path)/out", "libc:write", "--", "sh", "-c", "[ -e /proc/$$/fd/\(number) ] && exit 3; exit 4"])
+                "\(number)>&-",
+                ["trace", "-o", "\(folder.path)/out", "libc:write", "--", "sh", "-c", "[ -e /proc/$$/fd/\(number) ] && exit 3; exit 4"])
             #expect(result.status == 4, "\(number): \(result.errors)")
         }
     }

@@ -6,7 +6,9 @@ import Testing
 @Suite("A launched command's surroundings")
 struct CommandTests {
     /// Runs a command in a session; what it wrote to its output.
-    private func output(_ command: Session.Command, to stream: WritableKeyPath<Session.Command, Session.Command.Stream> = \.output) async throws -> String {
+    private func output(
+        _ command: Session.Command, to stream: WritableKeyPath<Session.Command, Session.Command.Stream> = \.output
+    ) async throws -> String {
         let path = TemporaryFiles.path()
         #expect(FileManager.default.createFile(atPath: path, contents: nil))
         let file = try #require(FileHandle(forWritingAtPath: path))

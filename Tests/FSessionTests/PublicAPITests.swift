@@ -52,12 +52,13 @@ struct PublicAPITests {
             public func free(_ body: () -> Void) { body() }
             """
         #expect(
-            PublicAPI.declarations(in: source) == [
-                "func free(_ body: () -> Void)", "struct A: Sendable", "A: var one: Int { get }", "A: var three: Int { get }",
-                "A: var two: Two { get }", "A: struct B<C: P>: Q",
-                "A.B: func f(_ x: Int, y: [Int] = [1, 2]) async throws(E) -> Int? where C: R", "A.B: init?(_ text: String)",
-                "A.B: mutating func g() -> Int", "A.B: static var d: D { get }",
-            ].sorted())
+            PublicAPI.declarations(in: source)
+                == [
+                    "func free(_ body: () -> Void)", "struct A: Sendable", "A: var one: Int { get }", "A: var three: Int { get }",
+                    "A: var two: Two { get }", "A: struct B<C: P>: Q",
+                    "A.B: func f(_ x: Int, y: [Int] = [1, 2]) async throws(E) -> Int? where C: R", "A.B: init?(_ text: String)",
+                    "A.B: mutating func g() -> Int", "A.B: static var d: D { get }",
+                ].sorted())
     }
 }
 
@@ -84,7 +85,9 @@ enum PublicAPI {
                 found.append((scopes.isEmpty ? "" : scopes.map(\.name).joined(separator: ".") + ": ") + declaration)
             }
             let kinds = ["struct", "class", "enum", "actor", "protocol", "extension"]
-            if let kind = words.firstIndex(where: kinds.contains), line.hasSuffix("{"), words[..<kind].allSatisfy({ !["func", "let", "var"].contains($0) }) {
+            if let kind = words.firstIndex(where: kinds.contains), line.hasSuffix("{"),
+                words[..<kind].allSatisfy({ !["func", "let", "var"].contains($0) })
+            {
                 let name = words[kind + 1].prefix { $0.isLetter || $0.isNumber || $0 == "." || $0 == "_" }
                 scopes.append((indent, String(name)))
             }
@@ -113,7 +116,8 @@ enum PublicAPI {
         }
         while text.hasSuffix(" ") { text.removeLast() }
         var parts = text.split(separator: " ").map(String.init)
-        guard let variable = parts.firstIndex(where: { $0 == "let" || $0 == "var" }), parts[..<variable].allSatisfy({ $0 == "static" || $0.hasSuffix("(set)") })
+        guard let variable = parts.firstIndex(where: { $0 == "let" || $0 == "var" }),
+            parts[..<variable].allSatisfy({ $0 == "static" || $0.hasSuffix("(set)") })
         else { return text }
         let isReadOnly = parts[variable] == "let" || body != nil || parts[..<variable].contains { $0.hasSuffix("(set)") }
         parts[variable] = "var"

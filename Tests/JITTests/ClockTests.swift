@@ -1,10 +1,9 @@
 import BPF
 import Glibc
+import JIT
 import MachineCode
 import TestSupport
 import Testing
-
-import JIT
 
 /// `bpf_ktime_get_ns` as code of the program itself.
 @Suite("The compiled clock")

@@ -26,7 +26,8 @@ private func address<Function>(_ function: Function) -> UInt64 {
 
 private func compile(_ text: String, at address: UInt64 = 0x10_0000_0000, state: UInt64 = 0) throws -> CompiledProgram {
     try X86_64Compiler.compile(
-        try Assembler.assemble(text), context: CompileContext(address: address, state: state) { id in
+        try Assembler.assemble(text),
+        context: CompileContext(address: address, state: state) { id in
             id < 100 ? 0x10_0100_0000 + UInt64(id) : id < 200 ? 0x7f00_0000_0000 : nil
         })
 }
@@ -34,170 +35,170 @@ private func compile(_ text: String, at address: UInt64 = 0x10_0000_0000, state:
 @Suite("the x86-64 compiler")
 struct CompilerTests {
     #if arch(x86_64)
-        @Test("a helper gets r1…r5 and the state, and its result is r0")
-        func helpers() throws {
-            let structure = try ProgramStructure(
-                try Assembler.assemble(
-                    "r6 = 7\nr1 = 1\nr2 = 2\nr3 = 3\nr4 = 4\nr5 = 5\ncall bpf_map_lookup_elem\nr0 *= 10\nr0 += r6\nexit"))
-            let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self, state: 6) { id in
-                id == 1 ? address(weightedSum) : nil
-            }
-            #expect(memory.call() == 6_543_217)
+    @Test("a helper gets r1…r5 and the state, and its result is r0")
+    func helpers() throws {
+        let structure = try ProgramStructure(
+            try Assembler.assemble(
+                "r6 = 7\nr1 = 1\nr2 = 2\nr3 = 3\nr4 = 4\nr5 = 5\ncall bpf_map_lookup_elem\nr0 *= 10\nr0 += r6\nexit"))
+        let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self, state: 6) { id in
+            id == 1 ? address(weightedSum) : nil
         }
+        #expect(memory.call() == 6_543_217)
+    }
 
-        @Test("a helper calls a subprogram back by the address that the program gave it")
-        func callbacks() throws {
-            let text = """
-                r6 = r1
-                r1 = 10
-                r2 = subprog[callback]
-                r3 = r6
-                r4 = 0
-                call bpf_loop
-                r7 = r0
-                r1 = *(u64 *)(r6 +0)
-                r0 = r1
-                r0 *= 100
-                r0 += r7
-                exit
-                callback:
-                r3 = *(u64 *)(r2 +0)
-                r3 += r1
-                *(u64 *)(r2 +0) = r3
-                r0 = 0
-                if r1 != 6 goto +1
-                r0 = 1
-                exit
+    @Test("a helper calls a subprogram back by the address that the program gave it")
+    func callbacks() throws {
+        let text = """
+            r6 = r1
+            r1 = 10
+            r2 = subprog[callback]
+            r3 = r6
+            r4 = 0
+            call bpf_loop
+            r7 = r0
+            r1 = *(u64 *)(r6 +0)
+            r0 = r1
+            r0 *= 100
+            r0 += r7
+            exit
+            callback:
+            r3 = *(u64 *)(r2 +0)
+            r3 += r1
+            *(u64 *)(r2 +0) = r3
+            r0 = 0
+            if r1 != 6 goto +1
+            r0 = 1
+            exit
+            """
+        let structure = try ProgramStructure(try Assembler.assemble(text))
+        #expect(structure.subprograms.count == 2)
+        let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self) { id in
+            id == 181 ? address(loop) : nil
+        }
+        var total: UInt64 = 0
+        let result = withUnsafeMutablePointer(to: &total) { memory.call(UInt64(UInt(bitPattern: $0))) }
+        #expect(total == 21)
+        #expect(result == 2107)
+    }
+
+    /// A prog array as TargetRuntime.h lays it out, with its slots behind the header.
+    private func withProgramArray(_ slots: [UInt64], _ body: (UInt64) throws -> Void) rethrows {
+        var words = [UInt64](repeating: 0, count: 16 + slots.count)
+        words[2] = UInt64(slots.count) << 32 | 8  // value_size, max_entries
+        words[4] = 16 * 8  // data_offset
+        words.replaceSubrange(16..., with: slots)
+        try words.withUnsafeMutableBytes { try body(UInt64(UInt(bitPattern: $0.baseAddress))) }
+    }
+
+    private struct Outcome: Equatable {
+        let result: UInt64
+        let tailCalls: UInt64
+
+        init(_ result: UInt64, tailCalls: UInt64) {
+            self.result = result
+            self.tailCalls = tailCalls
+        }
+    }
+
+    /// Runs with a ctx, and what is below it.
+    private func call(_ memory: borrowing ExecutableMemory, tailCalls: UInt64 = 0) -> Outcome {
+        var words = [UInt64](repeating: 0, count: 16)
+        words[4] = tailCalls
+        words[8] = 7
+        let result = words.withUnsafeMutableBytes { memory.call(UInt64(UInt(bitPattern: $0.baseAddress)) + 64) }
+        return Outcome(result, tailCalls: words[4])
+    }
+
+    private func caller(of map: UInt64, index: UInt64) throws -> ProgramStructure {
+        // The stack and the saved register must be gone in the program that is jumped to.
+        try ProgramStructure(
+            try Assembler.assemble(
                 """
-            let structure = try ProgramStructure(try Assembler.assemble(text))
-            #expect(structure.subprograms.count == 2)
-            let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self) { id in
-                id == 181 ? address(loop) : nil
-            }
-            var total: UInt64 = 0
-            let result = withUnsafeMutablePointer(to: &total) { memory.call(UInt64(UInt(bitPattern: $0))) }
-            #expect(total == 21)
-            #expect(result == 2107)
-        }
-
-        /// A prog array as TargetRuntime.h lays it out, with its slots behind the header.
-        private func withProgramArray(_ slots: [UInt64], _ body: (UInt64) throws -> Void) rethrows {
-            var words = [UInt64](repeating: 0, count: 16 + slots.count)
-            words[2] = UInt64(slots.count) << 32 | 8  // value_size, max_entries
-            words[4] = 16 * 8  // data_offset
-            words.replaceSubrange(16..., with: slots)
-            try words.withUnsafeMutableBytes { try body(UInt64(UInt(bitPattern: $0.baseAddress))) }
-        }
-
-        private struct Outcome: Equatable {
-            let result: UInt64
-            let tailCalls: UInt64
-
-            init(_ result: UInt64, tailCalls: UInt64) {
-                self.result = result
-                self.tailCalls = tailCalls
-            }
-        }
-
-        /// Runs with a ctx, and what is below it.
-        private func call(_ memory: borrowing ExecutableMemory, tailCalls: UInt64 = 0) -> Outcome {
-            var words = [UInt64](repeating: 0, count: 16)
-            words[4] = tailCalls
-            words[8] = 7
-            let result = words.withUnsafeMutableBytes { memory.call(UInt64(UInt(bitPattern: $0.baseAddress)) + 64) }
-            return Outcome(result, tailCalls: words[4])
-        }
-
-        private func caller(of map: UInt64, index: UInt64) throws -> ProgramStructure {
-            // The stack and the saved register must be gone in the program that is jumped to.
-            try ProgramStructure(
-                try Assembler.assemble(
-                    """
-                    r6 = 1
-                    *(u64 *)(r10 -8) = 5
-                    r7 = 2
-                    r2 = 0x\(String(map, radix: 16))
-                    r3 = 0x\(String(index, radix: 16))
-                    call bpf_tail_call
-                    r0 = 1000
-                    r0 += r6
-                    exit
-                    """))
-        }
-
-        @Test("a tail call jumps with the context, and counts")
-        func tailCall() throws {
-            let target = try ProgramStructure(try Assembler.assemble("r0 = *(u64 *)(r1 +0)\nr0 += 40\nexit"))
-            let targetMemory = try ExecutableMemory(target, compiler: X86_64Compiler.self)
-            try withProgramArray([0, targetMemory.address]) { map in
-                func outcome(_ index: UInt64, _ count: UInt64) throws -> Outcome {
-                    let memory = try ExecutableMemory(caller(of: map, index: index), compiler: X86_64Compiler.self)
-                    return call(memory, tailCalls: count)
-                }
-                try #expect(outcome(1, 0) == Outcome(47, tailCalls: 1))
-                try #expect(outcome(1, 32) == Outcome(47, tailCalls: 33))
-                // The index has 32 bits.
-                try #expect(outcome(0x1_0000_0001, 0) == Outcome(47, tailCalls: 1))
-                // Over the limit, an empty slot, and outside the map: the program goes on.
-                try #expect(outcome(1, 33) == Outcome(1001, tailCalls: 33))
-                try #expect(outcome(1, .max) == Outcome(1001, tailCalls: .max))
-                try #expect(outcome(0, 0) == Outcome(1001, tailCalls: 0))
-                try #expect(outcome(2, 0) == Outcome(1001, tailCalls: 0))
-                try #expect(outcome(0xffff_ffff, 0) == Outcome(1001, tailCalls: 0))
-            }
-        }
-
-        @Test("a program that tail-calls itself ends after 33 times, with the stack it began with")
-        func tailCallLimit() throws {
-            try withProgramArray([0]) { map in
-                let structure = try caller(of: map, index: 0)
-                let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self)
-                UnsafeMutablePointer<UInt64>(bitPattern: UInt(map))?[16] = memory.address
-                #expect(call(memory) == Outcome(1001, tailCalls: 33))
-            }
-        }
-
-        @Test("rbx, rbp, r12…r15 and rsp come back as they were")
-        func calleeSaved() throws {
-            // A caller in machine code that fills them, calls, and adds up the differences.
-            let saved: [X86_64Register] = [.rbx, .r12, .r13, .r14, .r15]
-            let text = """
                 r6 = 1
+                *(u64 *)(r10 -8) = 5
                 r7 = 2
-                r8 = 3
-                r9 = 4
-                *(u64 *)(r10 -512) = 5
-                call callee
+                r2 = 0x\(String(map, radix: 16))
+                r3 = 0x\(String(index, radix: 16))
+                call bpf_tail_call
+                r0 = 1000
+                r0 += r6
                 exit
-                callee:
-                r7 = 9
-                r0 = r7
-                exit
-                """
-            let structure = try ProgramStructure(try Assembler.assemble(text))
-            let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self)
-            var caller = X86_64Assembler()
-            caller.push(.rbp)
-            for register in saved { caller.push(register) }
-            for (index, register) in saved.enumerated() {
-                caller.mov(register, immediate: 0x1111_1111_1111_1111 * UInt64(index + 1))
+                """))
+    }
+
+    @Test("a tail call jumps with the context, and counts")
+    func tailCall() throws {
+        let target = try ProgramStructure(try Assembler.assemble("r0 = *(u64 *)(r1 +0)\nr0 += 40\nexit"))
+        let targetMemory = try ExecutableMemory(target, compiler: X86_64Compiler.self)
+        try withProgramArray([0, targetMemory.address]) { map in
+            func outcome(_ index: UInt64, _ count: UInt64) throws -> Outcome {
+                let memory = try ExecutableMemory(caller(of: map, index: index), compiler: X86_64Compiler.self)
+                return call(memory, tailCalls: count)
             }
-            caller.mov(.rbp, .rsp)
-            caller.mov(.rax, immediate: memory.address)
-            caller.call(.rax)
-            caller.alu(.xor, .rbp, .rsp)
-            caller.mov(.rax, .rbp)
-            for (index, register) in saved.enumerated() {
-                caller.mov(.r11, immediate: 0x1111_1111_1111_1111 * UInt64(index + 1))
-                caller.alu(.xor, .r11, register)
-                caller.alu(.or, .rax, .r11)
-            }
-            for register in saved.reversed() { caller.pop(register) }
-            caller.pop(.rbp)
-            caller.ret()
-            let code = try caller.finish(at: 0)
-            #expect(try ExecutableMemory(code).call() == 0)
+            try #expect(outcome(1, 0) == Outcome(47, tailCalls: 1))
+            try #expect(outcome(1, 32) == Outcome(47, tailCalls: 33))
+            // The index has 32 bits.
+            try #expect(outcome(0x1_0000_0001, 0) == Outcome(47, tailCalls: 1))
+            // Over the limit, an empty slot, and outside the map: the program goes on.
+            try #expect(outcome(1, 33) == Outcome(1001, tailCalls: 33))
+            try #expect(outcome(1, .max) == Outcome(1001, tailCalls: .max))
+            try #expect(outcome(0, 0) == Outcome(1001, tailCalls: 0))
+            try #expect(outcome(2, 0) == Outcome(1001, tailCalls: 0))
+            try #expect(outcome(0xffff_ffff, 0) == Outcome(1001, tailCalls: 0))
         }
+    }
+
+    @Test("a program that tail-calls itself ends after 33 times, with the stack it began with")
+    func tailCallLimit() throws {
+        try withProgramArray([0]) { map in
+            let structure = try caller(of: map, index: 0)
+            let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self)
+            UnsafeMutablePointer<UInt64>(bitPattern: UInt(map))?[16] = memory.address
+            #expect(call(memory) == Outcome(1001, tailCalls: 33))
+        }
+    }
+
+    @Test("rbx, rbp, r12…r15 and rsp come back as they were")
+    func calleeSaved() throws {
+        // A caller in machine code that fills them, calls, and adds up the differences.
+        let saved: [X86_64Register] = [.rbx, .r12, .r13, .r14, .r15]
+        let text = """
+            r6 = 1
+            r7 = 2
+            r8 = 3
+            r9 = 4
+            *(u64 *)(r10 -512) = 5
+            call callee
+            exit
+            callee:
+            r7 = 9
+            r0 = r7
+            exit
+            """
+        let structure = try ProgramStructure(try Assembler.assemble(text))
+        let memory = try ExecutableMemory(structure, compiler: X86_64Compiler.self)
+        var caller = X86_64Assembler()
+        caller.push(.rbp)
+        for register in saved { caller.push(register) }
+        for (index, register) in saved.enumerated() {
+            caller.mov(register, immediate: 0x1111_1111_1111_1111 * UInt64(index + 1))
+        }
+        caller.mov(.rbp, .rsp)
+        caller.mov(.rax, immediate: memory.address)
+        caller.call(.rax)
+        caller.alu(.xor, .rbp, .rsp)
+        caller.mov(.rax, .rbp)
+        for (index, register) in saved.enumerated() {
+            caller.mov(.r11, immediate: 0x1111_1111_1111_1111 * UInt64(index + 1))
+            caller.alu(.xor, .r11, register)
+            caller.alu(.or, .rax, .r11)
+        }
+        for register in saved.reversed() { caller.pop(register) }
+        caller.pop(.rbp)
+        caller.ret()
+        let code = try caller.finish(at: 0)
+        #expect(try ExecutableMemory(code).call() == 0)
+    }
     #endif
 
     @Test("a tail call finds things where the target's runtime has them")

@@ -28,20 +28,20 @@ struct InstructionTests {
     }
 
     #if arch(x86_64)
-        @Test("the JIT, with BMI2 and without", arguments: InstructionCases.all)
-        func compiled(test: InstructionCase) throws {
-            for hasBMI2 in X86_64Processor.hasBMI2 ? [false, true] : [false] {
-                let (result, memory) = try run(test) { structure, region in
-                    let memory = try ExecutableMemory(byteCount: structure.codeSizeLimit) { address in
-                        try X86_64Compiler.compile(
-                            structure, context: CompileContext(address: address, features: hasBMI2 ? .bmi2 : [])
-                        ).code
-                    }
-                    return memory.call(region.address, UInt64(region.byteCount))
+    @Test("the JIT, with BMI2 and without", arguments: InstructionCases.all)
+    func compiled(test: InstructionCase) throws {
+        for hasBMI2 in X86_64Processor.hasBMI2 ? [false, true] : [false] {
+            let (result, memory) = try run(test) { structure, region in
+                let memory = try ExecutableMemory(byteCount: structure.codeSizeLimit) { address in
+                    try X86_64Compiler.compile(
+                        structure, context: CompileContext(address: address, features: hasBMI2 ? .bmi2 : [])
+                    ).code
                 }
-                #expect(result == test.result)
-                if let after = test.memoryAfter { #expect(memory == after) }
+                return memory.call(region.address, UInt64(region.byteCount))
             }
+            #expect(result == test.result)
+            if let after = test.memoryAfter { #expect(memory == after) }
         }
+    }
     #endif
 }

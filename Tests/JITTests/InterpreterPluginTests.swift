@@ -14,9 +14,9 @@ struct ConformancePluginTests {
     }
 
     #if arch(x86_64)
-        private static let engines = [[], ["--interpret"], ["--jit"]]
+    private static let engines = [[], ["--interpret"], ["--jit"]]
     #else
-        private static let engines = [[], ["--interpret"]]
+    private static let engines = [[], ["--interpret"]]
     #endif
 
     @Test("prints r0 in base 16; r1 is the memory and r2 its length", arguments: engines)
@@ -29,18 +29,20 @@ struct ConformancePluginTests {
         #expect(try run(options, input: base16("r0 = -1\nexit")).output == "ffffffffffffffff\n")
     }
 
-    @Test("bad input gives one line of error and status 1", arguments: [
-        ([], "xyz", "standard input is not a program in base 16"),
-        ([], "950", "standard input is not a program in base 16"),
-        ([], "9500", "the program has 2 bytes, which is not a multiple of 8"),
-        ([], "", "the program has no instructions"),
-        (["zz"], "", "unexpected argument 'zz'"),
-        (["--fast"], "", "unexpected argument '--fast'"),
-        (["--elf"], "9500000000000000", "ELF"),
-        ([], "b7000000000000008500000001000000 9500000000000000", "bpf_map_lookup_elem (1)"),
-        ([], "8d00000000000000 9500000000000000", "instruction 0: unknown opcode 0x8d"),
-        ([], "7900000000000000 9500000000000000", "instruction 0: reads 8 bytes at 0x0"),
-    ] as [([String], String, String)])
+    @Test(
+        "bad input gives one line of error and status 1",
+        arguments: [
+            ([], "xyz", "standard input is not a program in base 16"),
+            ([], "950", "standard input is not a program in base 16"),
+            ([], "9500", "the program has 2 bytes, which is not a multiple of 8"),
+            ([], "", "the program has no instructions"),
+            (["zz"], "", "unexpected argument 'zz'"),
+            (["--fast"], "", "unexpected argument '--fast'"),
+            (["--elf"], "9500000000000000", "ELF"),
+            ([], "b7000000000000008500000001000000 9500000000000000", "bpf_map_lookup_elem (1)"),
+            ([], "8d00000000000000 9500000000000000", "instruction 0: unknown opcode 0x8d"),
+            ([], "7900000000000000 9500000000000000", "instruction 0: reads 8 bytes at 0x0"),
+        ] as [([String], String, String)])
     func badInput(_ arguments: [String], _ input: String, _ message: String) throws {
         let outcome = try run(arguments, input: input)
         #expect(outcome.status == 1)

@@ -22,13 +22,15 @@ struct InterpreterTests {
         try body(UnsafeMutableRawBufferPointer(rebasing: buffer[16..<32]))
     }
 
-    @Test("each access must lie inside one region, to the byte", arguments: [
-        ("r0 = *(u64 *)(r1 +8)", true), ("r0 = *(u64 *)(r1 +9)", false), ("r0 = *(u64 *)(r1 -1)", false),
-        ("r0 = *(u8 *)(r1 +15)", true), ("r0 = *(u8 *)(r1 +16)", false), ("r0 = *(u8 *)(r1 -1)", false),
-        ("*(u32 *)(r1 +12) = 1", true), ("*(u32 *)(r1 +13) = 1", false), ("*(u16 *)(r1 -1) = 1", false),
-        ("lock *(u64 *)(r1 +8) += r2", true), ("lock *(u64 *)(r1 +9) += r2", false),
-        ("r2 = atomic_xchg((u32 *)(r1 +12), r2)", true), ("r2 = atomic_xchg((u32 *)(r1 +14), r2)", false),
-    ])
+    @Test(
+        "each access must lie inside one region, to the byte",
+        arguments: [
+            ("r0 = *(u64 *)(r1 +8)", true), ("r0 = *(u64 *)(r1 +9)", false), ("r0 = *(u64 *)(r1 -1)", false),
+            ("r0 = *(u8 *)(r1 +15)", true), ("r0 = *(u8 *)(r1 +16)", false), ("r0 = *(u8 *)(r1 -1)", false),
+            ("*(u32 *)(r1 +12) = 1", true), ("*(u32 *)(r1 +13) = 1", false), ("*(u16 *)(r1 -1) = 1", false),
+            ("lock *(u64 *)(r1 +8) += r2", true), ("lock *(u64 *)(r1 +9) += r2", false),
+            ("r2 = atomic_xchg((u32 *)(r1 +12), r2)", true), ("r2 = atomic_xchg((u32 *)(r1 +14), r2)", false),
+        ])
     func bounds(_ access: String, _ isAllowed: Bool) throws {
         try withMemory { memory throws in
             let region = MemoryRegion(memory)
@@ -58,9 +60,11 @@ struct InterpreterTests {
         }
     }
 
-    @Test("addresses at the very end, null and a wrapping range are refused", arguments: [
-        "0x0", "0xffffffffffffffff", "0xfffffffffffffff9", "0x7fffffffffffffff",
-    ])
+    @Test(
+        "addresses at the very end, null and a wrapping range are refused",
+        arguments: [
+            "0x0", "0xffffffffffffffff", "0xfffffffffffffff9", "0x7fffffffffffffff",
+        ])
     func wildAddresses(_ address: String) throws {
         try withMemory { memory throws in
             #expect(throws: InterpreterError.self) {
@@ -194,9 +198,11 @@ struct InterpreterTests {
         #expect(result == UInt64(Interpreter.tailCallLimit) + 1)
     }
 
-    @Test("maps and externs that are not resolved are refused where they are used", arguments: [
-        "r1 = map[idx:0]", "r1 = map[id:3]", "r1 = ksym[0]", "call kernel-function#0",
-    ])
+    @Test(
+        "maps and externs that are not resolved are refused where they are used",
+        arguments: [
+            "r1 = map[idx:0]", "r1 = map[id:3]", "r1 = ksym[0]", "call kernel-function#0",
+        ])
     func unresolved(_ instruction: String) {
         #expect(throws: InterpreterError.unresolved(slot: 0)) { try run("\(instruction)\nexit") }
     }

@@ -211,7 +211,9 @@ struct RandomProgram {
         let copy = number()
         let shift = immediate() >> 20
         instructions.append(.move(copy, base))
-        if generator.below(2) == 0 { instructions.append(.add(copy, shift)) } else {
+        if generator.below(2) == 0 {
+            instructions.append(.add(copy, shift))
+        } else {
             instructions.append(.subtract(copy, -shift))
         }
         access(&self, copy, Int16(offset - Int(shift)))

@@ -85,7 +85,8 @@ extension Check {
             let before = try KernelObjects()
             let session = try await Session(.kernel)
             // A link each would take minutes in a virtual machine: these are fewer.
-            let (patterns, count) = KernelEngine.hasMulti ? (["kernel:tcp_*", "kernel:ip*", "kernel:udp*", "kernel:sk_*"], 1000) : (["kernel:udp_*"], 20)
+            let (patterns, count) =
+                KernelEngine.hasMulti ? (["kernel:tcp_*", "kernel:ip*", "kernel:udp*", "kernel:sk_*"], 1000) : (["kernel:udp_*"], 20)
             let attached = try await session.trace(patterns)
             guard attached.links.count >= count else { throw Failure("\(attached.links.count) functions") }
             try Flood.send(200)
@@ -154,7 +155,8 @@ extension Check {
                     let sent, sent.entered + summary.missed >= 8000, sent.entered <= 8000, ringBytes > 4096 || drops > 0
                 else {
                     throw Failure(
-                        "\(entered) entries, \(returned) returns, \(events) events, \(drops) drops, \(summary.missed) skipped; udp_sendmsg: \(sent?.entered ?? 0)")
+                        "\(entered) entries, \(returned) returns, \(events) events, \(drops) drops, \(summary.missed) skipped; udp_sendmsg: \(sent?.entered ?? 0)"
+                    )
                 }
                 say("   ring of \(ringBytes): \(entered) calls, \(returned) returned, \(events) events, \(drops) drops, \(summary.missed) skipped")
             }

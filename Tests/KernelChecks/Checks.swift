@@ -82,7 +82,7 @@ struct Check: Sendable {
             let expected: [UInt32] = KernelEngine.hasNativeSessions ? [58] : [24, 25]
             try bed.expect("the links' types", expected, types)
             try await bed.end()
-        },
+        }
     ]
 
     // MARK: Cookies

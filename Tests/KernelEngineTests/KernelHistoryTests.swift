@@ -27,7 +27,8 @@ struct KernelHistoryTests {
         let expected = KernelHistory.releases.map { release -> String in
             let cells = [
                 release.version.description, code(release.kinds.map(\.rawValue)), code(release.maps.map(\.kernelName)),
-                release.lastHelper.map { "to \($0)" } ?? "", (release.features.map(\.rawValue) + [code(release.kfuncs)]).filter { !$0.isEmpty }
+                release.lastHelper.map { "to \($0)" } ?? "",
+                (release.features.map(\.rawValue) + [code(release.kfuncs)]).filter { !$0.isEmpty }
                     .joined(separator: ", "),
             ]
             return "| " + cells.joined(separator: " | ") + " |"

@@ -4,12 +4,15 @@ import Testing
 
 @Suite("How functions are named")
 struct PatternTests {
-    @Test("a colon separates the module, but not within a name", arguments: [
-        ("libz:deflate", "libz", "deflate"), ("deflate", nil, "deflate"), ("libz:ns::f", "libz", "ns::f"), ("ns::f", nil, "ns::f"),
-        ("f[abi:cxx11]", nil, "f[abi:cxx11]"), ("libz:f[abi:cxx11]", "libz", "f[abi:cxx11]"), ("lib[a-z]*:f", "lib[a-z]*", "f"),
-        ("main.f(x: Swift.Int)", nil, "main.f(x: Swift.Int)"), ("exe:main.f(x: Swift.Int)", "exe", "main.f(x: Swift.Int)"),
-        ("[[:alpha:]]*", nil, "[[:alpha:]]*"), ("/a/b (c):f", "/a/b (c)", "f"), ("libz:operator<", "libz", "operator<"), ("ns::operator<", nil, "ns::operator<"),
-    ] as [(String, String?, String)])
+    @Test(
+        "a colon separates the module, but not within a name",
+        arguments: [
+            ("libz:deflate", "libz", "deflate"), ("deflate", nil, "deflate"), ("libz:ns::f", "libz", "ns::f"), ("ns::f", nil, "ns::f"),
+            ("f[abi:cxx11]", nil, "f[abi:cxx11]"), ("libz:f[abi:cxx11]", "libz", "f[abi:cxx11]"), ("lib[a-z]*:f", "lib[a-z]*", "f"),
+            ("main.f(x: Swift.Int)", nil, "main.f(x: Swift.Int)"), ("exe:main.f(x: Swift.Int)", "exe", "main.f(x: Swift.Int)"),
+            ("[[:alpha:]]*", nil, "[[:alpha:]]*"), ("/a/b (c):f", "/a/b (c)", "f"), ("libz:operator<", "libz", "operator<"),
+            ("ns::operator<", nil, "ns::operator<"),
+        ] as [(String, String?, String)])
     func separators(text: String, module: String?, function: String) throws {
         let pattern = try FunctionPattern(text)
         #expect(pattern.module?.text == module)

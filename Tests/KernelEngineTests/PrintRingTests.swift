@@ -51,6 +51,8 @@ struct PrintRingTests {
         guard case .print(77, 5, 6, "text\n") = event(5, "text") else { return #expect(Bool(false), "\(String(describing: event(5, "text")))") }
         guard case .print(_, _, _, "two\nlines\n") = event(11, "two\nlines\n") else { return #expect(Bool(false)) }
         guard case nil = event(-22, "what was there before") else { return #expect(Bool(false)) }
-        guard case nil = [UInt8](repeating: 1, count: 8).withUnsafeBytes({ PrintRecord.decode($0, endsLine: true) }) else { return #expect(Bool(false)) }
+        guard case nil = [UInt8](repeating: 1, count: 8).withUnsafeBytes({ PrintRecord.decode($0, endsLine: true) }) else {
+            return #expect(Bool(false))
+        }
     }
 }

@@ -26,8 +26,9 @@ struct UnsetRegistersTests {
         #expect(try unset([.branch(.equal, .r1, 0, 1), .move(.r3, 1), print, .exit]) == [.r4, .r5])
         // Round a loop.
         #expect(try unset([.move(.r2, 1), print, .move(.r6, 0), .exit]) == [.r3, .r4, .r5])
-        #expect(try unset([.move(.r6, 9), .move(.r2, 1), print, .subtract(.r6, 1), .move(.r4, 0), .branch(.notEqual, .r6, 0, -5), .exit])
-            == [.r3, .r5])
+        #expect(
+            try unset([.move(.r6, 9), .move(.r2, 1), print, .subtract(.r6, 1), .move(.r4, 0), .branch(.notEqual, .r6, 0, -5), .exit])
+                == [.r3, .r5])
     }
 
     @Test("a subprogram has what its callers pass, a callback as many as it takes")

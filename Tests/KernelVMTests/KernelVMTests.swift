@@ -35,12 +35,14 @@ struct KernelVMTests {
     func article(kernel: String) async throws {
         guard let machine = try await VirtualMachine.of(kernel) else { return }
         // A ping of this machine itself arrives twice: as request and as reply.
-        #expect(machine.part("entry_exit") == [
-            "fsession entry.", "fsession exit.", "fsession entry.", "fsession exit.", "fsession: 1 link", "status 0",
-        ], "\(machine.ending)")
-        #expect(machine.part("cookie") == [
-            "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
-        ])
+        #expect(
+            machine.part("entry_exit") == [
+                "fsession entry.", "fsession exit.", "fsession entry.", "fsession exit.", "fsession: 1 link", "status 0",
+            ], "\(machine.ending)")
+        #expect(
+            machine.part("cookie") == [
+                "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
+            ])
         #expect(machine.part("links of cookie") == (kernel == "7.2" ? ["58"] : ["24", "25"]))
     }
 
@@ -56,12 +58,14 @@ struct KernelVMTests {
     @Test("each session shows its own lines and nobody else's, however many print", arguments: VirtualMachine.kernels)
     func prints(kernel: String) async throws {
         guard let machine = try await VirtualMachine.of(kernel) else { return }
-        #expect(machine.part("cookie beside others") == [
-            "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
-        ])
-        #expect(machine.part("entry_exit beside others") == [
-            "fsession entry.", "fsession exit.", "fsession entry.", "fsession exit.", "fsession: 1 link", "status 0",
-        ])
+        #expect(
+            machine.part("cookie beside others") == [
+                "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
+            ])
+        #expect(
+            machine.part("entry_exit beside others") == [
+                "fsession entry.", "fsession exit.", "fsession entry.", "fsession exit.", "fsession: 1 link", "status 0",
+            ])
         // The classifier's lines were printed, and are where all others look for lines; ours are not.
         #expect(machine.part("what the others printed") == ["2", "0"])
     }
@@ -69,9 +73,10 @@ struct KernelVMTests {
     @Test("a kernel that is locked down has sessions, and what they print", arguments: VirtualMachine.kernels)
     func lockdown(kernel: String) async throws {
         guard let machine = try await VirtualMachine.of(kernel) else { return }
-        #expect(machine.part("cookie while locked down") == [
-            "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
-        ])
+        #expect(
+            machine.part("cookie while locked down") == [
+                "fsession cookie: 0xdeadbeef", "fsession cookie: 0xdeadbeef", "fsession: 1 link", "status 0",
+            ])
     }
 
     @Test("trace shows typed calls: of vmlinux and of a module", arguments: VirtualMachine.kernels)

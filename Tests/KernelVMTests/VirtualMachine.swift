@@ -71,8 +71,7 @@ struct VirtualMachine: Sendable {
         let article = Repository.root.appendingPathComponent("Examples/Article")
         // Beside the programs lie functions of a process, for the same checks there.
         let names = try FileManager.default.contentsOfDirectory(atPath: programs.path).filter { $0.hasSuffix(".bpf.c") }.sorted()
-        for source in names.map(programs.appendingPathComponent) + ["entry_exit.bpf.c", "cookie.bpf.c"].map(article.appendingPathComponent)
-        {
+        for source in names.map(programs.appendingPathComponent) + ["entry_exit.bpf.c", "cookie.bpf.c"].map(article.appendingPathComponent) {
             let object = "\(folder.path)/\(source.deletingPathExtension().lastPathComponent).o"
             try Compiler.bpf(source.path, to: object)
             files.append(object)

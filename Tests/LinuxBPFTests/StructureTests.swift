@@ -14,7 +14,8 @@ struct StructureTests {
         #expect(map.bytes.count == MapCreate.size && map.mapType == 0x0403_0201)
         // Members of a union are at the same place.
         #expect(LinkCreate { $0.kprobeMultiCookies = 7 }.uprobeMultiCookies == 7)
-        #expect(ProgramInfo(bytes: Array(1...8)).id == 0x0807_0605 && ProgramInfo(bytes: Array(repeating: 1, count: 999)).bytes.count == ProgramInfo.size)
+        #expect(
+            ProgramInfo(bytes: Array(1...8)).id == 0x0807_0605 && ProgramInfo(bytes: Array(repeating: 1, count: 999)).bytes.count == ProgramInfo.size)
     }
 
     @Test("the size ends behind the last member that says something")

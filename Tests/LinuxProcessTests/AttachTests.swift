@@ -8,12 +8,17 @@ import Testing
 @Suite("Attaching to a process") struct AttachTests {
     @Test("stops every thread, and lets every thread go")
     func python() throws {
-        let child = try Child("python3", ["-uc", """
-            import threading, time
-            for _ in range(5): threading.Thread(target=lambda: [time.sleep(0.001) for _ in iter(int, 1)], daemon=True).start()
-            print('ready')
-            print(input())
-            """])
+        let child = try Child(
+            "python3",
+            [
+                "-uc",
+                """
+                import threading, time
+                for _ in range(5): threading.Thread(target=lambda: [time.sleep(0.001) for _ in iter(int, 1)], daemon=True).start()
+                print('ready')
+                print(input())
+                """,
+            ])
         #expect(try child.readLine() == "ready")
         let process = try StoppedProcess.attach(child.pid)
         #expect(process.threads.count == 6)
@@ -102,12 +107,17 @@ import Testing
 
     @Test("signals sent while the process is stopped arrive afterwards")
     func signalsWhileStopped() throws {
-        let child = try Child("python3", ["-uc", """
-            import signal, sys, time
-            signal.signal(signal.SIGUSR1, lambda *_: (print('caught'), sys.exit(3)))
-            print('ready')
-            time.sleep(30)
-            """])
+        let child = try Child(
+            "python3",
+            [
+                "-uc",
+                """
+                import signal, sys, time
+                signal.signal(signal.SIGUSR1, lambda *_: (print('caught'), sys.exit(3)))
+                print('ready')
+                time.sleep(30)
+                """,
+            ])
         #expect(try child.readLine() == "ready")
         var process = try StoppedProcess.attach(child.pid)
         kill(child.pid, SIGUSR1)

@@ -50,79 +50,99 @@ struct DebugConventionTests {
     /// Whether this machine passes 256-bit vectors in registers.
     static let hasAVX = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8))?.contains(" avx ") ?? false
 
-    static let types: [CType] = [
-        CType(name: "char", declaration: "", returned: .integer),
-        CType(name: "short", declaration: "", returned: .integer),
-        CType(name: "unsigned", declaration: "", returned: .integer),
-        CType(name: "long", declaration: "", returned: .integer),
-        CType(name: "boolean", declaration: "typedef _Bool boolean;", returned: .integer),
-        CType(name: "pointer", declaration: "typedef void *pointer;", returned: .integer),
-        CType(name: "callback", declaration: "typedef void (*callback)(int);", returned: .integer),
-        CType(name: "enumeration", declaration: "typedef enum { one, two } enumeration;", returned: .integer),
-        CType(name: "wide", declaration: "typedef __int128 wide;", returned: .twoIntegers),
-        CType(name: "float", declaration: "", returned: .vector),
-        CType(name: "double", declaration: "", returned: .vector),
-        CType(name: "extended", declaration: "typedef long double extended;", returned: .x87),
-        CType(name: "quadruple", declaration: "typedef __float128 quadruple;", returned: .vector128),
-        CType(name: "cfloat", declaration: "typedef _Complex float cfloat;", returned: .vector),
-        CType(name: "cdouble", declaration: "typedef _Complex double cdouble;", returned: .twoVectors),
-        CType(name: "cextended", declaration: "typedef _Complex long double cextended;", returned: .twoX87),
-        CType(name: "v64", declaration: "typedef float v64 __attribute__((vector_size(8)));", returned: .vector),
-        CType(name: "v128", declaration: "typedef int v128 __attribute__((vector_size(16)));", returned: .vector128),
-    ] + (hasAVX ? [
-        CType(name: "v256", declaration: "typedef int v256 __attribute__((vector_size(32)));", returned: .vector256),
-        CType(name: "s_v256", declaration: "typedef struct { v256 a; } s_v256;", returned: .vector256),
-        CType(name: "s_v256_c", declaration: "typedef struct { v256 a; char b; } s_v256_c;", returned: .memory),
-    ] : []) + [
-        CType(name: "s_c", declaration: "typedef struct { char a; } s_c;", returned: .integer),
-        CType(name: "s_c3", declaration: "typedef struct { char a[3]; } s_c3;", returned: .integer),
-        CType(name: "s_ii", declaration: "typedef struct { int a, b; } s_ii;", returned: .integer),
-        CType(name: "s_lc", declaration: "typedef struct { long a; char b; } s_lc;", returned: .twoIntegers),
-        CType(name: "s_ll", declaration: "typedef struct { long a, b; } s_ll;", returned: .twoIntegers),
-        CType(name: "s_lll", declaration: "typedef struct { long a, b, c; } s_lll;", returned: .memory),
-        CType(name: "s_c17", declaration: "typedef struct { char a[17]; } s_c17;", returned: .memory),
-        CType(name: "s_c80", declaration: "typedef struct { char a[80]; } s_c80;", returned: .memory),
-        CType(name: "s_f", declaration: "typedef struct { float a; } s_f;", returned: .vector),
-        CType(name: "s_ff", declaration: "typedef struct { float a, b; } s_ff;", returned: .vector),
-        CType(name: "s_fff", declaration: "typedef struct { float a[3]; } s_fff;", returned: .twoVectors),
-        CType(name: "s_dd", declaration: "typedef struct { double a, b; } s_dd;", returned: .twoVectors),
-        CType(name: "s_di", declaration: "typedef struct { double a; int b; } s_di;", returned: .vectorInteger),
-        CType(name: "s_id", declaration: "typedef struct { int a; double b; } s_id;", returned: .integerVector),
-        CType(name: "s_if_d", declaration: "typedef struct { int a; float b; double c; } s_if_d;", returned: .integerVector),
-        CType(name: "s_x", declaration: "typedef struct { long double a; } s_x;", returned: .x87),
-        CType(name: "s_xx", declaration: "typedef struct { long double a, b; } s_xx;", returned: .memory),
-        CType(name: "s_x5", declaration: "typedef struct { long double a; char b[64]; } s_x5;", returned: .memory),
-        CType(name: "s_w", declaration: "typedef struct { __int128 a; } s_w;", returned: .twoIntegers),
-        CType(name: "s_v", declaration: "typedef struct { v128 a; } s_v;", returned: .vector128),
-        CType(name: "s_nested", declaration: "typedef struct { s_ff a; struct { s_c b; short c; } d; } s_nested;", returned: .vectorInteger),
-        CType(name: "s_bits", declaration: "typedef struct { unsigned a : 3, b : 20; long c : 40; unsigned d : 9; } s_bits;", returned: .twoIntegers),
-        CType(name: "s_bits_d", declaration: "typedef struct { int a : 5; unsigned b : 11; double c; } s_bits_d;", returned: .integerVector),
-        CType(name: "s_packed", declaration: "typedef struct __attribute__((packed)) { char a; int b; } s_packed;", returned: .memory),
-        CType(name: "s_packed2", declaration: "typedef struct __attribute__((packed)) { int a; char b; } s_packed2;", returned: .integer),
-        CType(name: "s_aligned", declaration: "typedef struct { int a __attribute__((aligned(16))); } s_aligned;", returned: .integerPadding),
-        CType(name: "s_aligned_l3", declaration: "typedef struct __attribute__((aligned(16))) { long a, b, c; } s_aligned_l3;", returned: .memory),
-        CType(name: "u_if", declaration: "typedef union { int a; float b; } u_if;", returned: .integer),
-        CType(name: "u_fd", declaration: "typedef union { float a; double b; } u_fd;", returned: .vector),
-        CType(name: "u_dl2", declaration: "typedef union { double a; struct { double x; long y; } b; } u_dl2;", returned: .vectorInteger),
-        CType(name: "u_xi", declaration: "typedef union { long double a; int b; } u_xi;", returned: .memory),
-        CType(name: "s_cd", declaration: "typedef struct { _Complex double a; } s_cd;", returned: .twoVectors),
-        CType(name: "s_cf_i", declaration: "typedef struct { _Complex float a; int b; } s_cf_i;", returned: .vectorInteger),
-        CType(name: "s_matrix", declaration: "typedef struct { short a[2][3]; } s_matrix;", returned: .twoIntegers),
-    ]
+    static let types: [CType] =
+        [
+            CType(name: "char", declaration: "", returned: .integer),
+            CType(name: "short", declaration: "", returned: .integer),
+            CType(name: "unsigned", declaration: "", returned: .integer),
+            CType(name: "long", declaration: "", returned: .integer),
+            CType(name: "boolean", declaration: "typedef _Bool boolean;", returned: .integer),
+            CType(name: "pointer", declaration: "typedef void *pointer;", returned: .integer),
+            CType(name: "callback", declaration: "typedef void (*callback)(int);", returned: .integer),
+            CType(name: "enumeration", declaration: "typedef enum { one, two } enumeration;", returned: .integer),
+            CType(name: "wide", declaration: "typedef __int128 wide;", returned: .twoIntegers),
+            CType(name: "float", declaration: "", returned: .vector),
+            CType(name: "double", declaration: "", returned: .vector),
+            CType(name: "extended", declaration: "typedef long double extended;", returned: .x87),
+            CType(name: "quadruple", declaration: "typedef __float128 quadruple;", returned: .vector128),
+            CType(name: "cfloat", declaration: "typedef _Complex float cfloat;", returned: .vector),
+            CType(name: "cdouble", declaration: "typedef _Complex double cdouble;", returned: .twoVectors),
+            CType(name: "cextended", declaration: "typedef _Complex long double cextended;", returned: .twoX87),
+            CType(name: "v64", declaration: "typedef float v64 __attribute__((vector_size(8)));", returned: .vector),
+            CType(name: "v128", declaration: "typedef int v128 __attribute__((vector_size(16)));", returned: .vector128),
+        ]
+        + (hasAVX
+            ? [
+                CType(name: "v256", declaration: "typedef int v256 __attribute__((vector_size(32)));", returned: .vector256),
+                CType(name: "s_v256", declaration: "typedef struct { v256 a; } s_v256;", returned: .vector256),
+                CType(name: "s_v256_c", declaration: "typedef struct { v256 a; char b; } s_v256_c;", returned: .memory),
+            ] : []) + [
+            CType(name: "s_c", declaration: "typedef struct { char a; } s_c;", returned: .integer),
+            CType(name: "s_c3", declaration: "typedef struct { char a[3]; } s_c3;", returned: .integer),
+            CType(name: "s_ii", declaration: "typedef struct { int a, b; } s_ii;", returned: .integer),
+            CType(name: "s_lc", declaration: "typedef struct { long a; char b; } s_lc;", returned: .twoIntegers),
+            CType(name: "s_ll", declaration: "typedef struct { long a, b; } s_ll;", returned: .twoIntegers),
+            CType(name: "s_lll", declaration: "typedef struct { long a, b, c; } s_lll;", returned: .memory),
+            CType(name: "s_c17", declaration: "typedef struct { char a[17]; } s_c17;", returned: .memory),
+            CType(name: "s_c80", declaration: "typedef struct { char a[80]; } s_c80;", returned: .memory),
+            CType(name: "s_f", declaration: "typedef struct { float a; } s_f;", returned: .vector),
+            CType(name: "s_ff", declaration: "typedef struct { float a, b; } s_ff;", returned: .vector),
+            CType(name: "s_fff", declaration: "typedef struct { float a[3]; } s_fff;", returned: .twoVectors),
+            CType(name: "s_dd", declaration: "typedef struct { double a, b; } s_dd;", returned: .twoVectors),
+            CType(name: "s_di", declaration: "typedef struct { double a; int b; } s_di;", returned: .vectorInteger),
+            CType(name: "s_id", declaration: "typedef struct { int a; double b; } s_id;", returned: .integerVector),
+            CType(name: "s_if_d", declaration: "typedef struct { int a; float b; double c; } s_if_d;", returned: .integerVector),
+            CType(name: "s_x", declaration: "typedef struct { long double a; } s_x;", returned: .x87),
+            CType(name: "s_xx", declaration: "typedef struct { long double a, b; } s_xx;", returned: .memory),
+            CType(name: "s_x5", declaration: "typedef struct { long double a; char b[64]; } s_x5;", returned: .memory),
+            CType(name: "s_w", declaration: "typedef struct { __int128 a; } s_w;", returned: .twoIntegers),
+            CType(name: "s_v", declaration: "typedef struct { v128 a; } s_v;", returned: .vector128),
+            CType(name: "s_nested", declaration: "typedef struct { s_ff a; struct { s_c b; short c; } d; } s_nested;", returned: .vectorInteger),
+            CType(
+                name: "s_bits", declaration: "typedef struct { unsigned a : 3, b : 20; long c : 40; unsigned d : 9; } s_bits;", returned: .twoIntegers
+            ),
+            CType(name: "s_bits_d", declaration: "typedef struct { int a : 5; unsigned b : 11; double c; } s_bits_d;", returned: .integerVector),
+            CType(name: "s_packed", declaration: "typedef struct __attribute__((packed)) { char a; int b; } s_packed;", returned: .memory),
+            CType(name: "s_packed2", declaration: "typedef struct __attribute__((packed)) { int a; char b; } s_packed2;", returned: .integer),
+            CType(name: "s_aligned", declaration: "typedef struct { int a __attribute__((aligned(16))); } s_aligned;", returned: .integerPadding),
+            CType(
+                name: "s_aligned_l3", declaration: "typedef struct __attribute__((aligned(16))) { long a, b, c; } s_aligned_l3;", returned: .memory),
+            CType(name: "u_if", declaration: "typedef union { int a; float b; } u_if;", returned: .integer),
+            CType(name: "u_fd", declaration: "typedef union { float a; double b; } u_fd;", returned: .vector),
+            CType(name: "u_dl2", declaration: "typedef union { double a; struct { double x; long y; } b; } u_dl2;", returned: .vectorInteger),
+            CType(name: "u_xi", declaration: "typedef union { long double a; int b; } u_xi;", returned: .memory),
+            CType(name: "s_cd", declaration: "typedef struct { _Complex double a; } s_cd;", returned: .twoVectors),
+            CType(name: "s_cf_i", declaration: "typedef struct { _Complex float a; int b; } s_cf_i;", returned: .vectorInteger),
+            CType(name: "s_matrix", declaration: "typedef struct { short a[2][3]; } s_matrix;", returned: .twoIntegers),
+        ]
 
     static let cPlusPlusTypes: [CType] = [
         CType(name: "s_empty", declaration: "struct s_empty {};", returned: .nothing, isCPlusPlus: true),
-        CType(name: "s_derived", declaration: "struct s_base { int a; static int z; }; struct s_derived : s_base { double b; };", returned: .integerVector, isCPlusPlus: true),
+        CType(
+            name: "s_derived", declaration: "struct s_base { int a; static int z; }; struct s_derived : s_base { double b; };",
+            returned: .integerVector, isCPlusPlus: true),
         CType(name: "s_ebase", declaration: "struct s_ebase : s_empty { long a; };", returned: .integer, isCPlusPlus: true),
-        CType(name: "s_methods", declaration: "struct s_methods { int a; int get() { return a; } s_methods &operator=(const s_methods &) = default; };", returned: .integer, isCPlusPlus: true),
+        CType(
+            name: "s_methods", declaration: "struct s_methods { int a; int get() { return a; } s_methods &operator=(const s_methods &) = default; };",
+            returned: .integer, isCPlusPlus: true),
         CType(name: "e_char", declaration: "enum class e_char : char { x };", returned: .integer, isCPlusPlus: true),
         CType(name: "nullpointer", declaration: "typedef decltype(nullptr) nullpointer;", returned: .integer, isCPlusPlus: true),
         CType(name: "m_data", declaration: "typedef int s_base::*m_data;", returned: .integer, isCPlusPlus: true),
         CType(name: "m_function", declaration: "typedef void (s_base::*m_function)(int);", returned: .twoIntegers, isCPlusPlus: true),
         CType(name: "reference", declaration: "typedef s_base &reference;", returned: .integer, isCPlusPlus: true),
-        CType(name: "n_copy", declaration: "struct n_copy { int a; n_copy() = default; n_copy(const n_copy &o) : a(o.a) { made(this); } };", returned: .memory, isCPlusPlus: true),
-        CType(name: "n_move", declaration: "struct n_move { int a; n_move() = default; n_move(n_move &&o) : a(o.a) { made(this); } n_move(const n_move &o) : a(o.a) { made(this); } };", returned: .memory, isCPlusPlus: true),
-        CType(name: "n_destroyed", declaration: "struct n_destroyed { long a; n_destroyed() = default; n_destroyed(const n_destroyed &o) : a(o.a) { made(this); } ~n_destroyed() { a = 0; } };", returned: .memory, isCPlusPlus: true),
+        CType(
+            name: "n_copy", declaration: "struct n_copy { int a; n_copy() = default; n_copy(const n_copy &o) : a(o.a) { made(this); } };",
+            returned: .memory, isCPlusPlus: true),
+        CType(
+            name: "n_move",
+            declaration:
+                "struct n_move { int a; n_move() = default; n_move(n_move &&o) : a(o.a) { made(this); } n_move(const n_move &o) : a(o.a) { made(this); } };",
+            returned: .memory, isCPlusPlus: true),
+        CType(
+            name: "n_destroyed",
+            declaration:
+                "struct n_destroyed { long a; n_destroyed() = default; n_destroyed(const n_destroyed &o) : a(o.a) { made(this); } ~n_destroyed() { a = 0; } };",
+            returned: .memory, isCPlusPlus: true),
         CType(name: "n_member", declaration: "struct n_member { n_copy a; };", returned: .memory, isCPlusPlus: true),
     ]
 
@@ -159,8 +179,12 @@ struct DebugConventionTests {
                     parameters: named("long long long long long double double double double double double double")
                         + [type] + named("unsigned double") + [type]))
         }
-        result.append(Function(name: "twenty", result: named("long")[0], parameters: named(Array(repeating: "unsigned", count: 20).joined(separator: " "))))
-        result.append(Function(name: "alignments", result: nil, parameters: named("long long long long long long char wide char extended char s_aligned_l3 char s_lll char")))
+        result.append(
+            Function(name: "twenty", result: named("long")[0], parameters: named(Array(repeating: "unsigned", count: 20).joined(separator: " "))))
+        result.append(
+            Function(
+                name: "alignments", result: nil,
+                parameters: named("long long long long long long char wide char extended char s_aligned_l3 char s_lll char")))
         result.append(Function(name: "variadic", result: named("unsigned")[0], parameters: named("pointer double"), isVariadic: true))
         // Clang does not count a null pointer's register when it looks whether a structure fits into the rest.
         let mixed = all.filter { $0.name != "nullpointer" }
@@ -185,7 +209,8 @@ struct DebugConventionTests {
         if isCPlusPlus { text += "int s_base::z;\n" }
         for function in functions {
             let parameters = function.parameters.enumerated().map { "\($1.name) a\($0)" } + (function.isVariadic ? ["..."] : [])
-            text += "__attribute__((noinline, used)) \(function.result?.name ?? "void") \(function.name)(\(parameters.joined(separator: ", "))) { __builtin_trap(); }\n"
+            text +=
+                "__attribute__((noinline, used)) \(function.result?.name ?? "void") \(function.name)(\(parameters.joined(separator: ", "))) { __builtin_trap(); }\n"
         }
         for function in functions {
             text += "void call_\(function.name)(void) {\n"
@@ -374,7 +399,9 @@ struct DebugConventionTests {
 
     // MARK: Tests
 
-    @Test("Every byte of every argument is where the layout says", arguments: [false, true].flatMap { DebugFixture.compilers(cPlusPlus: $0, optimizations: ["-O0"]) })
+    @Test(
+        "Every byte of every argument is where the layout says",
+        arguments: [false, true].flatMap { DebugFixture.compilers(cPlusPlus: $0, optimizations: ["-O0"]) })
     func places(compiler: DebugFixture.Compiler) throws {
         let functions = Self.functions(isCPlusPlus: compiler.isCPlusPlus)
         try DebugFixture.withFolder { folder in

@@ -31,11 +31,13 @@ struct DebugHostileTests {
     @Test("Changed bytes neither crash nor hang the reader", .timeLimit(.minutes(5)))
     func mutations() throws {
         let rounds = ProcessInfo.processInfo.environment["FSESSION_MUTATIONS"].flatMap(Int.init) ?? 2000
-        let compilers = DebugFixture.compilers(cPlusPlus: false, optimizations: ["-O2"])
+        let compilers =
+            DebugFixture.compilers(cPlusPlus: false, optimizations: ["-O2"])
             + DebugFixture.compilers(cPlusPlus: true, optimizations: ["-O2"])
         for (number, compiler) in compilers.enumerated() {
             try DebugFixture.withFolder { folder in
-                let source = compiler.isCPlusPlus
+                let source =
+                    compiler.isCPlusPlus
                     ? DebugInfoTests.cPlusPlusSource.replacing("#include <string>", with: "#include <cstddef>")
                         .replacing("#include <vector>", with: "")
                     : DebugInfoTests.cSource
@@ -91,7 +93,8 @@ struct DebugHostileTests {
             name: "e", byteCount: 8,
             kind: .array(of: ValueType(name: "z", byteCount: 0, kind: .structure(fields: [], byReference: false)), count: .max))
         func layout(_ type: ValueType) -> CallLayout {
-            SystemVABI.classify(FunctionPrototype(name: "f", parameters: [.init(name: nil, type: type), .init(name: nil, type: long)], returnType: nil))
+            SystemVABI.classify(
+                FunctionPrototype(name: "f", parameters: [.init(name: nil, type: type), .init(name: nil, type: long)], returnType: nil))
         }
         #expect(layout(outside).arguments == [nil, nil])
         #expect(layout(outside).stackWords == nil)

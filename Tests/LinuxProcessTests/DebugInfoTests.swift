@@ -93,7 +93,8 @@ struct DebugInfoTests {
             #expect(try prototype("text").returnType?.kind == .pointer(to: .character))
             #expect(try prototype("text").parameters.map(\.type.kind) == [.pointer(to: .character), .pointer(to: .character), .pointer(to: .other)])
             #expect(try prototype("pointers").parameters[3].type.kind == .pointer(to: .character))
-            #expect(try prototype("callback").parameters.map(\.type.kind) == [.pointer(to: .function), .pointer(to: .function), .pointer(to: .other)])
+            #expect(
+                try prototype("callback").parameters.map(\.type.kind) == [.pointer(to: .function), .pointer(to: .function), .pointer(to: .other)])
             #expect(try prototype("plain").parameters.map(\.type.kind) == [.signed, .unsigned])
             #expect(try prototype("plain").parameters.map(\.type.byteCount) == [4, 8])
             #expect(try prototype("reals").parameters.map(\.type.kind) == [.float, .float, .longDouble])
@@ -166,7 +167,9 @@ struct DebugInfoTests {
         "null(decltype(nullptr), char16_t)": "bool null(std::nullptr_t n, char16_t c)",
     ]
 
-    @Test("C++ prototypes know members, scopes, references and templates", arguments: DebugFixture.compilers(cPlusPlus: true, optimizations: ["-O0", "-O2"]))
+    @Test(
+        "C++ prototypes know members, scopes, references and templates",
+        arguments: DebugFixture.compilers(cPlusPlus: true, optimizations: ["-O0", "-O2"]))
     func cPlusPlus(compiler: DebugFixture.Compiler) throws {
         try DebugFixture.withFolder { folder in
             let program = try DebugFixture.build(Self.cPlusPlusSource, with: compiler, in: folder)

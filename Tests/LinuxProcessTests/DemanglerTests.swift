@@ -15,8 +15,10 @@ import Testing
         ("_$s4main5PointV1xSivg", "main.Point.x.getter : Swift.Int"),
         // Rust, legacy
         ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
-        ("_ZN50_$LT$std..io..Stdout$u20$as$u20$std..io..Write$GT$5write17h0123456789abcdefE",
-            "<std::io::Stdout as std::io::Write>::write"),
+        (
+            "_ZN50_$LT$std..io..Stdout$u20$as$u20$std..io..Write$GT$5write17h0123456789abcdefE",
+            "<std::io::Stdout as std::io::Write>::write"
+        ),
         ("_ZN4main28_$u7b$$u7b$closure$u7d$$u7d$17h0123456789abcdefE", "main::{{closure}}"),
         ("_ZN3foo17h05af221e174051e9E.llvm.123", "foo"),
         ("_ZN5alloc7raw_vec19RawVec$LT$T$C$A$GT$4grow17h0123456789abcdefE", "alloc::raw_vec::RawVec<T,A>::grow"),
@@ -36,8 +38,10 @@ import Testing
         ("_RINvC7mycrate3fooKb1_Kc41_Kanf_E", "mycrate::foo::<true, 'A', -15>"),
         ("_RINvC7mycrate3fooAhj4_E", "mycrate::foo::<[u8; 4]>"),
         ("_RINvC7mycrate3fooDNtC4core4SendNtB2_4SyncEL_E", "mycrate::foo::<dyn core::Send + mycrate::Sync>"),
-        ("_RINvC7mycrate3fooDINtC4core8IteratorlEp4ItemhEL_E",
-            "mycrate::foo::<dyn core::Iterator<i32, Item = u8>>"),
+        (
+            "_RINvC7mycrate3fooDINtC4core8IteratorlEp4ItemhEL_E",
+            "mycrate::foo::<dyn core::Iterator<i32, Item = u8>>"
+        ),
         ("_RINvC7mycrate3fooFG_RL0_hEuE", "mycrate::foo::<for<'a> fn(&'a u8)>"),
         ("_RNvC7mycrateu8gdel_5qa", "mycrate::gödel"),
         ("_RNvC7mycrate3foo.llvm.42", "mycrate::foo"),

@@ -57,9 +57,10 @@ import Testing
     @Test("output, arguments, environment, folder and redirections reach the command")
     func surroundings() throws {
         let text = try output { descriptor in
-            let status = try runToEnd(Command(
-                "/bin/sh", arguments: ["-c", "echo \"$1 $COLOUR $(pwd)\"", "x", "one two"],
-                environment: ["COLOUR=green", "PATH=/usr/bin:/bin"], workingDirectory: "/usr", standardOutput: descriptor))
+            let status = try runToEnd(
+                Command(
+                    "/bin/sh", arguments: ["-c", "echo \"$1 $COLOUR $(pwd)\"", "x", "one two"],
+                    environment: ["COLOUR=green", "PATH=/usr/bin:/bin"], workingDirectory: "/usr", standardOutput: descriptor))
             #expect(status == .exited(0))
         }
         #expect(text == "one two green /usr\n")
@@ -127,8 +128,10 @@ import Testing
         let path = NSTemporaryDirectory() + "fsession-script-\(UUID())"
         try Support.script("#!/no/such/interpreter\n", at: path)
         defer { unlink(path) }
-        #expect(throws: ProcessError.cannotExecute(
-            path: path, error: ENOENT, detail: "its interpreter /no/such/interpreter is missing")) {
+        #expect(
+            throws: ProcessError.cannotExecute(
+                path: path, error: ENOENT, detail: "its interpreter /no/such/interpreter is missing")
+        ) {
             _ = try runToEnd(Command(path))
         }
         #expect(throws: ProcessError.workingDirectory(path: "/no/such/folder", error: ENOENT)) {
@@ -172,7 +175,8 @@ import Testing
 
     @Test("threads that a preloaded library's constructor starts are not there yet, and hinder nothing")
     func earlyThreads() throws {
-        let library = try Support.compile("""
+        let library = try Support.compile(
+            """
             #include <pthread.h>
             #include <unistd.h>
             static void *run(void *x) { for (;;) usleep(1000); return x; }

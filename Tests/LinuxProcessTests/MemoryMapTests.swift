@@ -54,9 +54,10 @@ import Testing
             MemoryMap.Region(range: 0x1000..<0x7fff_ffff_f000, permissions: .read)
         ])
         #expect(full.gap(near: 0x400000, size: 4096, within: 1 << 31) == nil)
-        let fixed = MemoryMap(regions: [
-            MemoryMap.Region(range: 0x400000..<0x500000, permissions: .execute, inode: 1, path: "/a")
-        ], heapStart: 0x500000)
+        let fixed = MemoryMap(
+            regions: [
+                MemoryMap.Region(range: 0x400000..<0x500000, permissions: .execute, inode: 1, path: "/a")
+            ], heapStart: 0x500000)
         #expect(fixed.gap(near: 0x400000..<0x500000, size: 0x10000, within: 1 << 31) == 0x3f0000)
         let large = try #require(fixed.gap(near: 0x400000..<0x500000, size: 0x400000, within: 1 << 31))
         #expect(large >= 0x500000 + (1 << 30))

@@ -10,8 +10,14 @@ import Testing
         ("int ns::most<int>(int, int)", ["int ns::most<int>", "ns::most<int>", "ns::most"]),
         ("std::__cxx11::basic_string<char> ns::text[abi:cxx11]<int>(int)", ["ns::text[abi:cxx11]<int>", "ns::text<int>", "ns::text"]),
         ("ns::tagged[abi:cxx11](int)", ["ns::tagged[abi:cxx11]", "ns::tagged"]),
-        ("std::vector<int, std::allocator<int> >::push_back(int&&)", ["std::vector<int, std::allocator<int> >::push_back", "std::vector::push_back"]),
-        ("void std::vector<int>::emplace<int const&>(int const&)", ["std::vector<int>::emplace<int const&>", "std::vector<int>::emplace", "std::vector::emplace"]),
+        (
+            "std::vector<int, std::allocator<int> >::push_back(int&&)",
+            ["std::vector<int, std::allocator<int> >::push_back", "std::vector::push_back"]
+        ),
+        (
+            "void std::vector<int>::emplace<int const&>(int const&)",
+            ["std::vector<int>::emplace<int const&>", "std::vector<int>::emplace", "std::vector::emplace"]
+        ),
         ("(anonymous namespace)::f(int)", ["(anonymous namespace)::f"]),
         ("ns::(anonymous namespace)::f<(ns::kind)1>(int)", ["ns::(anonymous namespace)::f"]),
         ("f(int)::{lambda(int)#1}::operator()(int) const", ["f(int)::{lambda(int)#1}::operator()"]),
@@ -52,7 +58,10 @@ import Testing
 
     @Test("whatever is no such name, is answered")
     func odd() {
-        for text in ["", "(", ")", "<", ">", "<<<>", "operator", "operator<", "a<b", "a>b<", "f(", "f)", "()", "[abi:", "f[abi:x", " ", "a b c(d) const const", "<>::f", "< as >"] {
+        for text in [
+            "", "(", ")", "<", ">", "<<<>", "operator", "operator<", "a<b", "a>b<", "f(", "f)", "()", "[abi:", "f[abi:x", " ", "a b c(d) const const",
+            "<>::f", "< as >",
+        ] {
             for mangled in ["_Z", "_R", "$s"] { #expect(ReadableName.forms(of: text, mangled: mangled).contains(text)) }
         }
     }
@@ -60,7 +69,8 @@ import Testing
     @Test("a form that is too short would stand for others: types, results and operators are not names")
     func notNames() {
         for (text, mangled, wrong) in [
-            ("main.Point.x.getter : Swift.Int", "$s", "Swift.Int"), ("main.most<A>(A, A) -> A", "$s", "A"), ("Box<int>::operator>(int) const", "_Z", "Box"),
+            ("main.Point.x.getter : Swift.Int", "$s", "Swift.Int"), ("main.most<A>(A, A) -> A", "$s", "A"),
+            ("Box<int>::operator>(int) const", "_Z", "Box"),
             ("Box<int>::operator->() const", "_Z", "Box"), ("Box<int>::f()", "_Z", "Box"),
         ] {
             #expect(!ReadableName.forms(of: text, mangled: mangled).contains(wrong), "\(text)")

@@ -40,8 +40,10 @@ import Testing
         Set(symbols.functions.flatMap { function in function.names.map { "\(function.address) \($0)" } })
     }
 
-    static let files: [String] = ["/usr/bin/bash", "/usr/bin/perl", "/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libcrypto.so.3",
-        "/lib/x86_64-linux-gnu/libz.so.1", "/lib64/ld-linux-x86-64.so.2"].filter { FileManager.default.isReadableFile(atPath: $0) }
+    static let files: [String] = [
+        "/usr/bin/bash", "/usr/bin/perl", "/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libcrypto.so.3",
+        "/lib/x86_64-linux-gnu/libz.so.1", "/lib64/ld-linux-x86-64.so.2",
+    ].filter { FileManager.default.isReadableFile(atPath: $0) }
 
     @Test("the functions of installed files are those that readelf shows", .enabled(if: Compiler.find("readelf") != nil), arguments: files)
     func installed(path: String) throws {
@@ -174,7 +176,8 @@ import Testing
             }
             // The code in memory is the code in the file.
             guard !module.isVDSO, let function = symbols.functions.first,
-                let offset = module.file.offset(ofAddress: function.address) else { continue }
+                let offset = module.file.offset(ofAddress: function.address)
+            else { continue }
             let live = try memory.read(at: function.address &+ module.loadBias, count: 8)
             #expect(module.file.bytes.slice(at: offset, count: 8)?.bytes == live)
         }
@@ -247,17 +250,22 @@ import Testing
     @Test("a library that comes by dlopen and goes again is told")
     func dlopen() throws {
         let library = try Support.compile("int later(void) { return 4; }", name: "later.so", arguments: ["-shared", "-fPIC"])
-        let child = try Child("python3", ["-uc", """
-            import ctypes, _ctypes
-            print('ready')
-            input()
-            l = ctypes.CDLL('\(library)')
-            print(l.later())
-            input()
-            _ctypes.dlclose(l._handle)
-            print('gone')
-            input()
-            """])
+        let child = try Child(
+            "python3",
+            [
+                "-uc",
+                """
+                import ctypes, _ctypes
+                print('ready')
+                input()
+                l = ctypes.CDLL('\(library)')
+                print(l.later())
+                input()
+                _ctypes.dlclose(l._handle)
+                print('gone')
+                input()
+                """,
+            ])
         #expect(try child.readLine() == "ready")
         var list = try ModuleList(pid: child.pid)
         child.write("\n")

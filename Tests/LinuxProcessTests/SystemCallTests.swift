@@ -82,10 +82,13 @@ import Testing
         let bodies = [
             "nanosleep": "struct timespec t = {0, 700000000}; double s = now(); r = nanosleep(&t, 0); if (now() - s < 0.7) r = 5;",
             "read": "char c; r = read(0, &c, 1) - 1;",
-            "futex": "int w = 0; struct timespec t = {0, 700000000}; r = syscall(SYS_futex, &w, FUTEX_WAIT_PRIVATE, 0, &t, 0, 0) == -1 && errno == ETIMEDOUT ? 0 : 7;",
-            "restarted": "sigset_t s; sigemptyset(&s); alarm(1); signal(SIGALRM, h); r = sigsuspend(&s) == -1 && errno == EINTR && hits == 1 ? 0 : 8;",
+            "futex":
+                "int w = 0; struct timespec t = {0, 700000000}; r = syscall(SYS_futex, &w, FUTEX_WAIT_PRIVATE, 0, &t, 0, 0) == -1 && errno == ETIMEDOUT ? 0 : 7;",
+            "restarted":
+                "sigset_t s; sigemptyset(&s); alarm(1); signal(SIGALRM, h); r = sigsuspend(&s) == -1 && errno == EINTR && hits == 1 ? 0 : 8;",
         ]
-        let program = try Support.compile("""
+        let program = try Support.compile(
+            """
             #define _GNU_SOURCE
             #include <errno.h>
             #include <linux/futex.h>
@@ -160,7 +163,8 @@ import Testing
 
     @Test("a process with a seccomp filter is refused by name")
     func seccomp() throws {
-        let program = try Support.compile("""
+        let program = try Support.compile(
+            """
             #include <linux/filter.h>
             #include <linux/seccomp.h>
             #include <stdio.h>
@@ -199,7 +203,8 @@ import Testing
             }
         }
         // The parent of a vfork waits in the kernel, uninterruptibly, for its child.
-        let program = try Support.compile("""
+        let program = try Support.compile(
+            """
             #include <stdio.h>
             #include <unistd.h>
             int main(void) {
@@ -257,8 +262,9 @@ import Testing
             #expect(try ProcessExit.wait(for: pid) == .exited(3))
         }
         // The threads end with their actors.
-        #expect(eventually {
-            ((try? ThreadInfo.ids(of: getpid())) ?? []).count < 64
-        })
+        #expect(
+            eventually {
+                ((try? ThreadInfo.ids(of: getpid())) ?? []).count < 64
+            })
     }
 }

@@ -106,12 +106,15 @@ struct TargetFilesTests {
     func compressed() throws {
         let path = try Support.compile("int f(int a) { return a; } int main() { return f(0); }", name: "zeros")
         let folder = (path as NSString).deletingLastPathComponent
-        let made = try runBlocking(["sh", "-ec", """
+        let made = try runBlocking([
+            "sh", "-ec",
+            """
             cd "$1"; truncate -s 100M nothing
             objcopy --add-section .debug_macro=nothing zeros full
             objcopy --compress-debug-sections=zlib full packed
             objcopy --compress-debug-sections=zlib zeros small
-            """, "sh", folder])
+            """, "sh", folder,
+        ])
         try #require(made.status == 0, "\(made.errors)")
         let error = #expect(throws: DebugInfoError.self) { try DebugInfo(path: folder + "/packed") }
         #expect(error?.description.contains("would become 100 MiB") ?? false, "\(String(describing: error))")
@@ -133,7 +136,8 @@ struct TargetFilesTests {
         let table = 64 + (sections + 3) * 64
         bytes += [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9)
         append(UInt16(3)); append(UInt16(62)); append(UInt32(1)); append(UInt64(0)); append(UInt64(0)); append(UInt64(64))
-        append(UInt32(0)); append(UInt16(64)); append(UInt16(56)); append(UInt16(0)); append(UInt16(64)); append(UInt16(sections + 3)); append(UInt16(0))
+        append(UInt32(0)); append(UInt16(64)); append(UInt16(56)); append(UInt16(0)); append(UInt16(64)); append(UInt16(sections + 3));
+        append(UInt16(0))
         section(0, offset: 0, size: 0)
         section(2, offset: table, size: symbols * 24, link: 2, entry: 24)
         section(3, offset: table + symbols * 24, size: 4)

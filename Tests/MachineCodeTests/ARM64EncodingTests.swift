@@ -374,9 +374,10 @@ struct ARM64EncodingTests {
         let code = try assembler.finish(at: 0x7000_0ff8)
         #expect(Array(code[16...]) == [0x08, 0x10, 0, 0x70, 0, 0, 0, 0])
         func word(_ offset: Int) -> UInt32 { (0..<4).reversed().reduce(0) { $0 << 8 | UInt32(code[offset + $1]) } }
-        #expect(try disassemble([word(0), word(4), word(8), word(12)]) == [
-            "adr x0, #0x10", "adrp x1, #0x1000", "add x1, x1, #8", "b #0xfffffffffffffffc",
-        ])
+        #expect(
+            try disassemble([word(0), word(4), word(8), word(12)]) == [
+                "adr x0, #0x10", "adrp x1, #0x1000", "add x1, x1, #8", "b #0xfffffffffffffffc",
+            ])
         func far(_ distance: UInt64, _ body: (inout ARM64Assembler, ARM64Label) -> Void) -> Bool {
             var assembler = ARM64Assembler()
             let label = assembler.makeLabel()

@@ -45,8 +45,10 @@ private let memories: [(Memory, String)] = {
         for index in Register.allCases where index != .rsp {
             for (scale, displacement) in [(UInt8(1), Int32(0)), (2, 16), (4, -1000), (8, 0)] {
                 let scaled = scale == 1 ? name(index) : "\(name(index))*\(scale)"
-                result.append((
-                    .at(base, index: index, scale: scale, displacement), sum([name(base), scaled], displacement)))
+                result.append(
+                    (
+                        .at(base, index: index, scale: scale, displacement), sum([name(base), scaled], displacement)
+                    ))
             }
         }
         if base != .rsp {
@@ -71,13 +73,14 @@ struct EncodingTests {
                     $0.lea(register, memory)
                     $0.mov(memory, immediate: 5, .word)
                 }
-                #expect(lines == [
-                    "mov \(name(register)), qword ptr \(place)",
-                    "mov dword ptr \(place), \(name(register, .dword))",
-                    "mov byte ptr \(place), \(name(register, .byte))",
-                    "lea \(name(register)), \(place)",
-                    "mov word ptr \(place), 5",
-                ])
+                #expect(
+                    lines == [
+                        "mov \(name(register)), qword ptr \(place)",
+                        "mov dword ptr \(place), \(name(register, .dword))",
+                        "mov byte ptr \(place), \(name(register, .byte))",
+                        "lea \(name(register)), \(place)",
+                        "mov word ptr \(place), 5",
+                    ])
             }
         }
     }
@@ -112,11 +115,12 @@ struct EncodingTests {
                         $0.movsx(first, second, from: from)
                         $0.movsx(first, second, from: from, to: .dword)
                     }
-                    #expect(lines == [
-                        "movzx \(name(first, .dword)), \(name(second, from))",
-                        "movsx \(name(first)), \(name(second, from))",
-                        "movsx \(name(first, .dword)), \(name(second, from))",
-                    ])
+                    #expect(
+                        lines == [
+                            "movzx \(name(first, .dword)), \(name(second, from))",
+                            "movsx \(name(first)), \(name(second, from))",
+                            "movsx \(name(first, .dword)), \(name(second, from))",
+                        ])
                 }
                 let lines = try assembled {
                     $0.movsx(first, second, from: .dword)
@@ -126,16 +130,17 @@ struct EncodingTests {
                         $0.shiftX(operation, first, .rbx, by: second, .dword)
                     }
                 }
-                #expect(lines == [
-                    "movsxd \(name(first)), \(name(second, .dword))",
-                    "mov \(name(first, .dword)), \(name(second, .dword))",
-                    "shlx \(name(first)), \(name(second)), rcx",
-                    "shlx \(name(first, .dword)), ebx, \(name(second, .dword))",
-                    "shrx \(name(first)), \(name(second)), rcx",
-                    "shrx \(name(first, .dword)), ebx, \(name(second, .dword))",
-                    "sarx \(name(first)), \(name(second)), rcx",
-                    "sarx \(name(first, .dword)), ebx, \(name(second, .dword))",
-                ])
+                #expect(
+                    lines == [
+                        "movsxd \(name(first)), \(name(second, .dword))",
+                        "mov \(name(first, .dword)), \(name(second, .dword))",
+                        "shlx \(name(first)), \(name(second)), rcx",
+                        "shlx \(name(first, .dword)), ebx, \(name(second, .dword))",
+                        "shrx \(name(first)), \(name(second)), rcx",
+                        "shrx \(name(first, .dword)), ebx, \(name(second, .dword))",
+                        "sarx \(name(first)), \(name(second)), rcx",
+                        "sarx \(name(first, .dword)), ebx, \(name(second, .dword))",
+                    ])
             }
         }
     }
@@ -179,11 +184,12 @@ struct EncodingTests {
                 $0.movq(register, X86_64VectorRegister(9))
                 $0.movq(X86_64VectorRegister(2), register)
             }
-            #expect(lines == [
-                "push \(name(register))", "pop \(name(register))", "bswap \(name(register))",
-                "bswap \(name(register, .dword))", "jmp \(name(register))", "call \(name(register))",
-                "seta \(name(register, .byte))", "movq \(name(register)), xmm9", "movq xmm2, \(name(register))",
-            ])
+            #expect(
+                lines == [
+                    "push \(name(register))", "pop \(name(register))", "bswap \(name(register))",
+                    "bswap \(name(register, .dword))", "jmp \(name(register))", "call \(name(register))",
+                    "seta \(name(register, .byte))", "movq \(name(register)), xmm9", "movq xmm2, \(name(register))",
+                ])
         }
     }
 
@@ -254,10 +260,12 @@ struct EncodingTests {
         }
     }
 
-    @Test("constants take the shortest move", arguments: [
-        (UInt64(0), "xor", 2), (1, "mov", 5), (0xffff_ffff, "mov", 5), (0x1_0000_0000, "movabs", 10),
-        (UInt64.max, "mov", 7), (0xffff_ffff_8000_0000, "mov", 7), (0xffff_ffff_7fff_ffff, "movabs", 10),
-    ])
+    @Test(
+        "constants take the shortest move",
+        arguments: [
+            (UInt64(0), "xor", 2), (1, "mov", 5), (0xffff_ffff, "mov", 5), (0x1_0000_0000, "movabs", 10),
+            (UInt64.max, "mov", 7), (0xffff_ffff_8000_0000, "mov", 7), (0xffff_ffff_7fff_ffff, "movabs", 10),
+        ])
     func constants(value: UInt64, mnemonic: String, size: Int) throws {
         for register in Register.allCases {
             var assembler = X86_64Assembler()
@@ -287,13 +295,14 @@ struct EncodingTests {
                 $0.dec(.at(base, 8), .dword, isLocked: true)
                 $0.alu(.sub, .at(base, 8), immediate: 3, isLocked: true)
             }
-            #expect(lines == [
-                "lock add qword ptr \(place), r10", "lock or qword ptr \(place), r10",
-                "lock and qword ptr \(place), r10", "lock xor qword ptr \(place), r10",
-                "lock xadd dword ptr \(place), edi", "lock cmpxchg qword ptr \(place), r9",
-                "xchg qword ptr \(place), rsi", "lock inc qword ptr \(place)",
-                "lock dec dword ptr \(place)", "lock sub qword ptr \(place), 3",
-            ])
+            #expect(
+                lines == [
+                    "lock add qword ptr \(place), r10", "lock or qword ptr \(place), r10",
+                    "lock and qword ptr \(place), r10", "lock xor qword ptr \(place), r10",
+                    "lock xadd dword ptr \(place), edi", "lock cmpxchg qword ptr \(place), r9",
+                    "xchg qword ptr \(place), rsi", "lock inc qword ptr \(place)",
+                    "lock dec dword ptr \(place)", "lock sub qword ptr \(place), 3",
+                ])
         }
     }
 
@@ -308,9 +317,10 @@ struct EncodingTests {
                 $0.set(condition, .rcx)
                 $0.cmov(condition, .rcx, .r8)
             }
-            #expect(lines == [
-                "j\(suffix) 0x1000", "j\(suffix) 0x1000", "set\(suffix) cl", "cmov\(suffix) rcx, r8",
-            ])
+            #expect(
+                lines == [
+                    "j\(suffix) 0x1000", "j\(suffix) 0x1000", "set\(suffix) cl", "cmov\(suffix) rcx, r8",
+                ])
             #expect(condition.inverted.inverted == condition)
             #expect(condition.inverted != condition)
         }
@@ -329,14 +339,15 @@ struct EncodingTests {
             $0.movsx(.rax, .at(.r12), from: .byte); $0.movsx(.rax, .at(.rbp), from: .dword)
             $0.movsx(.rax, .at(.rsp), from: .word, to: .dword); $0.movzx(.r8, .at(.r13), from: .word)
         }
-        #expect(lines == [
-            "cqo", "cdq", "ret", "leave", "rdtsc", "endbr64", "int3", "ud2", "syscall", "pushfq", "popfq", "pause",
-            "mfence", "lfence", "cpuid", "push 1", "push 0x12345", "push qword ptr [r12]", "pop qword ptr [rsp + 8]",
-            "jmp qword ptr [r13]", "call qword ptr [rbx + rcx*8 + 0x10]", "movups xmm8, xmmword ptr [rsp + 0x10]",
-            "movups xmmword ptr [rbp - 0x10], xmm1", "movq qword ptr [r12 + 8], xmm15",
-            "test byte ptr [rsp + 4], 1", "test al, 1", "movsx rax, byte ptr [r12]",
-            "movsxd rax, dword ptr [rbp]", "movsx eax, word ptr [rsp]", "movzx r8d, word ptr [r13]",
-        ])
+        #expect(
+            lines == [
+                "cqo", "cdq", "ret", "leave", "rdtsc", "endbr64", "int3", "ud2", "syscall", "pushfq", "popfq", "pause",
+                "mfence", "lfence", "cpuid", "push 1", "push 0x12345", "push qword ptr [r12]", "pop qword ptr [rsp + 8]",
+                "jmp qword ptr [r13]", "call qword ptr [rbx + rcx*8 + 0x10]", "movups xmm8, xmmword ptr [rsp + 0x10]",
+                "movups xmmword ptr [rbp - 0x10], xmm1", "movq qword ptr [r12 + 8], xmm15",
+                "test byte ptr [rsp + 4], 1", "test al, 1", "movsx rax, byte ptr [r12]",
+                "movsxd rax, dword ptr [rbp]", "movsx eax, word ptr [rsp]", "movzx r8d, word ptr [r13]",
+            ])
         for count in 1...40 {
             var assembler = X86_64Assembler()
             assembler.nop(count)

@@ -28,9 +28,10 @@ struct ReferenceTests {
             targets.append(base + UInt64(offset) + (try #require(displacement)))
         }
         #expect(offset == code.count)
-        #expect(targets == [
-            base + start, base + start + 4, base + start, 0x7100_0000, base + start, 0x7100_0008,
-        ])
+        #expect(
+            targets == [
+                base + start, base + start + 4, base + start, 0x7100_0000, base + start, 0x7100_0008,
+            ])
     }
 
     @Test("calls and jumps reach fixed addresses up to 2 GiB away, no farther")

@@ -13,9 +13,11 @@ struct SeamTests {
         #expect(result.status == 0, "\(result.errors)")
     }
 
-    @Test("the engine adds nothing to what an entry's patch says", arguments: [
-        "jumpSize", "Architecture.jump(", "jumpTarget", "Architecture.place(", "displaced.address",
-    ])
+    @Test(
+        "the engine adds nothing to what an entry's patch says",
+        arguments: [
+            "jumpSize", "Architecture.jump(", "jumpTarget", "Architecture.place(", "displaced.address",
+        ])
     func engine(word: String) throws {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../Sources/ProcessEngine")
         let files = try FileManager.default.contentsOfDirectory(at: folder.standardized, includingPropertiesForKeys: nil)
@@ -25,12 +27,14 @@ struct SeamTests {
         }
     }
 
-    @Test("the check finds one that does, and leaves those alone that may", arguments: [
-        ("Engine.swift", "let register = \"rax\"", false), ("Engine.swift", "if code[0] == 0xE9 { return }", false),
-        ("Engine.swift", "// behind an endbr64", false), ("Engine.swift", "/// x30 has the return address.", false),
-        ("Engine.swift", "let relaxed = 9", true), ("Engine+X86_64.swift", "let register = \"rax\"", true),
-        ("ARM64Engine.swift", "/// x30 has the return address.", true),
-    ])
+    @Test(
+        "the check finds one that does, and leaves those alone that may",
+        arguments: [
+            ("Engine.swift", "let register = \"rax\"", false), ("Engine.swift", "if code[0] == 0xE9 { return }", false),
+            ("Engine.swift", "// behind an endbr64", false), ("Engine.swift", "/// x30 has the return address.", false),
+            ("Engine.swift", "let relaxed = 9", true), ("Engine+X86_64.swift", "let register = \"rax\"", true),
+            ("ARM64Engine.swift", "/// x30 has the return address.", true),
+        ])
     func finds(name: String, line: String, mayStand: Bool) throws {
         let folder = try Folder()
         _ = try folder.file(name, line + "\n")

@@ -20,8 +20,10 @@ struct CoreTests {
         try #require(eventually { (try? String(contentsOfFile: log, encoding: .utf8))?.contains("inner(") == true })
         let debugger = try Fixtures.run(
             "/usr/bin/env",
-            ["gdb", "-nx", "-batch", "-p", "\(target.pid)", "-ex", "handle SIGSEGV stop print", "-ex", "handle SIGUSR1 nostop pass",
-             "-ex", "signal SIGUSR1", "-ex", "generate-core-file \(core)", "-ex", "kill"])
+            [
+                "gdb", "-nx", "-batch", "-p", "\(target.pid)", "-ex", "handle SIGSEGV stop print", "-ex", "handle SIGUSR1 nostop pass",
+                "-ex", "signal SIGUSR1", "-ex", "generate-core-file \(core)", "-ex", "kill",
+            ])
         try #require(FileManager.default.fileExists(atPath: core), "\(debugger.output) \(debugger.errors)")
         let shown = try Fixtures.run("/usr/bin/env", ["gdb", "-nx", "-batch", "-x", script, "-ex", "bt", program, core])
         let frames = shown.output.split(separator: "\n").filter { $0.hasPrefix("#") }

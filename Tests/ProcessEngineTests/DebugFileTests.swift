@@ -13,7 +13,8 @@ struct DebugFileTests {
     private static func built(_ compiler: String, _ options: [String], _ script: String) throws -> HardProgram {
         let program = try #require(try HardProgram.c(source, []))
         let run = try Fixtures.run(
-            "/usr/bin/env", ["sh", "-ec", "cd \"$1\"; \(compiler) \(options.joined(separator: " ")) -o program program.c\n\(script)", "sh", program.folder])
+            "/usr/bin/env",
+            ["sh", "-ec", "cd \"$1\"; \(compiler) \(options.joined(separator: " ")) -o program program.c\n\(script)", "sh", program.folder])
         try #require(run.status == 0, "\(run.errors)")
         return program
     }

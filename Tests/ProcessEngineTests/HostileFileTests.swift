@@ -82,7 +82,8 @@ struct HostileFileTests {
     func siblingsInside() throws {
         let depth = 44
         let entries = (0..<depth).map { "n\($0): .uleb128 3; .long n\($0 + 1) - start" }.joined(separator: "\n")
-        let library = try Self.library(entries + "\nn\(depth): .uleb128 3; .long last - start; .byte 0\nlast:" + String(repeating: " .byte 0;", count: depth))
+        let library = try Self.library(
+            entries + "\nn\(depth): .uleb128 3; .long last - start; .byte 0\nlast:" + String(repeating: " .byte 0;", count: depth))
         let run = try Self.list(library.path)
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.output.contains("program:f"))
@@ -132,7 +133,10 @@ struct HostileFileTests {
             let target = try DrivenProcess("/usr/bin/env", unshare + ["chroot", "\(program.folder)/\(folder)", "/app/program"])
             let run = try Fixtures.run(
                 "/usr/bin/env",
-                ["timeout", "60", HardProgram.fsessionPath, "trace", "--limit", "2", "-o", program.folder + "/trace", "exe:hidden", "-p", "\(target.pid)"])
+                [
+                    "timeout", "60", HardProgram.fsessionPath, "trace", "--limit", "2", "-o", program.folder + "/trace", "exe:hidden", "-p",
+                    "\(target.pid)",
+                ])
             if isFound {
                 #expect(run.status == 0, "\(run.errors)")
                 #expect(try String(contentsOfFile: program.folder + "/trace", encoding: .utf8).contains("hidden(value="))

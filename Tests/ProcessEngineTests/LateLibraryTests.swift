@@ -287,7 +287,8 @@ struct LateLibraryTests {
                     ".globl plug_next\\n.type plug_next,@function\\nplug_next: ret\\n.size plug_next,1\\n");
             """, name: "libodd")
         let program = try HardProgram.c(
-            "#include <dlfcn.h>\nlong plug_here(long x) { return x; }\nint main(int c, char **v) { return dlopen(v[1], RTLD_NOW) && c ? 0 : 1; }", ["-O1", "-ldl"])
+            "#include <dlfcn.h>\nlong plug_here(long x) { return x; }\nint main(int c, char **v) { return dlopen(v[1], RTLD_NOW) && c ? 0 : 1; }",
+            ["-O1", "-ldl"])
         let run = try #require(program)
         let result = try Fixtures.run(HardProgram.fsessionPath, ["trace", "*:plug_*", "--", run.path, path])
         #expect(result.status == 0)
@@ -330,7 +331,8 @@ struct LateLibraryTests {
     @Test("Everything is traced in a process with three C libraries")
     func threeCLibraries() async throws {
         let path = try Self.library(
-            "#include <stdlib.h>\n#include <stdio.h>\nlong step(long x) { char b[20]; snprintf(b, 20, \"%ld\", x); return atol(b) + 1; }", name: "libuses")
+            "#include <stdlib.h>\n#include <stdio.h>\nlong step(long x) { char b[20]; snprintf(b, 20, \"%ld\", x); return atol(b) + 1; }",
+            name: "libuses")
         let target = try Self.target()
         for way in ["open", "new"] { #expect(Int(try target.ask("\(way) \(path)")) != nil) }
         let session = try await Session(.process(target.pid))

@@ -19,13 +19,17 @@ struct LeavingJumpTests {
             }
             let shared = ["-O2", "-fPIC", "-shared"] + options.filter { !$0.hasSuffix("no-pie") && $0 != "-fno-pie" }
             try make(compiler, "inner", Self.inner, "libraries/libinner.so", shared)
-            try make(compiler, "outer", Self.outer, "libraries/libouter.so", shared + [
-                "-L\(folder)/libraries", "-linner", "-Wl,-rpath,$ORIGIN/../plugins:$ORIGIN", "-Wl,--enable-new-dtags",
-            ])
+            try make(
+                compiler, "outer", Self.outer, "libraries/libouter.so",
+                shared + [
+                    "-L\(folder)/libraries", "-linner", "-Wl,-rpath,$ORIGIN/../plugins:$ORIGIN", "-Wl,--enable-new-dtags",
+                ])
             try make(compiler, "plugin", "int plugin(void) { return 3; }", "plugins/plugin.so", shared)
-            try make(compiler, "program", Self.program, "program", ["-O2"] + options + [
-                "-L\(folder)/libraries", "-louter", "-linner", "-Wl,-rpath,\(folder)/libraries",
-            ])
+            try make(
+                compiler, "program", Self.program, "program",
+                ["-O2"] + options + [
+                    "-L\(folder)/libraries", "-louter", "-linner", "-Wl,-rpath,\(folder)/libraries",
+                ])
         }
 
         deinit { try? FileManager.default.removeItem(atPath: folder) }
@@ -123,7 +127,9 @@ struct LeavingJumpTests {
         let file = try HardProgram.fsession(["list", "*", fixture.folder + "/libraries/libinner.so"])
         #expect(file.wait().status == 0)
         for name in ["inner", "hidden"] {
-            #expect(file.outputSoFar.contains(":\(name)  entry only: leaves by a jump to dlsym, which looks at its caller's address"), "\(file.outputSoFar)")
+            #expect(
+                file.outputSoFar.contains(":\(name)  entry only: leaves by a jump to dlsym, which looks at its caller's address"),
+                "\(file.outputSoFar)")
         }
         let session = try await Session(.command(Session.Command(fixture.program)))
         try await session.load(try Fixtures.object("cookies"))

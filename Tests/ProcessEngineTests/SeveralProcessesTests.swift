@@ -115,7 +115,9 @@ struct SeveralProcessesTests {
             #expect(try await session.add(.process(ProcessID(second.pid))).links.map(\.processID) == [ProcessID(second.pid), ProcessID(second.pid)])
             #expect(try second.ask("threads 1 5") == "5")
             #expect(loaded.variables["calls"]?.description == "10")
-            await #expect { try await session.add(.process(ProcessID(second.pid))) } throws: { "\($0)".contains("twice") || "\($0)".contains("traced by") }
+            await #expect { try await session.add(.process(ProcessID(second.pid))) } throws: {
+                "\($0)".contains("twice") || "\($0)".contains("traced by")
+            }
             #expect(try second.ask("threads 1 5") == "5")
             kill(second.pid, SIGKILL)
             _ = second.waitForEnd()
@@ -176,7 +178,9 @@ struct SeveralProcessesTests {
     func allOrNone() async throws {
         let target = try DrivenProcess(try Fixtures.target("calls"))
         await #expect(throws: SessionError.self) { _ = try await Session([.process(ProcessID(target.pid)), .process(1 << 30)]) }
-        await #expect { _ = try await Session([.process(ProcessID(target.pid)), .process(ProcessID(target.pid))]) } throws: { "\($0)".contains("traced by") || "\($0)".contains("twice") }
+        await #expect { _ = try await Session([.process(ProcessID(target.pid)), .process(ProcessID(target.pid))]) } throws: {
+            "\($0)".contains("traced by") || "\($0)".contains("twice")
+        }
         let maps = try String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8)
         #expect(!maps.contains("memfd:"))
         #expect(try target.ask("add 1 2") == "3")

@@ -82,30 +82,35 @@ struct UnwinderTests {
 
     @Test("Two unwinders in one process: a library with LLVM's in a program with libgcc's")
     func two() throws {
-        let library = try #require(try HardProgram.cxx(
-            """
-            #include <stdexcept>
-            extern "C" __attribute__((noinline)) int thrown(int n) { if (n % 2) throw std::logic_error("theirs"); return n; }
-            extern "C" int theirs(int n) { try { thrown(n); } catch (std::logic_error &) { return 10; } return 0; }
-            """,
-            compiler: "clang++",
-            ["-O1", "-fPIC", "-shared", "-stdlib=libc++", "-nodefaultlibs", "-Wl,-Bsymbolic", "-lc++", "-lc++abi", "-l:libunwind.so.1", "-lc", "-lm"]))
-        let program = try #require(try HardProgram.cxx(
-            """
-            #include <cstdio>
-            #include <dlfcn.h>
-            #include <stdexcept>
-            extern "C" __attribute__((noinline)) int own(int n) { if (n % 2) throw std::runtime_error("own"); return n; }
-            int main() {
-              void *l = dlopen("\(library.path)", RTLD_NOW | RTLD_DEEPBIND);
-              if (!l) { puts(dlerror()); return 1; }
-              auto theirs = (int (*)(int))dlsym(l, "theirs");
-              int sum = 0;
-              for (int i = 0; i < 100; i++) { try { own(i); } catch (std::runtime_error &) { sum++; } sum += theirs(i); }
-              printf("%d\\n", sum);
-              return 7;
-            }
-            """, compiler: "g++", ["-O1"]))
+        let library = try #require(
+            try HardProgram.cxx(
+                """
+                #include <stdexcept>
+                extern "C" __attribute__((noinline)) int thrown(int n) { if (n % 2) throw std::logic_error("theirs"); return n; }
+                extern "C" int theirs(int n) { try { thrown(n); } catch (std::logic_error &) { return 10; } return 0; }
+                """,
+                compiler: "clang++",
+                [
+                    "-O1", "-fPIC", "-shared", "-stdlib=libc++", "-nodefaultlibs", "-Wl,-Bsymbolic", "-lc++", "-lc++abi", "-l:libunwind.so.1", "-lc",
+                    "-lm",
+                ]))
+        let program = try #require(
+            try HardProgram.cxx(
+                """
+                #include <cstdio>
+                #include <dlfcn.h>
+                #include <stdexcept>
+                extern "C" __attribute__((noinline)) int own(int n) { if (n % 2) throw std::runtime_error("own"); return n; }
+                int main() {
+                  void *l = dlopen("\(library.path)", RTLD_NOW | RTLD_DEEPBIND);
+                  if (!l) { puts(dlerror()); return 1; }
+                  auto theirs = (int (*)(int))dlsym(l, "theirs");
+                  int sum = 0;
+                  for (int i = 0; i < 100; i++) { try { own(i); } catch (std::runtime_error &) { sum++; } sum += theirs(i); }
+                  printf("%d\\n", sum);
+                  return 7;
+                }
+                """, compiler: "g++", ["-O1"]))
         let result = try program.traced("*")
         #expect(result.output == "550\n")
         #expect(result.status == 7)
@@ -114,26 +119,27 @@ struct UnwinderTests {
 
     @Test("Who walks the stack with nongnu's libunwind comes through our frames")
     func walks() throws {
-        let program = try #require(try HardProgram.c(
-            """
-            #include <stdio.h>
-            extern int _Ux86_64_getcontext(void *), _ULx86_64_init_local(void *, void *), _ULx86_64_step(void *);
-            extern int _ULx86_64_get_reg(void *, int, unsigned long *);
-            static long context[4096], cursor[4096];
-            int main(void);
-            __attribute__((noinline)) int walk(void) {
-              int found = 0;
-              unsigned long ip;
-              _Ux86_64_getcontext(context);
-              _ULx86_64_init_local(cursor, context);
-              while (_ULx86_64_step(cursor) > 0)
-                if (_ULx86_64_get_reg(cursor, 16, &ip) == 0 && ip - (unsigned long)main < 64) found++;
-              return found;
-            }
-            __attribute__((noinline)) int below(int n) { int r = n ? below(n - 1) : walk(); __asm__ volatile("" : "+r"(r)); return r; }
-            __attribute__((noinline)) int times(void) { int n = 0; for (int i = 0; i < 50; i++) n += below(i % 5); return n; }
-            int main(void) { int n = times(); printf("%d\\n", n); return 0; }
-            """, ["-O1", "-l:libunwind.so.8"]))
+        let program = try #require(
+            try HardProgram.c(
+                """
+                #include <stdio.h>
+                extern int _Ux86_64_getcontext(void *), _ULx86_64_init_local(void *, void *), _ULx86_64_step(void *);
+                extern int _ULx86_64_get_reg(void *, int, unsigned long *);
+                static long context[4096], cursor[4096];
+                int main(void);
+                __attribute__((noinline)) int walk(void) {
+                  int found = 0;
+                  unsigned long ip;
+                  _Ux86_64_getcontext(context);
+                  _ULx86_64_init_local(cursor, context);
+                  while (_ULx86_64_step(cursor) > 0)
+                    if (_ULx86_64_get_reg(cursor, 16, &ip) == 0 && ip - (unsigned long)main < 64) found++;
+                  return found;
+                }
+                __attribute__((noinline)) int below(int n) { int r = n ? below(n - 1) : walk(); __asm__ volatile("" : "+r"(r)); return r; }
+                __attribute__((noinline)) int times(void) { int n = 0; for (int i = 0; i < 50; i++) n += below(i % 5); return n; }
+                int main(void) { int n = times(); printf("%d\\n", n); return 0; }
+                """, ["-O1", "-l:libunwind.so.8"]))
         let plain = try Fixtures.run(program.path, []).output
         #expect(Int(plain.dropLast()) ?? 0 >= 50, "\(plain)")
         #expect(try program.traced("exe:*").output == plain)

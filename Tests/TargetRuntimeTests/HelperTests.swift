@@ -162,7 +162,12 @@ import Testing
         #expect(ring.pointer.pointee.dropped == 1)
     }
 
-    @Test("strncmp", arguments: [("abc", "abc", 3, 0), ("abc", "abd", 3, -1), ("abd", "abc", 3, 1), ("abc", "abd", 2, 0), ("ab", "abc", 9, -1), ("ab", "ab", 9, 0), ("é", "e", 2, 1)] as [(String, String, UInt64, Int64)])
+    @Test(
+        "strncmp",
+        arguments: [
+            ("abc", "abc", 3, 0), ("abc", "abd", 3, -1), ("abd", "abc", 3, 1), ("abc", "abd", 2, 0), ("ab", "abc", 9, -1), ("ab", "ab", 9, 0),
+            ("é", "e", 2, 1),
+        ] as [(String, String, UInt64, Int64)])
     func compare(one: String, other: String, size: UInt64, expected: Int64) {
         let result = one.withCString { one in
             other.withCString { session.call(BPF_FUNC_strncmp, address(of: one), size, address(of: $0)) }
@@ -224,10 +229,11 @@ import Testing
         #expect(Array(name.array.prefix(3)) == [expectedName[0], expectedName[1], 0])
         #expect(session.call(BPF_FUNC_get_current_comm, name.address, 0) == error(EINVAL))
         // The thread may move between two questions, but not every time.
-        #expect((0..<100).contains { _ in
-            let before = test_cpu()
-            return session.call(BPF_FUNC_get_smp_processor_id) == Int64(before)
-        })
+        #expect(
+            (0..<100).contains { _ in
+                let before = test_cpu()
+                return session.call(BPF_FUNC_get_smp_processor_id) == Int64(before)
+            })
         #expect(session.call(BPF_FUNC_get_numa_node_id) < 1024)
     }
 

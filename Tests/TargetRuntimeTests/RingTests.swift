@@ -217,7 +217,9 @@ import Testing
         #expect(session.call(BPF_FUNC_perf_event_output, 0, ring.address, anyCPU, data.address, 16) == error(EINVAL))
     }
 
-    @Test("a ring's size is rounded up to a power of two of pages", arguments: [(1, 4096), (4096, 4096), (5000, 8192), (100_000, 131_072)] as [(UInt32, Int)])
+    @Test(
+        "a ring's size is rounded up to a power of two of pages",
+        arguments: [(1, 4096), (4096, 4096), (5000, 8192), (100_000, 131_072)] as [(UInt32, Int)])
     func size(asked: UInt32, given: Int) throws {
         let ring = try session.ring(asked)
         var spec = ring.spec

@@ -1,5 +1,5 @@
-import MachineCode
 import Glibc
+import MachineCode
 import Testing
 import Trampoline
 import TrampolineFunctions

@@ -1,5 +1,5 @@
-import MachineCode
 import Glibc
+import MachineCode
 import Testing
 import Trampoline
 
@@ -31,7 +31,8 @@ import Trampoline
         let hitTargets = Dictionary(grouping: hits.map(\.branch.target)) { $0 >> 4 }
         for (index, function) in functions.enumerated() {
             result.total += 1
-            var entered = (hitTargets[interiors[index].lowerBound >> 4] ?? [])
+            var entered =
+                (hitTargets[interiors[index].lowerBound >> 4] ?? [])
                 + (hitTargets[interiors[index].upperBound >> 4] ?? [])
             if index + 1 < functions.count { entered.append(functions[index + 1].address) }
             let neighbours = [index - 1, index + 1].filter(functions.indices.contains).map {

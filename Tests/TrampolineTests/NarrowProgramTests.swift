@@ -1,9 +1,8 @@
 import Glibc
 import MachineCode
 import Testing
-import TrampolineFunctions
-
 import Trampoline
+import TrampolineFunctions
 
 #if arch(x86_64)
 extension TrampolineSuite {

@@ -27,7 +27,8 @@ import Trampoline
         arguments: [
             "_start", "__restore_rt", "__start_context", "__tls_get_addr", "_dl_runtime_resolve_xsavec",
             "_dl_tlsdesc_dynamic_xsavec", "__fentry__", "__x86_indirect_thunk_rax", "Builtins_ArrayPush",
-            "camlStdlib__List__map_482", "caml_call_gc", "caml_apply3", "caml_curry3_2_app", "caml_c_call", "base_GHCziBase_map_info", "stg_upd_frame_info",
+            "camlStdlib__List__map_482", "caml_call_gc", "caml_apply3", "caml_curry3_2_app", "caml_c_call", "base_GHCziBase_map_info",
+            "stg_upd_frame_info",
         ])
     func never(name: String) {
         guard case .never = FunctionPolicy.of(name: name) else {

@@ -28,7 +28,8 @@ struct StackUseTests {
                     seen += 1
                     if size != truth {
                         let bytes = function.bytes[offset..<min(offset + 15, function.bytes.count)]
-                        wrong.append("\(function.name)+\(offset): \(truth), not \(size ?? 0): " + bytes.map { String($0, radix: 16) }.joined(separator: " "))
+                        wrong.append(
+                            "\(function.name)+\(offset): \(truth), not \(size ?? 0): " + bytes.map { String($0, radix: 16) }.joined(separator: " "))
                     }
                     offset += truth
                 }

@@ -1,8 +1,7 @@
 import MachineCode
 import Testing
-import TrampolineFunctions
-
 import Trampoline
+import TrampolineFunctions
 
 #if arch(x86_64)
 struct HarnessError: Error, CustomStringConvertible {

@@ -84,7 +84,9 @@ struct ObjectLinker {
         guard isText || target != nil else {
             throw .unsupported(
                 name: input.name,
-                what: "unknown section \"\(section.name)\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event")
+                what:
+                    "unknown section \"\(section.name)\"; a program's section begins with fsession, fentry, fexit, fmod_ret, kprobe, uprobe, tracepoint, raw_tp, tp_btf, lsm, iter or perf_event"
+            )
         }
         if let target, target.kind.isAtFunctions, target.function.isEmpty, target.module != nil || section.name.contains("/") {
             throw .unsupported(
@@ -335,7 +337,9 @@ struct ObjectLinker {
             throw .malformed(name: input.name, what: "extern \(name) is called but no function")
         }
         externIndices[name] = externs.count
-        externs.append(Extern(name: name, isFunction: isFunction, isWeak: symbol.binding == .weak, typeID: type,
+        externs.append(
+            Extern(
+                name: name, isFunction: isFunction, isWeak: symbol.binding == .weak, typeID: type,
                 isConfiguration: section == ".kconfig"))
         return externs.count - 1
     }

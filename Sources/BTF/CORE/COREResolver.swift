@@ -40,7 +40,9 @@ package struct COREResolver {
             // Several types of one name are fine where they agree.
             if let found, found.value != result.value, kind != .targetTypeID {
                 throw COREError(
-                    description: "type '\(local[relocation.type].name)' is ambiguous in this kernel: a relocation could be \(found.value ?? 0) or \(result.value ?? 0)")
+                    description:
+                        "type '\(local[relocation.type].name)' is ambiguous in this kernel: a relocation could be \(found.value ?? 0) or \(result.value ?? 0)"
+                )
             }
             found = found ?? result
         }

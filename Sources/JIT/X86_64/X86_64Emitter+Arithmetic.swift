@@ -53,7 +53,9 @@ extension X86_64Emitter {
             default: assembler.alu(.and, destination, immediate: value, width)
             }
         case .or:
-            if value == 0 { clearUpperHalf(destination, width) } else {
+            if value == 0 {
+                clearUpperHalf(destination, width)
+            } else {
                 assembler.alu(.or, destination, immediate: value, width)
             }
         case .xor:

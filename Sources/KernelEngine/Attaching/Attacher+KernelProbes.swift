@@ -1,5 +1,5 @@
-import CLinux
 import BPF
+import CLinux
 import Engine
 import Glibc
 import LinuxBPF

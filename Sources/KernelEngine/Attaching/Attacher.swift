@@ -80,7 +80,8 @@ struct Attacher {
             .refused(
                 function: place,
                 because: "this kernel was built without support for \(program.section.kind.rawValue) programs"
-                    + ([.traceKprobeMulti, .traceKprobeSession].contains(kind.type.attachType) ? " (CONFIG_FPROBE); kprobe and kretprobe programs it has" : ": \(error)"))
+                    + ([.traceKprobeMulti, .traceKprobeSession].contains(kind.type.attachType)
+                        ? " (CONFIG_FPROBE); kprobe and kretprobe programs it has" : ": \(error)"))
         default: .refused(function: place, because: KernelAdvice.text(error))
         }
     }

@@ -19,7 +19,8 @@ struct DebuggingEntry {
     func attribute(_ name: Int, integrated: Bool = false) -> Dwarf_Attribute? {
         var die = raw
         var attribute = Dwarf_Attribute()
-        let found = integrated
+        let found =
+            integrated
             ? dwarf_attr_integrate(&die, UInt32(name), &attribute)
             : dwarf_attr(&die, UInt32(name), &attribute)
         return found == nil ? nil : attribute

@@ -160,7 +160,8 @@ struct TypeReader {
         var enumerators: [ValueType.Enumerator] = []
         entry.forEachChild { child in
             if child.tag == Int(DW_TAG_enumerator), let name = child.string(Int(DW_AT_name)) {
-                let value = child.signed(Int(DW_AT_const_value))
+                let value =
+                    child.signed(Int(DW_AT_const_value))
                     ?? child.unsigned(Int(DW_AT_const_value)).map { Int64(bitPattern: $0) }
                 if let value { enumerators.append(ValueType.Enumerator(value: value, name: name)) }
             }

@@ -100,7 +100,8 @@ struct UnitReader {
         if !hasTypes, list.parameters.isEmpty, entry.attribute(Int(DW_AT_type), integrated: true) == nil { return nil }
         var parameters: [FunctionPrototype.Parameter] = []
         for parameter in list.parameters {
-            let type = parameter.reference(Int(DW_AT_type), integrated: true).map { types.value(of: $0) }
+            let type =
+                parameter.reference(Int(DW_AT_type), integrated: true).map { types.value(of: $0) }
                 ?? ValueType(name: "?", byteCount: 0, kind: .unknown)
             parameters.append(
                 FunctionPrototype.Parameter(

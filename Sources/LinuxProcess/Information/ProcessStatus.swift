@@ -77,7 +77,8 @@ package struct ProcessStatus: Sendable, Equatable {
         threadCount = number("Threads")
         caughtSignals = fields["SigCgt"].flatMap { UInt64($0, radix: 16) } ?? 0
         // "Kthread:" since Linux 6.10; before that, kernel threads are those without memory.
-        isKernelThread = fields["Kthread"].map { $0.hasPrefix("1") }
+        isKernelThread =
+            fields["Kthread"].map { $0.hasPrefix("1") }
             ?? (fields["VmSize"] == nil && state != .zombie && state != .dead)
     }
 }

@@ -140,7 +140,8 @@ func permissionDetail(_ pid: pid_t) -> String {
         return "it belongs to user \(status.user) and you are user \(user); run fsession as that user or as root"
     }
     if let scope = try? WholeFile.text("/proc/sys/kernel/yama/ptrace_scope"), let digit = scope.first, digit != "0",
-        user != 0 {
+        user != 0
+    {
         return "kernel.yama.ptrace_scope is \(digit); launch the command with fsession, run as root, "
             + "or set kernel.yama.ptrace_scope=0"
     }

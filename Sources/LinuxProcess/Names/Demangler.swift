@@ -18,7 +18,8 @@ package enum Demangler {
             return take(clinux_demangle_cxx(plain))
         }
         if name.hasPrefix("$s") || name.hasPrefix("_$s") || name.hasPrefix("$S") || name.hasPrefix("_$S")
-            || name.hasPrefix("_T0") || name.hasPrefix("@__swiftmacro_") || name.hasPrefix("$e") || name.hasPrefix("_$e") {
+            || name.hasPrefix("_T0") || name.hasPrefix("@__swiftmacro_") || name.hasPrefix("$e") || name.hasPrefix("_$e")
+        {
             guard let text = take(clinux_demangle_swift(name, bytes.count)), text != name else { return nil }
             return text
         }

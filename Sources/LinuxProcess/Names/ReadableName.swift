@@ -33,8 +33,10 @@ package enum ReadableName {
     private static func string(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
 
     private static func isBesides(_ text: String) -> Bool {
-        ["vtable for ", "VTT for ", "typeinfo ", "guard variable for ", "TLS init function for ", "TLS wrapper function for ",
-            "transaction clone for ", "construction vtable for "].contains { text.hasPrefix($0) }
+        [
+            "vtable for ", "VTT for ", "typeinfo ", "guard variable for ", "TLS init function for ", "TLS wrapper function for ",
+            "transaction clone for ", "construction vtable for ",
+        ].contains { text.hasPrefix($0) }
     }
 
     /// Without the parameters, and what stands behind them: the last group of parentheses.
@@ -200,6 +202,7 @@ private struct BracketReader {
     }
 
     private func isLetter(_ byte: UInt8) -> Bool {
-        byte == UInt8(ascii: "_") || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+        byte == UInt8(ascii: "_") || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+            || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
     }
 }

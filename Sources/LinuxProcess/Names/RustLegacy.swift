@@ -54,7 +54,8 @@ enum RustLegacy {
                 if let text = escapes[escape] {
                     result += text.utf8
                 } else if escape.hasPrefix("u"), let code = UInt32(escape.dropFirst(), radix: 16),
-                    let scalar = Unicode.Scalar(code), code >= 32 {
+                    let scalar = Unicode.Scalar(code), code >= 32
+                {
                     result += String(Character(scalar)).utf8
                 } else {
                     return false

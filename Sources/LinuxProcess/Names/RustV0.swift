@@ -160,8 +160,12 @@ struct RustV0 {
             let (disambiguator, name) = try identifier()
             switch space {
             case UInt8(ascii: "A")...UInt8(ascii: "Z"):
-                let kind = space == UInt8(ascii: "C") ? "closure" : space == UInt8(ascii: "S") ? "shim"
-                    : String(UnicodeScalar(space))
+                let kind =
+                    space == UInt8(ascii: "C")
+                    ? "closure"
+                    : space == UInt8(ascii: "S")
+                        ? "shim"
+                        : String(UnicodeScalar(space))
                 try write("::{\(kind)\(name.isEmpty ? "" : ":" + name)#\(disambiguator)}")
             case UInt8(ascii: "a")...UInt8(ascii: "z"):
                 if !name.isEmpty { try write("::" + name) }

@@ -43,7 +43,9 @@ package enum DebugFile {
             }
             guard found.memory.count <= largestChecked else {
                 return .unused(
-                    reason: "\(candidate.escapingControls()) is not used: it has no build id, and at \(found.memory.count >> 20) MiB it is too large to be checked")
+                    reason:
+                        "\(candidate.escapingControls()) is not used: it has no build id, and at \(found.memory.count >> 20) MiB it is too large to be checked"
+                )
             }
             if found.checksum == link.crc { return .found(found, at: there) }
         }

@@ -205,12 +205,13 @@ package struct ModuleList: Sendable {
                 throw .moduleFile(path: first.path, detail: "its code takes \(code >> 20) MiB; at most \(mostCode >> 20) MiB are read")
             }
             let isExecutable = !isVDSO && own.contains { programHeaders.map($0.range.contains) ?? false }
-            modules.append(Module(
-                id: .init(
-                    deviceMajor: first.deviceMajor, deviceMinor: first.deviceMinor, inode: first.inode, loadBias: bias),
-                path: first.path, name: first.path.split(separator: "/").last.map(String.init) ?? first.path,
-                place: opened.place, soname: soname, isExecutable: isExecutable,
-                isVDSO: isVDSO, isDeleted: opened.isDeleted, loadBias: bias, regions: own, file: file))
+            modules.append(
+                Module(
+                    id: .init(
+                        deviceMajor: first.deviceMajor, deviceMinor: first.deviceMinor, inode: first.inode, loadBias: bias),
+                    path: first.path, name: first.path.split(separator: "/").last.map(String.init) ?? first.path,
+                    place: opened.place, soname: soname, isExecutable: isExecutable,
+                    isVDSO: isVDSO, isDeleted: opened.isDeleted, loadBias: bias, regions: own, file: file))
         }
         return modules
     }
@@ -273,7 +274,9 @@ package struct ModuleList: Sendable {
         }
         throw .moduleFile(
             path: first.path,
-            detail: "its file has been deleted or replaced since it was loaded, or cannot be seen from here; restart the process, or run fsession as root")
+            detail:
+                "its file has been deleted or replaced since it was loaded, or cannot be seen from here; restart the process, or run fsession as root"
+        )
     }
 
     /// The inode tells whether it is the same file; the device number does not on some file systems.

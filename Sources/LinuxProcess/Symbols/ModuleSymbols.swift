@@ -162,10 +162,11 @@ struct SymbolReader {
             }
             let binding: FunctionSymbol.Binding =
                 symbol.binding == .local ? .local : symbol.binding == .weak ? .weak : .global
-            entries.append(Entry(
-                address: symbol.value, size: min(symbol.size, section.upperBound - symbol.value),
-                index: UInt32(truncatingIfNeeded: index), table: number, binding: binding,
-                isIndirect: symbol.type == .indirectFunction))
+            entries.append(
+                Entry(
+                    address: symbol.value, size: min(symbol.size, section.upperBound - symbol.value),
+                    index: UInt32(truncatingIfNeeded: index), table: number, binding: binding,
+                    isIndirect: symbol.type == .indirectFunction))
         }
     }
 
@@ -205,10 +206,11 @@ struct SymbolReader {
                 labels.append(address)
                 continue
             }
-            functions.append(FunctionSymbol(
-                address: address, size: size, kind: group.contains { $0.isIndirect } ? .indirect : .function,
-                binding: group.lazy.map(\.binding).max() ?? .local, name: first.name,
-                aliases: names.count > 1 ? names.dropFirst().map(\.name) : []))
+            functions.append(
+                FunctionSymbol(
+                    address: address, size: size, kind: group.contains { $0.isIndirect } ? .indirect : .function,
+                    binding: group.lazy.map(\.binding).max() ?? .local, name: first.name,
+                    aliases: names.count > 1 ? names.dropFirst().map(\.name) : []))
         }
         return functions
     }

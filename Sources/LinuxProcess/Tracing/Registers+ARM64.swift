@@ -19,9 +19,18 @@ package struct RegistersARM64: ThreadRegisters {
         set { if index >= 0 && index < 31 { words[index] = newValue } }
     }
 
-    package var stackPointer: UInt64 { get { words[31] } set { words[31] = newValue } }
-    package var instructionPointer: UInt64 { get { words[32] } set { words[32] = newValue } }
-    package var pstate: UInt64 { get { words[33] } set { words[33] = newValue } }
+    package var stackPointer: UInt64 {
+        get { words[31] }
+        set { words[31] = newValue }
+    }
+    package var instructionPointer: UInt64 {
+        get { words[32] }
+        set { words[32] = newValue }
+    }
+    package var pstate: UInt64 {
+        get { words[33] }
+        set { words[33] = newValue }
+    }
     /// PSTATE.nRW is set for AArch32.
     package var is64Bit: Bool { pstate & 0x10 == 0 }
     /// The link register.

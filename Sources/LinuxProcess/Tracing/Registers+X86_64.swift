@@ -13,32 +13,104 @@ package struct RegistersX86_64: ThreadRegisters {
         self.words = Array((words + Array(repeating: 0, count: Self.wordCount)).prefix(Self.wordCount))
     }
 
-    package var r15: UInt64 { get { words[0] } set { words[0] = newValue } }
-    package var r14: UInt64 { get { words[1] } set { words[1] = newValue } }
-    package var r13: UInt64 { get { words[2] } set { words[2] = newValue } }
-    package var r12: UInt64 { get { words[3] } set { words[3] = newValue } }
-    package var rbp: UInt64 { get { words[4] } set { words[4] = newValue } }
-    package var rbx: UInt64 { get { words[5] } set { words[5] = newValue } }
-    package var r11: UInt64 { get { words[6] } set { words[6] = newValue } }
-    package var r10: UInt64 { get { words[7] } set { words[7] = newValue } }
-    package var r9: UInt64 { get { words[8] } set { words[8] = newValue } }
-    package var r8: UInt64 { get { words[9] } set { words[9] = newValue } }
-    package var rax: UInt64 { get { words[10] } set { words[10] = newValue } }
-    package var rcx: UInt64 { get { words[11] } set { words[11] = newValue } }
-    package var rdx: UInt64 { get { words[12] } set { words[12] = newValue } }
-    package var rsi: UInt64 { get { words[13] } set { words[13] = newValue } }
-    package var rdi: UInt64 { get { words[14] } set { words[14] = newValue } }
+    package var r15: UInt64 {
+        get { words[0] }
+        set { words[0] = newValue }
+    }
+    package var r14: UInt64 {
+        get { words[1] }
+        set { words[1] = newValue }
+    }
+    package var r13: UInt64 {
+        get { words[2] }
+        set { words[2] = newValue }
+    }
+    package var r12: UInt64 {
+        get { words[3] }
+        set { words[3] = newValue }
+    }
+    package var rbp: UInt64 {
+        get { words[4] }
+        set { words[4] = newValue }
+    }
+    package var rbx: UInt64 {
+        get { words[5] }
+        set { words[5] = newValue }
+    }
+    package var r11: UInt64 {
+        get { words[6] }
+        set { words[6] = newValue }
+    }
+    package var r10: UInt64 {
+        get { words[7] }
+        set { words[7] = newValue }
+    }
+    package var r9: UInt64 {
+        get { words[8] }
+        set { words[8] = newValue }
+    }
+    package var r8: UInt64 {
+        get { words[9] }
+        set { words[9] = newValue }
+    }
+    package var rax: UInt64 {
+        get { words[10] }
+        set { words[10] = newValue }
+    }
+    package var rcx: UInt64 {
+        get { words[11] }
+        set { words[11] = newValue }
+    }
+    package var rdx: UInt64 {
+        get { words[12] }
+        set { words[12] = newValue }
+    }
+    package var rsi: UInt64 {
+        get { words[13] }
+        set { words[13] = newValue }
+    }
+    package var rdi: UInt64 {
+        get { words[14] }
+        set { words[14] = newValue }
+    }
     /// The number of the system call that the thread is in; -1 outside.
-    package var origRax: UInt64 { get { words[15] } set { words[15] = newValue } }
-    package var rip: UInt64 { get { words[16] } set { words[16] = newValue } }
-    package var cs: UInt64 { get { words[17] } set { words[17] = newValue } }
-    package var eflags: UInt64 { get { words[18] } set { words[18] = newValue } }
-    package var rsp: UInt64 { get { words[19] } set { words[19] = newValue } }
-    package var fsBase: UInt64 { get { words[21] } set { words[21] = newValue } }
-    package var gsBase: UInt64 { get { words[22] } set { words[22] = newValue } }
+    package var origRax: UInt64 {
+        get { words[15] }
+        set { words[15] = newValue }
+    }
+    package var rip: UInt64 {
+        get { words[16] }
+        set { words[16] = newValue }
+    }
+    package var cs: UInt64 {
+        get { words[17] }
+        set { words[17] = newValue }
+    }
+    package var eflags: UInt64 {
+        get { words[18] }
+        set { words[18] = newValue }
+    }
+    package var rsp: UInt64 {
+        get { words[19] }
+        set { words[19] = newValue }
+    }
+    package var fsBase: UInt64 {
+        get { words[21] }
+        set { words[21] = newValue }
+    }
+    package var gsBase: UInt64 {
+        get { words[22] }
+        set { words[22] = newValue }
+    }
 
-    package var instructionPointer: UInt64 { get { rip } set { rip = newValue } }
-    package var stackPointer: UInt64 { get { rsp } set { rsp = newValue } }
+    package var instructionPointer: UInt64 {
+        get { rip }
+        set { rip = newValue }
+    }
+    package var stackPointer: UInt64 {
+        get { rsp }
+        set { rsp = newValue }
+    }
     package var is64Bit: Bool { cs == 0x33 }
     /// All are on the stack, as they are.
     package var returnAddresses: [UInt64] { [] }

@@ -67,7 +67,8 @@ extension StoppedProcess {
     private mutating func systemCallInstruction() throws(ProcessError) -> UInt64 {
         let wanted = Registers.systemCallInstruction
         if let systemCallAddress,
-            let bytes = try? memory.read(at: systemCallAddress, count: wanted.count), bytes == wanted {
+            let bytes = try? memory.read(at: systemCallAddress, count: wanted.count), bytes == wanted
+        {
             return systemCallAddress
         }
         let map = try MemoryMap(pid: pid)

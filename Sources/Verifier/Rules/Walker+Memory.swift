@@ -114,7 +114,8 @@ extension Walker {
             } else if input.kind == .fentry, start == input.context.argumentWords * 8 {
                 hint = "an fentry program runs before there is a return value"
             } else {
-                hint = "there are \(input.context.argumentWords) argument words"
+                hint =
+                    "there are \(input.context.argumentWords) argument words"
                     + (input.kind == .fentry ? "" : ", then the return value")
             }
             throw failure("invalid bpf_context access off=\(start) size=\(count)", hint: hint)

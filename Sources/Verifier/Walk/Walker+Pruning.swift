@@ -4,7 +4,8 @@ extension Walker {
         let slot = state.slot
         let isLoopPoint = program.isLoopPoint[slot]
         let isInLoop = values.isInLoop(state)
-        var isWorthKeeping = isLoopPoint || options.keepsEveryState
+        var isWorthKeeping =
+            isLoopPoint || options.keepsEveryState
             || state.jumpsSinceParent >= 2 && state.instructionsSinceParent >= 20
         if isLoopPoint, callbackDepth > 0 || state.mayGotoDepth > 0 { widen() }
         var fingerprint: UInt64?
@@ -204,7 +205,8 @@ extension Walker {
         for value in known {
             guard value.register.isScalar, !graph.isExact(value.register.origin) else { continue }
             guard let now = current(value.place), now.isScalar, now.value != value.register.value else { continue }
-            let isHalf = value.place.isStack
+            let isHalf =
+                value.place.isStack
                 && !StackSlot.isWholeSpill(values.slotBytes(value.place.index, frame: Int(value.place.frame)))
             values[value.place] = isHalf ? RegisterState(Scalar.unknown.zeroExtended) : .unknown
         }

@@ -268,7 +268,7 @@ extension Walker {
         }
         let summary =
             "processed \(statistics.instructions) insns (limit \(options.walkLimit)) total_states \(statistics.states) "
-                + "peak_states \(statistics.peakStates)"
+            + "peak_states \(statistics.peakStates)"
         log.note(summary)
         let dead = isReached.indices.filter { !isReached[$0] && program.operations[$0] != nil }
         var verdict = Verdict(

@@ -64,9 +64,10 @@ struct ARM64EmulatedTests {
 
     @Test("the comparison notices a program that differs")
     func sensitivity() throws {
-        let seed = try #require((1...100).first { seed in
-            RandomProgram(seed: seed).instructions.count { $0 == .exit } == 1
-        })
+        let seed = try #require(
+            (1...100).first { seed in
+                RandomProgram(seed: seed).instructions.count { $0 == .exit } == 1
+            })
         let program = RandomProgram(seed: seed).instructions
         let comparison = try EmulatedComparison(.newest)
         #expect(try comparison.mismatches([program], seeds: [seed]) == [])

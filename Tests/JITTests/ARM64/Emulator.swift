@@ -54,10 +54,12 @@ struct Emulator {
             return .failure(EmulatorError("there is no qemu-aarch64-static; 'make arm64-packages' installs it"))
         }
         do {
-            try call("clang", [
-                "--target=aarch64-linux-gnu", "-ffreestanding", "-fno-builtin", "-nostdlib", "-static", "-fuse-ld=lld", "-O1",
-                "-o", path, source,
-            ])
+            try call(
+                "clang",
+                [
+                    "--target=aarch64-linux-gnu", "-ffreestanding", "-fno-builtin", "-nostdlib", "-static", "-fuse-ld=lld", "-O1",
+                    "-o", path, source,
+                ])
             return .success(path)
         } catch {
             return .failure(EmulatorError("\(error)"))

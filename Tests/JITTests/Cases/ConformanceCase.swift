@@ -25,7 +25,7 @@ struct ConformanceCase: Sendable, CustomStringConvertible {
 enum Engine: String, Sendable, CaseIterable {
     case interpreter
     #if arch(x86_64)
-        case x86_64
+    case x86_64
     #endif
 
     /// r0 after the program ran on `memory`.
@@ -38,9 +38,9 @@ enum Engine: String, Sendable, CaseIterable {
             return try Interpreter(program).run(
                 context: region.address, second: second ?? UInt64(memory.count), memory: [region])
         #if arch(x86_64)
-            case .x86_64:
-                let code = try ExecutableMemory(ProgramStructure(program), compiler: X86_64Compiler.self)
-                return code.call(region.address, second ?? UInt64(memory.count))
+        case .x86_64:
+            let code = try ExecutableMemory(ProgramStructure(program), compiler: X86_64Compiler.self)
+            return code.call(region.address, second ?? UInt64(memory.count))
         #endif
         }
     }

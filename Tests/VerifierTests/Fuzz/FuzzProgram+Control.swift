@@ -46,7 +46,9 @@ extension FuzzProgram {
         let before = numbers
         loopDepth -= 1
         code.append(.add(counter, Int32(generator.chance(95) ? 1 : 0)))
-        code.branch(generator.pick([.less, .signedLess, .notEqual]), generator.chance(70) ? .bits64 : .bits32, counter, .immediate(Int32(1 + generator.below(12))), to: start)
+        code.branch(
+            generator.pick([.less, .signedLess, .notEqual]), generator.chance(70) ? .bits64 : .bits32, counter,
+            .immediate(Int32(1 + generator.below(12))), to: start)
         numbers = before
     }
 
@@ -76,7 +78,8 @@ extension FuzzProgram {
         let isComplete = generator.chance(complete)
         for slot in 0..<(count + 7) / 8 where isComplete || generator.chance(60) {
             written.insert(start + Int16(slot * 8))
-            code.append(.store(.u64, generator.chance(60) ? .immediate(Int32(slot)) : .register(number0()), to: .r10, offset: start + Int16(slot * 8)))
+            code.append(
+                .store(.u64, generator.chance(60) ? .immediate(Int32(slot)) : .register(number0()), to: .r10, offset: start + Int16(slot * 8)))
         }
         code.append(.move(register, .r10))
         code.append(.add(register, Int32(start)))
@@ -206,7 +209,8 @@ extension FuzzProgram {
         // What a helper wrote.
         if generator.chance(50) {
             let destination = generator.pick([Register.r3, .r7, .r8])
-            code.append(.load(generator.pick([.u8, .u64, .u64]), into: destination, from: .r10, offset: written.contains(start) ? start : writtenOffset()))
+            code.append(
+                .load(generator.pick([.u8, .u64, .u64]), into: destination, from: .r10, offset: written.contains(start) ? start : writtenOffset()))
             know(destination)
             if generator.chance(50) { export() }
         }

@@ -45,7 +45,10 @@ extension FuzzProgram {
         if generator.chance(97) {
             let size: MemoryType = generator.chance(80) ? (width == .bits64 ? .u64 : .u32) : .u64
             let place = offset / 8 * 8 - (offset % 8 == 0 ? 0 : 8)
-            code.append(.store(size, generator.chance(50) ? .immediate(generator.immediate()) : .register(number()), to: .r10, offset: size == .u64 ? place : offset))
+            code.append(
+                .store(
+                    size, generator.chance(50) ? .immediate(generator.immediate()) : .register(number()), to: .r10,
+                    offset: size == .u64 ? place : offset))
         }
         atomic(.r10, offset, width)
         if generator.chance(70) {
@@ -141,7 +144,9 @@ extension FuzzProgram {
             code.append(.move(base, .r10))
             code.append(.add(base, -32))
         } else {
-            code.append(Instruction.loadMapValue(base, index: generator.chance(80) ? MapNumber.variables : MapNumber.constants, offset: Int32(generator.below(9))))
+            code.append(
+                Instruction.loadMapValue(
+                    base, index: generator.chance(80) ? MapNumber.variables : MapNumber.constants, offset: Int32(generator.below(9))))
         }
         code.append(generator.chance(90) ? .add(base, index) : .subtract(base, index))
         let type = generator.pick([MemoryType.u8, .u8, .u8, .u16, .u32, .u64])

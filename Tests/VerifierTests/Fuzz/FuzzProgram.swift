@@ -1,7 +1,7 @@
 import BPF
 import BTF
-import Verifier
 import TestSupport
+import Verifier
 
 /// A random program that has a fair chance to be accepted: what it does makes sense mostly, and goes wrong now and then.
 ///
@@ -157,7 +157,8 @@ struct FuzzProgram {
         case .global: (base, pointer, numbers) = (.context, .r1, [.r2])
         case .round: (base, pointer, numbers) = (.memory(8), .r2, [.r1])
         case .element(let map):
-            (base, pointer) = generator.chance(60)
+            (base, pointer) =
+                generator.chance(60)
                 ? (.memory(Int(Self.maps[map].valueSize)), .r3) : (.memory(8), .r4)
             code.append(.load(.u32, into: .r7, from: .r2))
             numbers = [.r7]

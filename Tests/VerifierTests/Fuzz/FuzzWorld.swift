@@ -1,7 +1,7 @@
 import BPF
 import JIT
-import Verifier
 import TestSupport
+import Verifier
 
 /// Memory for the maps and the context of ``FuzzProgram``, and its helpers, which check what the verifier promised.
 ///
@@ -112,10 +112,11 @@ final class FuzzWorld {
             }
         }
         let readable = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(context.inner)[..<min(setting.needs.bytes, context.count)])
-        var memory = [
-            MemoryRegion(readable), MemoryRegion(UnsafeRawBufferPointer(rodata.inner)),
-            MemoryRegion(UnsafeRawBufferPointer(key.inner)),
-        ] + mapBlocks.map { MemoryRegion($0.inner) }
+        var memory =
+            [
+                MemoryRegion(readable), MemoryRegion(UnsafeRawBufferPointer(rodata.inner)),
+                MemoryRegion(UnsafeRawBufferPointer(key.inner)),
+            ] + mapBlocks.map { MemoryRegion($0.inner) }
         if setting.needs.usesCookie { memory.append(MemoryRegion(cookie.inner)) }
         let result: UInt64
         do throws(InterpreterError) {
@@ -140,7 +141,8 @@ final class FuzzWorld {
         let result = try result(call)
         switch call.id {
         // Addresses.
-        case Self.kfuncs + 1, Helper.mapLookupElem.rawValue, Helper.mapLookupPercpuElem.rawValue, Helper.ringbufReserve.rawValue: seen.append(result == 0 ? 0 : 1)
+        case Self.kfuncs + 1, Helper.mapLookupElem.rawValue, Helper.mapLookupPercpuElem.rawValue, Helper.ringbufReserve.rawValue:
+            seen.append(result == 0 ? 0 : 1)
         default: seen.append(result)
         }
         return result
@@ -360,7 +362,8 @@ final class FuzzWorld {
             let key = number(call.r2)
             seen.append(UInt64(key))
             return key < 2 && call.r3 < 64 ? threadValues[Int(key)].address : 0
-        case Helper.ktimeGetCoarseNs.rawValue, Helper.ktimeGetTaiNs.rawValue, Helper.ktimeGetNs.rawValue, Helper.jiffies64.rawValue, Helper.getCurrentPidTgid.rawValue,
+        case Helper.ktimeGetCoarseNs.rawValue, Helper.ktimeGetTaiNs.rawValue, Helper.ktimeGetNs.rawValue, Helper.jiffies64.rawValue,
+            Helper.getCurrentPidTgid.rawValue,
             Helper.ktimeGetBootNs.rawValue, Helper.getCurrentUidGid.rawValue:
             return generator.number()
         default: throw .unknownHelper(call.id)

@@ -1,7 +1,7 @@
 import BPF
 import JIT
-import Verifier
 import TestSupport
+import Verifier
 
 /// Makes programs, has them verified, runs what is accepted, and tells what went wrong.
 struct Fuzzer {
@@ -254,7 +254,8 @@ struct Fuzzer {
                 slots += known.first?.slots.count ?? 0
                 if known.contains(where: { $0.admits(step) }) { return }
                 let values = (0...9).map { "r\($0)=0x\(String(step.registers[$0], radix: 16))" }.joined(separator: " ")
-                problem = "program \(step.program), instruction \(step.slot), frame \(step.frame): \(values) is in none of \(known.count) states"
+                problem =
+                    "program \(step.program), instruction \(step.slot), frame \(step.frame): \(values) is in none of \(known.count) states"
                     + (known.count == 1 ? ": \(known[0])" : "")
             }
             count.compared += compared
