@@ -35,6 +35,7 @@ test: packages traced-packages
 	scripts/run-tests 1500 $(SWIFT) test -c release --skip-build --no-parallel --filter '$(ON_PROCESSES)'
 	@scripts/install-packages $(VM_PACKAGES) || echo "*** QEMU and what belongs to it cannot be installed; see above."
 	scripts/run-tests -1 1800 $(SWIFT) test -c release --skip-build --filter '$(IN_MACHINES)'
+	@$(MAKE) --no-print-directory check-format
 	@$(MAKE) --no-print-directory arm64-products
 
 # The kernel engine alone, in virtual machines with Linux 6.1, 6.12 and 7.2, of which VM_KERNELS="7.2" chooses. Where QEMU or a

@@ -67,6 +67,9 @@ struct SessionRunner {
     private func note(_ event: Session.Event) -> Bool {
         if let exit = event.exitStatus {
             if event.processID == session.processID { noted.status = exit }
+            if session.processIDs.count > 1 {
+                remark("process \(event.processID) has \(exit)", ["type": "exited", "pid": JSON(event.processID)])
+            }
         } else if let execution = event.execution {
             let (path, pid) = (JSON(execution.path), JSON(execution.processID))
             if execution.hasHappened {

@@ -15,6 +15,12 @@ package final class LinkRegistry: Sendable {
     /// The number of the next link, of whatever process.
     package func nextLink() -> Int { links.add(1, ordering: .relaxed).newValue }
 
+    /// Adds a function with a link of its own.
+    package func appendLink(_ make: (_ id: Int, _ link: Int) -> LinkedFunction) -> LinkedFunction {
+        let link = nextLink()
+        return append { make($0, link) }
+    }
+
     /// Adds functions under numbers that follow each other, the first of which `make` is told.
     package func append(contentsOf make: (Int) -> [LinkedFunction]) -> [LinkedFunction] {
         functions.withLock { functions in

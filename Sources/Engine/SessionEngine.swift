@@ -4,6 +4,8 @@ import BPF
 package protocol SessionEngine: Sendable {
     /// The traced process; 0 for the kernel.
     var processID: Int32 { get }
+    /// Whether the process has ended, or executes another program.
+    var isOver: Bool { get }
 
     /// The functions that a pattern matches; those that cannot be traced with the reason.
     func functions(matching pattern: FunctionPattern) async throws(EngineError) -> [FunctionInfo]
@@ -24,6 +26,8 @@ package protocol SessionEngine: Sendable {
 }
 
 extension SessionEngine {
+    package var isOver: Bool { false }
+
     package func loadObject(_ object: Object, _ options: LoadOptions) async throws(EngineError) -> EngineObject {
         try await loadObject(object, options, sharedWith: nil)
     }

@@ -92,18 +92,6 @@ struct LinkOutcome: Sendable {
     }
 }
 
-/// The numbers that links get, and the names behind them.
-struct LinkNumbers {
-    private let registry: LinkRegistry
-
-    init(_ registry: LinkRegistry) { self.registry = registry }
-
-    mutating func next(_ make: (_ id: Int, _ link: Int) -> LinkedFunction) -> LinkedFunction {
-        let link = registry.nextLink()
-        return registry.append { make($0, link) }
-    }
-}
-
 /// Which functions get which links: worked out from what was asked for, what the functions are and what is at them. Nothing of
 /// it touches the target.
 struct LinkPlan {
@@ -176,17 +164,17 @@ struct LinkPlan {
     ///   - tracePrograms: with all that recording these functions takes.
     mutating func add(
         _ request: StandingRequest, to matches: [LinkMatch], traced: TracedFunctions, _ tracePrograms: TracePrograms?,
-        _ numbers: inout LinkNumbers
+        _ registry: LinkRegistry
     ) {
         changes.reserveCapacity(changes.count + matches.count)
         indices.reserveCapacity(indices.count + matches.count)
         outcome.reserve(matches.count)
-        for match in matches { add(request, to: match, traced[match.function.address], tracePrograms, &numbers) }
+        for match in matches { add(request, to: match, traced[match.function.address], tracePrograms, registry) }
     }
 
     private mutating func add(
         _ request: StandingRequest, to match: LinkMatch, _ present: TracedFunction?, _ tracePrograms: TracePrograms?,
-        _ numbers: inout LinkNumbers
+        _ registry: LinkRegistry
     ) {
         let (function, convention) = (match.function, match.convention)
         if let refusal = function.refusalReason {
@@ -218,7 +206,7 @@ struct LinkPlan {
         }
         // Functions that are looked at once more, because exits can be seen now.
         if isRepeated, let present, present.lists.links.contains(where: { $0.programID == program.id }) { return }
-        let linked = numbers.next {
+        let linked = registry.appendLink {
             LinkedFunction(
                 id: $0, link: $1, function: function, program: program.name, programID: program.id, argumentCount: argumentCount,
                 context: convention.context)

@@ -111,7 +111,7 @@ extension ProcessEngine {
                 for shape in plan.traceProgramShapes(functions) { try makeTraceProgram(shape) }
             }
             let refused = plan.outcome.refused.count
-            plan.add(request, to: functions, traced: traced, programs.trace, &linkNumbers)
+            plan.add(request, to: functions, traced: traced, programs.trace, registry)
             // The first pattern is to trace something.
             if asker.isUser, isAlone, plan.changes.isEmpty, plan.outcome.refused.count > refused {
                 throw .allRefused([request.pattern], plan.outcome.refused[refused...])

@@ -1,6 +1,8 @@
 import BPF
 
 extension ProcessEngine: SessionEngine {
+    package nonisolated var isOver: Bool { !life.isRunning }
+
     package func functions(matching pattern: FunctionPattern) throws(EngineError) -> [FunctionInfo] {
         try list(pattern)
     }

@@ -47,7 +47,6 @@ package actor ProcessEngine {
     var traced = TracedFunctions()
     var unwinderTable = UnwinderTable()
     var programs = ProgramTable()
-    var linkNumbers: LinkNumbers
     var standing = StandingRequests()
     var hooks = Hooks()
     var exits = ExitSight()
@@ -64,7 +63,6 @@ package actor ProcessEngine {
         self.session = session
         reader = session.reader(TargetRing.pace)
         functions = FunctionTable(processID: processID)
-        linkNumbers = LinkNumbers(session.registry)
     }
 
     // MARK: - Opening

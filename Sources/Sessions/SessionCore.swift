@@ -67,6 +67,9 @@ package final class SessionCore: Sendable {
         do throws(EngineError) {
             for opening in openings {
                 if state.withLock({ $0.isOver }) { throw .request("this session is detached; open another one") }
+                if !members.isEmpty, members.allSatisfy(\.engine.isOver) {
+                    throw .request("all processes of this session have ended; open another one")
+                }
                 let engine = try await opening(session)
                 new.append(Member(engine: engine))
                 if members.contains(where: { $0.engine.processID == engine.processID })
@@ -134,7 +137,8 @@ package final class SessionCore: Sendable {
         if members.count > 1, members.contains(where: { $0.engine.processID == 0 }) {
             throw .request("an object is loaded in processes or in the kernel; open a session for each")
         }
-        for index in members.indices { try await load(new, in: &members[index]) }
+        let hasLiving = members.contains { !$0.engine.isOver }
+        for index in members.indices where !hasLiving || !members[index].engine.isOver { try await load(new, in: &members[index]) }
         let loaded = members
         state.withLock { state in
             state.objects.append(new)
@@ -208,7 +212,9 @@ package final class SessionCore: Sendable {
         case .attach(let requests):
             var own: [AttachRequest] = []
             for request in requests {
-                guard let program = member.programs[request.program.id] else { throw .request("no program '\(request.program.name)' is loaded") }
+                guard let program = member.programs[request.program.id] else {
+                    throw .request("no program '\(request.program.name)' is loaded")
+                }
                 own.append(AttachRequest(program: program, pattern: request.pattern, cookie: request.cookie))
             }
             var report = try await member.engine.attach(own)
@@ -221,16 +227,18 @@ package final class SessionCore: Sendable {
     }
 
     /// Does something in each member. What cannot be done in one of them, but in another, is told; what can be done in none is an
-    /// error.
+    /// error. One that has ended hinders no other.
     private static func inEach(
         _ members: [Member], _ warn: (Member, EngineError) -> Void, _ body: (Member) async throws(EngineError) -> Void
     ) async throws(EngineError) {
         var failures: [(member: Member, error: EngineError)] = []
+        let living = members.filter { !$0.engine.isOver }
+        let members = living.isEmpty ? members : living
         for member in members {
             do throws(EngineError) {
                 try await body(member)
             } catch {
-                guard error.isOfOneTarget else { throw error }
+                guard error.isOfOneTarget || member.engine.isOver else { throw error }
                 failures.append((member, error))
             }
         }

@@ -65,6 +65,34 @@ import Testing
         #expect(abs(wall - Date().timeIntervalSince1970) < 60)
     }
 
+    @Test("-p takes several processes, together or one by one: calls, counts and ends say which, and one summary counts all")
+    func severalProcesses() async throws {
+        // Each writes a line for each that it reads.
+        let targets = try (0..<3).map { _ in try Child("/bin/cat") }
+        let ids = targets.map { "\($0.pid)" }
+        let session = try Running([
+            Repository.fsession, "trace", "--json", "libc:write", "-p", "\(ids[0]),\(ids[1])", "-p", ids[2],
+        ])
+        try await waitUntil("all are attached") { session.outputSoFar.split(separator: "\n").count >= 3 }
+        for (place, target) in targets.enumerated() {
+            for _ in 0...place {
+                target.write("line\n")
+                #expect(try target.readLine() == "line")
+            }
+        }
+        targets[0].closeInput()
+        try await waitUntil("the first one's end is told") { session.outputSoFar.contains("\"exited\"") }
+        session.send(SIGINT)
+        let lines = try JSONLine.all(try await session.finish().output)
+        #expect(lines.prefix(3).map { $0.number("pid") } == targets.map { Int($0.pid) })
+        let calls = lines.filter { $0.type == "call" }.compactMap { $0.number("pid") }
+        #expect(calls.sorted() == targets.enumerated().flatMap { Array(repeating: Int($1.pid), count: $0 + 1) }.sorted())
+        #expect(lines.first { $0.type == "exited" }?.number("pid") == Int(targets[0].pid))
+        let counts = try #require(lines.last?.fields["functions"] as? [[String: Any]])
+        #expect(Set(counts.compactMap { ($0["pid"] as? NSNumber)?.int32Value }) == Set(targets.map(\.pid)))
+        #expect(lines.last?.number("calls") == 6)
+    }
+
     @Test("--limit stops after so many calls, and the command runs on to its end")
     func limit() async throws {
         let result = try await fsession(

@@ -137,6 +137,24 @@ struct SeveralProcessesTests {
         await #expect { try await session.add(.process(ProcessID(first.pid))) } throws: { "\($0)".contains("is detached") }
     }
 
+    @Test("a process that has ended hinders nobody from attaching to the others")
+    func oneIsGone() async throws {
+        let target = try DrivenProcess(try Fixtures.target("counted")), gone = try DrivenProcess(try Fixtures.target("counted"))
+        let session = try await Session([.process(gone.pid), .process(target.pid)])
+        let loaded = try await session.load(try everything())
+        kill(gone.pid, SIGKILL)
+        _ = gone.waitForEnd()
+        try await waitUntil("its end is known") { kill(gone.pid, 0) != 0 }
+        try await Task.sleep(nanoseconds: 200_000_000)
+        #expect(try await loaded.programs["count"]?.attach().links.map(\.processID) == [ProcessID(target.pid)])
+        #expect(try await session.trace(["exe:counted"]).links.map(\.processID) == [ProcessID(target.pid)])
+        let later = try await session.load(try object("later", "u64 more; SEC(\"fentry/exe:counted\") int BPF_PROG(other) { more++; return 0; }"))
+        #expect(try await later.attach().links.count == 1)
+        #expect(try target.ask("threads 1 5") == "5")
+        #expect(loaded.variables["calls"]?.description == "5" && later.variables["more"]?.description == "5")
+        try await session.detach()
+    }
+
     @Test("the events end when the last process has ended")
     func ends() async throws {
         let targets = try (0..<2).map { _ in try DrivenProcess(try Fixtures.target("calls")) }
