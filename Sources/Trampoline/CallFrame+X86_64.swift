@@ -12,5 +12,5 @@ extension DwarfRegister {
 
 extension X86_64 {
     /// Return address column 16; CFA = rsp + 8, return address at CFA - 8.
-    package static let callFrameAtEntry: [UInt8] = [16, 0x0C, 7, 8, 0x90, 1]
+    static let callFrameAtEntry: [UInt8] = [16, 0x0C, 7, 8, 0x90, 1]
 }

@@ -1,5 +1,3 @@
-import MachineCode
-
 /// A register by its number in DWARF; those of an architecture are named beside its trampolines.
 struct DwarfRegister: Sendable, Hashable {
     let number: UInt8
@@ -56,6 +54,9 @@ struct CallFrameBuilder {
     /// `DW_CFA_restore_state`
     mutating func restoreState() { instructions.append(0x0B) }
 
+    /// An instruction without operands that only one architecture has.
+    mutating func add(_ instruction: UInt8) { instructions.append(instruction) }
+
     private mutating func append(unsigned: Int) {
         var rest = UInt(max(0, unsigned))
         repeat {
@@ -66,12 +67,13 @@ struct CallFrameBuilder {
     }
 
     /// The CIE and FDE of the code.
-    func finish() -> UnwindDescription {
-        // Version 1, no augmentation (so addresses are absolute), code alignment 1, data alignment -8, then what the
-        // architecture has at a function's first instruction.
+    /// - `atEntry`: what holds at a function's first instruction: the number of the register that the return address is in, by
+    ///   DWARF, and the instructions from there on.
+    func finish(atEntry: [UInt8]) -> UnwindDescription {
+        // Version 1, no augmentation (so addresses are absolute), code alignment 1, data alignment -8.
         var bytes: [UInt8] = []
         bytes.reserveCapacity(64 + instructions.count)
-        Self.append([0, 0, 0, 0, 1, 0, 1, 0x78] + Architecture.callFrameAtEntry, to: &bytes)
+        Self.append([0, 0, 0, 0, 1, 0, 1, 0x78] + atEntry, to: &bytes)
         let offset = bytes.count
         // From the field behind the length back to the CIE, then start and size.
         var head: [UInt8] = []

@@ -312,7 +312,7 @@ private struct EntryMover {
             }
         }
         result.patch.bodyEntry = address
-        result.unwind = UnwindEntry(start: address, size: result.code.count, tracker.frame.finish())
+        result.unwind = UnwindEntry(start: address, size: result.code.count, tracker.frame.finish(atEntry: X86_64.callFrameAtEntry))
         result.patch.setPlaces(places, extra: extraPlaces)
         return result
     }

@@ -142,7 +142,7 @@ package enum DisplacementError: Error, Sendable, Hashable, CustomStringConvertib
         case .empty:
             "the symbol has no code"
         case .tooShort(let size):
-            "too short: \(size) bytes and no padding behind, a jump takes 5"
+            "too short: \(size) bytes and no padding behind, a jump takes \(Architecture.jumpSize)"
         case .branchIntoEntry(let from, let to):
             "a branch \(from.map { "at \(Self.hex($0)) " } ?? "from elsewhere ")goes to \(Self.hex(to)), "
                 + "among the bytes that the jump would overwrite"

@@ -106,7 +106,7 @@ struct X86_64ImageBuilder {
         } catch {
             throw TrampolineError(error)
         }
-        return X86_64ImageTemplate(template: code, unwind: frame.finish(), callsFunction: !lists.isEntryOnly)
+        return X86_64ImageTemplate(template: code, unwind: frame.finish(atEntry: X86_64.callFrameAtEntry), callsFunction: !lists.isEntryOnly)
     }
 
     // MARK: Entry

@@ -16,12 +16,6 @@ extension ARM64: TrampolineArchitecture {
         }
     }
 
-    /// `b`, in bytes.
-    package static let jumpSize = 4
-
-    /// What is read of a function to displace its entry.
-    package static let entryWindow = 16
-
     package static func image(
         _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
         counters: CallCounters?, safeCopy: UInt64?, at address: UInt64
@@ -35,12 +29,6 @@ extension ARM64: TrampolineArchitecture {
         throw .assembly(missing)
     }
 
-    package static func displace(
-        _ function: DisplacementRequest, at address: UInt64
-    ) throws(DisplacementError) -> DisplacedEntry {
-        throw .decoderUnavailable
-    }
-
     /// Nobody knows: functions are taken for what needs most.
     package static func stackUse(
         of function: Range<UInt64>, in code: UnsafeRawBufferPointer, base: UInt64, end: (UInt64) -> UInt64
@@ -50,53 +38,41 @@ extension ARM64: TrampolineArchitecture {
         return use
     }
 
-    package static func jump(from: UInt64, to: UInt64) -> ShortBytes? { nil }
+    /// `b`
+    package static func jump(from: UInt64, to: UInt64) -> ShortBytes? {
+        let distance = Int64(bitPattern: to &- from)
+        guard distance & 3 == 0, distance >= -1 << 27, distance < 1 << 27 else { return nil }
+        let word = 0x1400_0000 | UInt32(truncatingIfNeeded: distance >> 2) & 0x3ff_ffff
+        return ShortBytes((0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32($0 * 8)) })
+    }
 
-    package static func jumpTarget(of bytes: ShortBytes, at address: UInt64) -> UInt64? { nil }
+    package static func jumpTarget(of bytes: ShortBytes, at address: UInt64) -> UInt64? {
+        guard bytes.count >= jumpSize else { return nil }
+        let instruction = ARM64Instruction((0..<4).reversed().reduce(0) { $0 << 8 | UInt32(bytes[$1]) }, at: address)
+        return instruction.kind == .jump ? instruction.target : nil
+    }
+
+    /// A `b` at the entry, or behind its landing pad.
+    package static func entryTarget(at address: UInt64, read: (Range<UInt64>) -> [UInt8]) -> UInt64? {
+        guard address <= UInt64.max - 16 else { return nil }
+        let entry = ARM64Entry(CodeRange(address: address, bytes: read(address..<address + UInt64(longestPatchedHead))))
+        return entry.instruction?.kind == .jump ? entry.instruction?.target : nil
+    }
 
     package static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8] { [] }
 
-    /// One instruction is replaced, so nothing lies inside.
-    package static func patchedInterior(of function: CodeRange) -> Range<UInt64> {
-        function.address + 1..<function.address + UInt64(jumpSize)
-    }
-
-    package static let longestPatchedHead = 8
     /// 128 MiB.
     package static let jumpReach: UInt64 = 0x7ff_0000
     package static let reach: UInt64 = 0x700_0000
     package static let integerArguments = 8
 
-    /// CFA = sp; the return address is in x30.
-    package static let callFrameAtEntry: [UInt8] = [30, 0x0C, 31, 0]
-
     package static func needsCodeBefore(_ padding: [UInt8]) -> Bool { false }
-
-    package static func entryTarget(at address: UInt64, read: (Range<UInt64>) -> [UInt8]) -> UInt64? { nil }
 
     package static func place(in original: CodeRange) -> (patched: UInt64, original: UInt64)? { nil }
 }
 
-/// Nothing is read of code yet: nothing is patched.
+/// Jump tables, and functions that leave to others, are not looked for yet.
 extension ARM64 {
-    package static func forEachBranch(
-        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (CodeBranch) -> Void
-    ) {}
-
-    package static func forEachReference(
-        _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, _ visit: (CodeReference) -> Void
-    ) {}
-
-    package static func plausible(_ hits: [CodeBranch], in text: UnsafeRawBufferPointer, base: UInt64) -> [CodeBranch] { hits }
-
-    package static func readsFlags(_ text: UnsafeRawBufferPointer, behind call: CodeBranch, base: UInt64) -> Bool { false }
-
-    package static func mayBranchShort(_ text: UnsafeRawBufferPointer, base: UInt64, into targets: Range<UInt64>) -> Bool { false }
-
-    package static func shortBranches(
-        in text: UnsafeRawBufferPointer, base: UInt64, into interior: Range<UInt64>, except known: [Range<UInt64>]
-    ) -> [CodeBranch] { [] }
-
     package static func tableJumps(in text: UnsafeRawBufferPointer, base: UInt64) -> [UInt64] { [] }
 
     package static func tables(in text: UnsafeRawBufferPointer, base: UInt64, of function: Range<UInt64>) -> [JumpTable] { [] }
@@ -105,14 +81,6 @@ extension ARM64 {
         _ found: inout LeavingJumps, _ text: UnsafeRawBufferPointer, base: UInt64, in offsets: Range<Int>, code: Range<UInt64>,
         slots: Range<UInt64>, range: (UInt64) -> Range<UInt64>, isSlot: (UInt64) -> Bool, isStart: (UInt64) -> Bool
     ) {}
-
-    package static func isPlausible(_ address: UInt64, in text: UnsafeRawBufferPointer, base: UInt64) -> Bool { false }
-
-    package static func shortJumps(to target: UInt64, in text: UnsafeRawBufferPointer, base: UInt64) -> [UInt64] { [] }
-
-    package static func isInstruction(
-        _ address: UInt64, of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64
-    ) -> Bool { false }
 
     package static func shape(of function: Range<UInt64>, in text: UnsafeRawBufferPointer, base: UInt64) -> LeavingJumps.Shape { .init() }
 }

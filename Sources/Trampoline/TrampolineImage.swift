@@ -93,10 +93,6 @@ package protocol TrampolineArchitecture: CodeScanner {
     /// How far apart a module and code for it may lie: all of both must reach each other.
     static var reach: UInt64 { get }
 
-    /// What call frame information says of a function's first instruction: the number of the register that the return address
-    /// is in, by DWARF, and the instructions that hold from there on.
-    static var callFrameAtEntry: [UInt8] { get }
-
     /// The integer registers that arguments come in.
     static var integerArguments: Int { get }
 
