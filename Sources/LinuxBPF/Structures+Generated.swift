@@ -1,3 +1,4 @@
+// swift-format-ignore-file
 // Made by generate-linux-bpf from the types of Linux 7.2. `make linux-bpf` makes it anew; change Tools/GenerateLinuxBPF instead.
 
 /// the part of `union bpf_attr` with `map_type`: `BPF_MAP_CREATE`.
@@ -5,78 +6,24 @@ package struct MapCreate: BPFAttributes {
     package static let size = 96
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var mapType: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var keySize: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var valueSize: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var maxEntries: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
-    package var mapFlags: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var innerMapFd: Int32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var numaNode: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var mapName: String {
-        get { self[name: 28, 16] }
-        set { self[name: 28, 16] = newValue }
-    }
-    package var mapIfindex: UInt32 {
-        get { self[44] }
-        set { self[44] = newValue }
-    }
-    package var btfFd: Int32 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var btfKeyTypeId: UInt32 {
-        get { self[52] }
-        set { self[52] = newValue }
-    }
-    package var btfValueTypeId: UInt32 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var btfVmlinuxValueTypeId: UInt32 {
-        get { self[60] }
-        set { self[60] = newValue }
-    }
-    package var mapExtra: UInt64 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var valueTypeBtfObjFd: Int32 {
-        get { self[72] }
-        set { self[72] = newValue }
-    }
-    package var mapTokenFd: Int32 {
-        get { self[76] }
-        set { self[76] = newValue }
-    }
-    package var exclProgHash: UInt64 {
-        get { self[80] }
-        set { self[80] = newValue }
-    }
-    package var exclProgHashSize: UInt32 {
-        get { self[88] }
-        set { self[88] = newValue }
-    }
+    package var mapType: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var keySize: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var valueSize: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var maxEntries: UInt32 { get { self[12] } set { self[12] = newValue } }
+    package var mapFlags: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var innerMapFd: Int32 { get { self[20] } set { self[20] = newValue } }
+    package var numaNode: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var mapName: String { get { self[name: 28, 16] } set { self[name: 28, 16] = newValue } }
+    package var mapIfindex: UInt32 { get { self[44] } set { self[44] = newValue } }
+    package var btfFd: Int32 { get { self[48] } set { self[48] = newValue } }
+    package var btfKeyTypeId: UInt32 { get { self[52] } set { self[52] = newValue } }
+    package var btfValueTypeId: UInt32 { get { self[56] } set { self[56] = newValue } }
+    package var btfVmlinuxValueTypeId: UInt32 { get { self[60] } set { self[60] = newValue } }
+    package var mapExtra: UInt64 { get { self[64] } set { self[64] = newValue } }
+    package var valueTypeBtfObjFd: Int32 { get { self[72] } set { self[72] = newValue } }
+    package var mapTokenFd: Int32 { get { self[76] } set { self[76] = newValue } }
+    package var exclProgHash: UInt64 { get { self[80] } set { self[80] = newValue } }
+    package var exclProgHashSize: UInt32 { get { self[88] } set { self[88] = newValue } }
 }
 
 /// the part of `union bpf_attr` with `key`: `BPF_MAP_LOOKUP_ELEM` and all else that is done to elements, `BPF_MAP_FREEZE`.
@@ -84,26 +31,11 @@ package struct MapElement: BPFAttributes {
     package static let size = 32
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var mapFd: Int32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var key: UInt64 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var value: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var nextKey: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var flags: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
+    package var mapFd: Int32 { get { self[0] } set { self[0] = newValue } }
+    package var key: UInt64 { get { self[8] } set { self[8] = newValue } }
+    package var value: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var nextKey: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var flags: UInt64 { get { self[24] } set { self[24] = newValue } }
 }
 
 /// the part of `union bpf_attr` with `prog_type`: `BPF_PROG_LOAD`.
@@ -111,134 +43,38 @@ package struct ProgramLoad: BPFAttributes {
     package static let size = 168
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var progType: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var insnCnt: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var insns: UInt64 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var license: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var logLevel: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var logSize: UInt32 {
-        get { self[28] }
-        set { self[28] = newValue }
-    }
-    package var logBuf: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var kernVersion: UInt32 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var progFlags: UInt32 {
-        get { self[44] }
-        set { self[44] = newValue }
-    }
-    package var progName: String {
-        get { self[name: 48, 16] }
-        set { self[name: 48, 16] = newValue }
-    }
-    package var progIfindex: UInt32 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var expectedAttachType: UInt32 {
-        get { self[68] }
-        set { self[68] = newValue }
-    }
-    package var progBtfFd: Int32 {
-        get { self[72] }
-        set { self[72] = newValue }
-    }
-    package var funcInfoRecSize: UInt32 {
-        get { self[76] }
-        set { self[76] = newValue }
-    }
-    package var funcInfo: UInt64 {
-        get { self[80] }
-        set { self[80] = newValue }
-    }
-    package var funcInfoCnt: UInt32 {
-        get { self[88] }
-        set { self[88] = newValue }
-    }
-    package var lineInfoRecSize: UInt32 {
-        get { self[92] }
-        set { self[92] = newValue }
-    }
-    package var lineInfo: UInt64 {
-        get { self[96] }
-        set { self[96] = newValue }
-    }
-    package var lineInfoCnt: UInt32 {
-        get { self[104] }
-        set { self[104] = newValue }
-    }
-    package var attachBtfId: UInt32 {
-        get { self[108] }
-        set { self[108] = newValue }
-    }
-    package var attachProgFd: Int32 {
-        get { self[112] }
-        set { self[112] = newValue }
-    }
-    package var attachBtfObjFd: Int32 {
-        get { self[112] }
-        set { self[112] = newValue }
-    }
-    package var coreReloCnt: UInt32 {
-        get { self[116] }
-        set { self[116] = newValue }
-    }
-    package var fdArray: UInt64 {
-        get { self[120] }
-        set { self[120] = newValue }
-    }
-    package var coreRelos: UInt64 {
-        get { self[128] }
-        set { self[128] = newValue }
-    }
-    package var coreReloRecSize: UInt32 {
-        get { self[136] }
-        set { self[136] = newValue }
-    }
-    package var logTrueSize: UInt32 {
-        get { self[140] }
-        set { self[140] = newValue }
-    }
-    package var progTokenFd: Int32 {
-        get { self[144] }
-        set { self[144] = newValue }
-    }
-    package var fdArrayCnt: UInt32 {
-        get { self[148] }
-        set { self[148] = newValue }
-    }
-    package var signature: UInt64 {
-        get { self[152] }
-        set { self[152] = newValue }
-    }
-    package var signatureSize: UInt32 {
-        get { self[160] }
-        set { self[160] = newValue }
-    }
-    package var keyringId: Int32 {
-        get { self[164] }
-        set { self[164] = newValue }
-    }
+    package var progType: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var insnCnt: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var insns: UInt64 { get { self[8] } set { self[8] = newValue } }
+    package var license: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var logLevel: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var logSize: UInt32 { get { self[28] } set { self[28] = newValue } }
+    package var logBuf: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var kernVersion: UInt32 { get { self[40] } set { self[40] = newValue } }
+    package var progFlags: UInt32 { get { self[44] } set { self[44] = newValue } }
+    package var progName: String { get { self[name: 48, 16] } set { self[name: 48, 16] = newValue } }
+    package var progIfindex: UInt32 { get { self[64] } set { self[64] = newValue } }
+    package var expectedAttachType: UInt32 { get { self[68] } set { self[68] = newValue } }
+    package var progBtfFd: Int32 { get { self[72] } set { self[72] = newValue } }
+    package var funcInfoRecSize: UInt32 { get { self[76] } set { self[76] = newValue } }
+    package var funcInfo: UInt64 { get { self[80] } set { self[80] = newValue } }
+    package var funcInfoCnt: UInt32 { get { self[88] } set { self[88] = newValue } }
+    package var lineInfoRecSize: UInt32 { get { self[92] } set { self[92] = newValue } }
+    package var lineInfo: UInt64 { get { self[96] } set { self[96] = newValue } }
+    package var lineInfoCnt: UInt32 { get { self[104] } set { self[104] = newValue } }
+    package var attachBtfId: UInt32 { get { self[108] } set { self[108] = newValue } }
+    package var attachProgFd: Int32 { get { self[112] } set { self[112] = newValue } }
+    package var attachBtfObjFd: Int32 { get { self[112] } set { self[112] = newValue } }
+    package var coreReloCnt: UInt32 { get { self[116] } set { self[116] = newValue } }
+    package var fdArray: UInt64 { get { self[120] } set { self[120] = newValue } }
+    package var coreRelos: UInt64 { get { self[128] } set { self[128] = newValue } }
+    package var coreReloRecSize: UInt32 { get { self[136] } set { self[136] = newValue } }
+    package var logTrueSize: UInt32 { get { self[140] } set { self[140] = newValue } }
+    package var progTokenFd: Int32 { get { self[144] } set { self[144] = newValue } }
+    package var fdArrayCnt: UInt32 { get { self[148] } set { self[148] = newValue } }
+    package var signature: UInt64 { get { self[152] } set { self[152] = newValue } }
+    package var signatureSize: UInt32 { get { self[160] } set { self[160] = newValue } }
+    package var keyringId: Int32 { get { self[164] } set { self[164] = newValue } }
 }
 
 /// the part of `union bpf_attr` with `pathname`: `BPF_OBJ_PIN`, `BPF_OBJ_GET`.
@@ -246,22 +82,10 @@ package struct ObjectPin: BPFAttributes {
     package static let size = 24
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var pathname: UInt64 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var bpfFd: Int32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var fileFlags: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
-    package var pathFd: Int32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
+    package var pathname: UInt64 { get { self[0] } set { self[0] = newValue } }
+    package var bpfFd: Int32 { get { self[8] } set { self[8] = newValue } }
+    package var fileFlags: UInt32 { get { self[12] } set { self[12] = newValue } }
+    package var pathFd: Int32 { get { self[16] } set { self[16] = newValue } }
 }
 
 /// `test` of `union bpf_attr`: `BPF_PROG_TEST_RUN`.
@@ -269,66 +93,21 @@ package struct ProgramTestRun: BPFAttributes {
     package static let size = 80
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var progFd: Int32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var retval: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var dataSizeIn: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var dataSizeOut: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
-    package var dataIn: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var dataOut: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var `repeat`: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var duration: UInt32 {
-        get { self[36] }
-        set { self[36] = newValue }
-    }
-    package var ctxSizeIn: UInt32 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var ctxSizeOut: UInt32 {
-        get { self[44] }
-        set { self[44] = newValue }
-    }
-    package var ctxIn: UInt64 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var ctxOut: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var flags: UInt32 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var cpu: UInt32 {
-        get { self[68] }
-        set { self[68] = newValue }
-    }
-    package var batchSize: UInt32 {
-        get { self[72] }
-        set { self[72] = newValue }
-    }
+    package var progFd: Int32 { get { self[0] } set { self[0] = newValue } }
+    package var retval: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var dataSizeIn: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var dataSizeOut: UInt32 { get { self[12] } set { self[12] = newValue } }
+    package var dataIn: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var dataOut: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var `repeat`: UInt32 { get { self[32] } set { self[32] = newValue } }
+    package var duration: UInt32 { get { self[36] } set { self[36] = newValue } }
+    package var ctxSizeIn: UInt32 { get { self[40] } set { self[40] = newValue } }
+    package var ctxSizeOut: UInt32 { get { self[44] } set { self[44] = newValue } }
+    package var ctxIn: UInt64 { get { self[48] } set { self[48] = newValue } }
+    package var ctxOut: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var flags: UInt32 { get { self[64] } set { self[64] = newValue } }
+    package var cpu: UInt32 { get { self[68] } set { self[68] = newValue } }
+    package var batchSize: UInt32 { get { self[72] } set { self[72] = newValue } }
 }
 
 /// the part of `union bpf_attr` with `next_id`: `BPF_PROG_GET_NEXT_ID`, `BPF_PROG_GET_FD_BY_ID` and those of maps, BTF and links.
@@ -336,38 +115,14 @@ package struct ObjectByID: BPFAttributes {
     package static let size = 16
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var startId: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var progId: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var mapId: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var btfId: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var linkId: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var nextId: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var openFlags: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var fdByIdTokenFd: Int32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
+    package var startId: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var progId: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var mapId: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var btfId: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var linkId: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var nextId: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var openFlags: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var fdByIdTokenFd: Int32 { get { self[12] } set { self[12] = newValue } }
 }
 
 /// `info` of `union bpf_attr`: `BPF_OBJ_GET_INFO_BY_FD`.
@@ -375,18 +130,9 @@ package struct ObjectGetInfo: BPFAttributes {
     package static let size = 16
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var bpfFd: Int32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var infoLen: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var info: UInt64 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
+    package var bpfFd: Int32 { get { self[0] } set { self[0] = newValue } }
+    package var infoLen: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var info: UInt64 { get { self[8] } set { self[8] = newValue } }
 }
 
 /// `raw_tracepoint` of `union bpf_attr`: `BPF_RAW_TRACEPOINT_OPEN`.
@@ -394,18 +140,9 @@ package struct RawTracepointOpen: BPFAttributes {
     package static let size = 24
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var name: UInt64 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var progFd: Int32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var cookie: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
+    package var name: UInt64 { get { self[0] } set { self[0] = newValue } }
+    package var progFd: Int32 { get { self[8] } set { self[8] = newValue } }
+    package var cookie: UInt64 { get { self[16] } set { self[16] = newValue } }
 }
 
 /// the part of `union bpf_attr` with `btf_log_buf`: `BPF_BTF_LOAD`.
@@ -413,38 +150,14 @@ package struct BTFLoad: BPFAttributes {
     package static let size = 40
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var btf: UInt64 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var btfLogBuf: UInt64 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var btfSize: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var btfLogSize: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var btfLogLevel: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var btfLogTrueSize: UInt32 {
-        get { self[28] }
-        set { self[28] = newValue }
-    }
-    package var btfFlags: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var btfTokenFd: Int32 {
-        get { self[36] }
-        set { self[36] = newValue }
-    }
+    package var btf: UInt64 { get { self[0] } set { self[0] = newValue } }
+    package var btfLogBuf: UInt64 { get { self[8] } set { self[8] = newValue } }
+    package var btfSize: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var btfLogSize: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var btfLogLevel: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var btfLogTrueSize: UInt32 { get { self[28] } set { self[28] = newValue } }
+    package var btfFlags: UInt32 { get { self[32] } set { self[32] = newValue } }
+    package var btfTokenFd: Int32 { get { self[36] } set { self[36] = newValue } }
 }
 
 /// `link_create` of `union bpf_attr`: `BPF_LINK_CREATE`, with what is particular to each sort of link.
@@ -452,170 +165,47 @@ package struct LinkCreate: BPFAttributes {
     package static let size = 64
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var progFd: Int32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var mapFd: Int32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var targetFd: Int32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var targetIfindex: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var attachType: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var flags: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
-    package var targetBtfId: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var iterInfo: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var iterInfoLen: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var perfEventBpfCookie: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var kprobeMultiFlags: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var kprobeMultiCnt: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var kprobeMultiSyms: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var kprobeMultiAddrs: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var kprobeMultiCookies: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var tracingTargetBtfId: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var tracingCookie: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var netfilterPf: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var netfilterHooknum: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var netfilterPriority: Int32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var netfilterFlags: UInt32 {
-        get { self[28] }
-        set { self[28] = newValue }
-    }
-    package var tcxRelativeFd: Int32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var tcxRelativeId: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var tcxExpectedRevision: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var uprobeMultiPath: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var uprobeMultiOffsets: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var uprobeMultiRefCtrOffsets: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var uprobeMultiCookies: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var uprobeMultiCnt: UInt32 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var uprobeMultiFlags: UInt32 {
-        get { self[52] }
-        set { self[52] = newValue }
-    }
-    package var uprobeMultiPid: UInt32 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var uprobeMultiPathFd: Int32 {
-        get { self[60] }
-        set { self[60] = newValue }
-    }
-    package var netkitRelativeFd: Int32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var netkitRelativeId: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var netkitExpectedRevision: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var cgroupRelativeFd: Int32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var cgroupRelativeId: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var cgroupExpectedRevision: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var tracingMultiIds: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var tracingMultiCookies: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var tracingMultiCnt: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
+    package var progFd: Int32 { get { self[0] } set { self[0] = newValue } }
+    package var mapFd: Int32 { get { self[0] } set { self[0] = newValue } }
+    package var targetFd: Int32 { get { self[4] } set { self[4] = newValue } }
+    package var targetIfindex: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var attachType: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var flags: UInt32 { get { self[12] } set { self[12] = newValue } }
+    package var targetBtfId: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var iterInfo: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var iterInfoLen: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var perfEventBpfCookie: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var kprobeMultiFlags: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var kprobeMultiCnt: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var kprobeMultiSyms: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var kprobeMultiAddrs: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var kprobeMultiCookies: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var tracingTargetBtfId: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var tracingCookie: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var netfilterPf: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var netfilterHooknum: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var netfilterPriority: Int32 { get { self[24] } set { self[24] = newValue } }
+    package var netfilterFlags: UInt32 { get { self[28] } set { self[28] = newValue } }
+    package var tcxRelativeFd: Int32 { get { self[16] } set { self[16] = newValue } }
+    package var tcxRelativeId: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var tcxExpectedRevision: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var uprobeMultiPath: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var uprobeMultiOffsets: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var uprobeMultiRefCtrOffsets: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var uprobeMultiCookies: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var uprobeMultiCnt: UInt32 { get { self[48] } set { self[48] = newValue } }
+    package var uprobeMultiFlags: UInt32 { get { self[52] } set { self[52] = newValue } }
+    package var uprobeMultiPid: UInt32 { get { self[56] } set { self[56] = newValue } }
+    package var uprobeMultiPathFd: Int32 { get { self[60] } set { self[60] = newValue } }
+    package var netkitRelativeFd: Int32 { get { self[16] } set { self[16] = newValue } }
+    package var netkitRelativeId: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var netkitExpectedRevision: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var cgroupRelativeFd: Int32 { get { self[16] } set { self[16] = newValue } }
+    package var cgroupRelativeId: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var cgroupExpectedRevision: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var tracingMultiIds: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var tracingMultiCookies: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var tracingMultiCnt: UInt32 { get { self[32] } set { self[32] = newValue } }
 }
 
 /// `iter_create` of `union bpf_attr`: `BPF_ITER_CREATE`.
@@ -623,14 +213,8 @@ package struct IteratorCreate: BPFAttributes {
     package static let size = 8
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var linkFd: Int32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var flags: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
+    package var linkFd: Int32 { get { self[0] } set { self[0] = newValue } }
+    package var flags: UInt32 { get { self[4] } set { self[4] = newValue } }
 }
 
 /// `struct bpf_common_attr`: what any command takes with `BPF_COMMON_ATTRS`.
@@ -638,22 +222,10 @@ package struct CommonAttributes: KernelStructure {
     package static let size = 24
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var logBuf: UInt64 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var logSize: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var logLevel: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
-    package var logTrueSize: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
+    package var logBuf: UInt64 { get { self[0] } set { self[0] = newValue } }
+    package var logSize: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var logLevel: UInt32 { get { self[12] } set { self[12] = newValue } }
+    package var logTrueSize: UInt32 { get { self[16] } set { self[16] = newValue } }
 }
 
 /// `union bpf_iter_link_info`: what an iterator goes over.
@@ -661,34 +233,13 @@ package struct IteratorLinkInfo: KernelStructure {
     package static let size = 16
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var mapMapFd: Int32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var cgroupOrder: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var cgroupCgroupFd: Int32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var cgroupCgroupId: UInt64 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var taskTid: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var taskPid: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var taskPidFd: Int32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
+    package var mapMapFd: Int32 { get { self[0] } set { self[0] = newValue } }
+    package var cgroupOrder: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var cgroupCgroupFd: Int32 { get { self[4] } set { self[4] = newValue } }
+    package var cgroupCgroupId: UInt64 { get { self[8] } set { self[8] = newValue } }
+    package var taskTid: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var taskPid: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var taskPidFd: Int32 { get { self[8] } set { self[8] = newValue } }
 }
 
 /// `struct bpf_prog_info`: a loaded program.
@@ -696,154 +247,43 @@ package struct ProgramInfo: KernelStructure {
     package static let size = 232
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var type: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var id: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var jitedProgLen: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var xlatedProgLen: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var jitedProgInsns: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var xlatedProgInsns: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var loadTime: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var createdByUid: UInt32 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var nrMapIds: UInt32 {
-        get { self[52] }
-        set { self[52] = newValue }
-    }
-    package var mapIds: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var name: String {
-        get { self[name: 64, 16] }
-        set { self[name: 64, 16] = newValue }
-    }
-    package var ifindex: UInt32 {
-        get { self[80] }
-        set { self[80] = newValue }
-    }
-    package var gplCompatible: UInt64 {
-        get { self[bits: 672, 1] }
-        set { self[bits: 672, 1] = newValue }
-    }
-    package var netnsDev: UInt64 {
-        get { self[88] }
-        set { self[88] = newValue }
-    }
-    package var netnsIno: UInt64 {
-        get { self[96] }
-        set { self[96] = newValue }
-    }
-    package var nrJitedKsyms: UInt32 {
-        get { self[104] }
-        set { self[104] = newValue }
-    }
-    package var nrJitedFuncLens: UInt32 {
-        get { self[108] }
-        set { self[108] = newValue }
-    }
-    package var jitedKsyms: UInt64 {
-        get { self[112] }
-        set { self[112] = newValue }
-    }
-    package var jitedFuncLens: UInt64 {
-        get { self[120] }
-        set { self[120] = newValue }
-    }
-    package var btfId: UInt32 {
-        get { self[128] }
-        set { self[128] = newValue }
-    }
-    package var funcInfoRecSize: UInt32 {
-        get { self[132] }
-        set { self[132] = newValue }
-    }
-    package var funcInfo: UInt64 {
-        get { self[136] }
-        set { self[136] = newValue }
-    }
-    package var nrFuncInfo: UInt32 {
-        get { self[144] }
-        set { self[144] = newValue }
-    }
-    package var nrLineInfo: UInt32 {
-        get { self[148] }
-        set { self[148] = newValue }
-    }
-    package var lineInfo: UInt64 {
-        get { self[152] }
-        set { self[152] = newValue }
-    }
-    package var jitedLineInfo: UInt64 {
-        get { self[160] }
-        set { self[160] = newValue }
-    }
-    package var nrJitedLineInfo: UInt32 {
-        get { self[168] }
-        set { self[168] = newValue }
-    }
-    package var lineInfoRecSize: UInt32 {
-        get { self[172] }
-        set { self[172] = newValue }
-    }
-    package var jitedLineInfoRecSize: UInt32 {
-        get { self[176] }
-        set { self[176] = newValue }
-    }
-    package var nrProgTags: UInt32 {
-        get { self[180] }
-        set { self[180] = newValue }
-    }
-    package var progTags: UInt64 {
-        get { self[184] }
-        set { self[184] = newValue }
-    }
-    package var runTimeNs: UInt64 {
-        get { self[192] }
-        set { self[192] = newValue }
-    }
-    package var runCnt: UInt64 {
-        get { self[200] }
-        set { self[200] = newValue }
-    }
-    package var recursionMisses: UInt64 {
-        get { self[208] }
-        set { self[208] = newValue }
-    }
-    package var verifiedInsns: UInt32 {
-        get { self[216] }
-        set { self[216] = newValue }
-    }
-    package var attachBtfObjId: UInt32 {
-        get { self[220] }
-        set { self[220] = newValue }
-    }
-    package var attachBtfId: UInt32 {
-        get { self[224] }
-        set { self[224] = newValue }
-    }
+    package var type: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var id: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var jitedProgLen: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var xlatedProgLen: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var jitedProgInsns: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var xlatedProgInsns: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var loadTime: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var createdByUid: UInt32 { get { self[48] } set { self[48] = newValue } }
+    package var nrMapIds: UInt32 { get { self[52] } set { self[52] = newValue } }
+    package var mapIds: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var name: String { get { self[name: 64, 16] } set { self[name: 64, 16] = newValue } }
+    package var ifindex: UInt32 { get { self[80] } set { self[80] = newValue } }
+    package var gplCompatible: UInt64 { get { self[bits: 672, 1] } set { self[bits: 672, 1] = newValue } }
+    package var netnsDev: UInt64 { get { self[88] } set { self[88] = newValue } }
+    package var netnsIno: UInt64 { get { self[96] } set { self[96] = newValue } }
+    package var nrJitedKsyms: UInt32 { get { self[104] } set { self[104] = newValue } }
+    package var nrJitedFuncLens: UInt32 { get { self[108] } set { self[108] = newValue } }
+    package var jitedKsyms: UInt64 { get { self[112] } set { self[112] = newValue } }
+    package var jitedFuncLens: UInt64 { get { self[120] } set { self[120] = newValue } }
+    package var btfId: UInt32 { get { self[128] } set { self[128] = newValue } }
+    package var funcInfoRecSize: UInt32 { get { self[132] } set { self[132] = newValue } }
+    package var funcInfo: UInt64 { get { self[136] } set { self[136] = newValue } }
+    package var nrFuncInfo: UInt32 { get { self[144] } set { self[144] = newValue } }
+    package var nrLineInfo: UInt32 { get { self[148] } set { self[148] = newValue } }
+    package var lineInfo: UInt64 { get { self[152] } set { self[152] = newValue } }
+    package var jitedLineInfo: UInt64 { get { self[160] } set { self[160] = newValue } }
+    package var nrJitedLineInfo: UInt32 { get { self[168] } set { self[168] = newValue } }
+    package var lineInfoRecSize: UInt32 { get { self[172] } set { self[172] = newValue } }
+    package var jitedLineInfoRecSize: UInt32 { get { self[176] } set { self[176] = newValue } }
+    package var nrProgTags: UInt32 { get { self[180] } set { self[180] = newValue } }
+    package var progTags: UInt64 { get { self[184] } set { self[184] = newValue } }
+    package var runTimeNs: UInt64 { get { self[192] } set { self[192] = newValue } }
+    package var runCnt: UInt64 { get { self[200] } set { self[200] = newValue } }
+    package var recursionMisses: UInt64 { get { self[208] } set { self[208] = newValue } }
+    package var verifiedInsns: UInt32 { get { self[216] } set { self[216] = newValue } }
+    package var attachBtfObjId: UInt32 { get { self[220] } set { self[220] = newValue } }
+    package var attachBtfId: UInt32 { get { self[224] } set { self[224] = newValue } }
 }
 
 /// `struct bpf_func_info`: where a function of a program begins.
@@ -851,14 +291,8 @@ package struct ProgramFunctionInfo: KernelStructure {
     package static let size = 8
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var insnOff: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var typeId: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
+    package var insnOff: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var typeId: UInt32 { get { self[4] } set { self[4] = newValue } }
 }
 
 /// `struct bpf_line_info`: where a source line of a program begins.
@@ -866,22 +300,10 @@ package struct ProgramLineInfo: KernelStructure {
     package static let size = 16
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var insnOff: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var fileNameOff: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var lineOff: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var lineCol: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
+    package var insnOff: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var fileNameOff: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var lineOff: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var lineCol: UInt32 { get { self[12] } set { self[12] = newValue } }
 }
 
 /// `struct bpf_map_info`: a map.
@@ -889,78 +311,24 @@ package struct MapInfo: KernelStructure {
     package static let size = 104
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var type: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var id: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var keySize: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var valueSize: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
-    package var maxEntries: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var mapFlags: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var name: String {
-        get { self[name: 24, 16] }
-        set { self[name: 24, 16] = newValue }
-    }
-    package var ifindex: UInt32 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var btfVmlinuxValueTypeId: UInt32 {
-        get { self[44] }
-        set { self[44] = newValue }
-    }
-    package var netnsDev: UInt64 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var netnsIno: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var btfId: UInt32 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var btfKeyTypeId: UInt32 {
-        get { self[68] }
-        set { self[68] = newValue }
-    }
-    package var btfValueTypeId: UInt32 {
-        get { self[72] }
-        set { self[72] = newValue }
-    }
-    package var btfVmlinuxId: UInt32 {
-        get { self[76] }
-        set { self[76] = newValue }
-    }
-    package var mapExtra: UInt64 {
-        get { self[80] }
-        set { self[80] = newValue }
-    }
-    package var hash: UInt64 {
-        get { self[88] }
-        set { self[88] = newValue }
-    }
-    package var hashSize: UInt32 {
-        get { self[96] }
-        set { self[96] = newValue }
-    }
+    package var type: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var id: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var keySize: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var valueSize: UInt32 { get { self[12] } set { self[12] = newValue } }
+    package var maxEntries: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var mapFlags: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var name: String { get { self[name: 24, 16] } set { self[name: 24, 16] = newValue } }
+    package var ifindex: UInt32 { get { self[40] } set { self[40] = newValue } }
+    package var btfVmlinuxValueTypeId: UInt32 { get { self[44] } set { self[44] = newValue } }
+    package var netnsDev: UInt64 { get { self[48] } set { self[48] = newValue } }
+    package var netnsIno: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var btfId: UInt32 { get { self[64] } set { self[64] = newValue } }
+    package var btfKeyTypeId: UInt32 { get { self[68] } set { self[68] = newValue } }
+    package var btfValueTypeId: UInt32 { get { self[72] } set { self[72] = newValue } }
+    package var btfVmlinuxId: UInt32 { get { self[76] } set { self[76] = newValue } }
+    package var mapExtra: UInt64 { get { self[80] } set { self[80] = newValue } }
+    package var hash: UInt64 { get { self[88] } set { self[88] = newValue } }
+    package var hashSize: UInt32 { get { self[96] } set { self[96] = newValue } }
 }
 
 /// `struct bpf_link_info`: a link.
@@ -968,262 +336,70 @@ package struct LinkInfo: KernelStructure {
     package static let size = 64
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var type: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var id: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var progId: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var rawTracepointTpName: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var rawTracepointTpNameLen: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var rawTracepointCookie: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var tracingAttachType: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var tracingTargetObjId: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var tracingTargetBtfId: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var tracingCookie: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var cgroupCgroupId: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var cgroupAttachType: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var iterTargetName: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var iterTargetNameLen: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var iterMapMapId: UInt32 {
-        get { self[28] }
-        set { self[28] = newValue }
-    }
-    package var iterCgroupCgroupId: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var iterCgroupOrder: UInt32 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var iterTaskTid: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var iterTaskPid: UInt32 {
-        get { self[36] }
-        set { self[36] = newValue }
-    }
-    package var netnsNetnsIno: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var netnsAttachType: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var xdpIfindex: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var structOpsMapId: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var netfilterPf: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var netfilterHooknum: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var netfilterPriority: Int32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var netfilterFlags: UInt32 {
-        get { self[28] }
-        set { self[28] = newValue }
-    }
-    package var kprobeMultiAddrs: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var kprobeMultiCount: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var kprobeMultiFlags: UInt32 {
-        get { self[28] }
-        set { self[28] = newValue }
-    }
-    package var kprobeMultiMissed: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var kprobeMultiCookies: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var uprobeMultiPath: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var uprobeMultiOffsets: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var uprobeMultiRefCtrOffsets: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var uprobeMultiCookies: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var uprobeMultiPathSize: UInt32 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var uprobeMultiCount: UInt32 {
-        get { self[52] }
-        set { self[52] = newValue }
-    }
-    package var uprobeMultiFlags: UInt32 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var uprobeMultiPid: UInt32 {
-        get { self[60] }
-        set { self[60] = newValue }
-    }
-    package var perfEventType: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var perfEventUprobeFileName: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var perfEventUprobeNameLen: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var perfEventUprobeOffset: UInt32 {
-        get { self[36] }
-        set { self[36] = newValue }
-    }
-    package var perfEventUprobeCookie: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var perfEventUprobeRefCtrOffset: UInt64 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var perfEventKprobeFuncName: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var perfEventKprobeNameLen: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var perfEventKprobeOffset: UInt32 {
-        get { self[36] }
-        set { self[36] = newValue }
-    }
-    package var perfEventKprobeAddr: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var perfEventKprobeMissed: UInt64 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var perfEventKprobeCookie: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var perfEventTracepointTpName: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var perfEventTracepointNameLen: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var perfEventTracepointCookie: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var perfEventEventConfig: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var perfEventEventType: UInt32 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var perfEventEventCookie: UInt64 {
-        get { self[40] }
-        set { self[40] = newValue }
-    }
-    package var tcxIfindex: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var tcxAttachType: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var netkitIfindex: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var netkitAttachType: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
-    package var sockmapMapId: UInt32 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var sockmapAttachType: UInt32 {
-        get { self[20] }
-        set { self[20] = newValue }
-    }
+    package var type: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var id: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var progId: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var rawTracepointTpName: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var rawTracepointTpNameLen: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var rawTracepointCookie: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var tracingAttachType: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var tracingTargetObjId: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var tracingTargetBtfId: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var tracingCookie: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var cgroupCgroupId: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var cgroupAttachType: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var iterTargetName: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var iterTargetNameLen: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var iterMapMapId: UInt32 { get { self[28] } set { self[28] = newValue } }
+    package var iterCgroupCgroupId: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var iterCgroupOrder: UInt32 { get { self[40] } set { self[40] = newValue } }
+    package var iterTaskTid: UInt32 { get { self[32] } set { self[32] = newValue } }
+    package var iterTaskPid: UInt32 { get { self[36] } set { self[36] = newValue } }
+    package var netnsNetnsIno: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var netnsAttachType: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var xdpIfindex: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var structOpsMapId: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var netfilterPf: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var netfilterHooknum: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var netfilterPriority: Int32 { get { self[24] } set { self[24] = newValue } }
+    package var netfilterFlags: UInt32 { get { self[28] } set { self[28] = newValue } }
+    package var kprobeMultiAddrs: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var kprobeMultiCount: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var kprobeMultiFlags: UInt32 { get { self[28] } set { self[28] = newValue } }
+    package var kprobeMultiMissed: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var kprobeMultiCookies: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var uprobeMultiPath: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var uprobeMultiOffsets: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var uprobeMultiRefCtrOffsets: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var uprobeMultiCookies: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var uprobeMultiPathSize: UInt32 { get { self[48] } set { self[48] = newValue } }
+    package var uprobeMultiCount: UInt32 { get { self[52] } set { self[52] = newValue } }
+    package var uprobeMultiFlags: UInt32 { get { self[56] } set { self[56] = newValue } }
+    package var uprobeMultiPid: UInt32 { get { self[60] } set { self[60] = newValue } }
+    package var perfEventType: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var perfEventUprobeFileName: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var perfEventUprobeNameLen: UInt32 { get { self[32] } set { self[32] = newValue } }
+    package var perfEventUprobeOffset: UInt32 { get { self[36] } set { self[36] = newValue } }
+    package var perfEventUprobeCookie: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var perfEventUprobeRefCtrOffset: UInt64 { get { self[48] } set { self[48] = newValue } }
+    package var perfEventKprobeFuncName: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var perfEventKprobeNameLen: UInt32 { get { self[32] } set { self[32] = newValue } }
+    package var perfEventKprobeOffset: UInt32 { get { self[36] } set { self[36] = newValue } }
+    package var perfEventKprobeAddr: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var perfEventKprobeMissed: UInt64 { get { self[48] } set { self[48] = newValue } }
+    package var perfEventKprobeCookie: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var perfEventTracepointTpName: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var perfEventTracepointNameLen: UInt32 { get { self[32] } set { self[32] = newValue } }
+    package var perfEventTracepointCookie: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var perfEventEventConfig: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var perfEventEventType: UInt32 { get { self[32] } set { self[32] = newValue } }
+    package var perfEventEventCookie: UInt64 { get { self[40] } set { self[40] = newValue } }
+    package var tcxIfindex: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var tcxAttachType: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var netkitIfindex: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var netkitAttachType: UInt32 { get { self[20] } set { self[20] = newValue } }
+    package var sockmapMapId: UInt32 { get { self[16] } set { self[16] = newValue } }
+    package var sockmapAttachType: UInt32 { get { self[20] } set { self[20] = newValue } }
 }
 
 /// `struct bpf_btf_info`: loaded types.
@@ -1231,30 +407,12 @@ package struct BTFInfo: KernelStructure {
     package static let size = 32
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var btf: UInt64 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var btfSize: UInt32 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var id: UInt32 {
-        get { self[12] }
-        set { self[12] = newValue }
-    }
-    package var name: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var nameLen: UInt32 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var kernelBtf: UInt32 {
-        get { self[28] }
-        set { self[28] = newValue }
-    }
+    package var btf: UInt64 { get { self[0] } set { self[0] = newValue } }
+    package var btfSize: UInt32 { get { self[8] } set { self[8] = newValue } }
+    package var id: UInt32 { get { self[12] } set { self[12] = newValue } }
+    package var name: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var nameLen: UInt32 { get { self[24] } set { self[24] = newValue } }
+    package var kernelBtf: UInt32 { get { self[28] } set { self[28] = newValue } }
 }
 
 /// `struct perf_event_attr`: perf_event_open(2).
@@ -1262,294 +420,78 @@ package struct PerfEventAttributes: KernelStructure {
     package static let size = 144
     package var bytes = [UInt8](repeating: 0, count: size)
     package init() {}
-    package var type: UInt32 {
-        get { self[0] }
-        set { self[0] = newValue }
-    }
-    package var size: UInt32 {
-        get { self[4] }
-        set { self[4] = newValue }
-    }
-    package var config: UInt64 {
-        get { self[8] }
-        set { self[8] = newValue }
-    }
-    package var samplePeriod: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var sampleFreq: UInt64 {
-        get { self[16] }
-        set { self[16] = newValue }
-    }
-    package var sampleType: UInt64 {
-        get { self[24] }
-        set { self[24] = newValue }
-    }
-    package var readFormat: UInt64 {
-        get { self[32] }
-        set { self[32] = newValue }
-    }
-    package var disabled: UInt64 {
-        get { self[bits: 320, 1] }
-        set { self[bits: 320, 1] = newValue }
-    }
-    package var inherit: UInt64 {
-        get { self[bits: 321, 1] }
-        set { self[bits: 321, 1] = newValue }
-    }
-    package var pinned: UInt64 {
-        get { self[bits: 322, 1] }
-        set { self[bits: 322, 1] = newValue }
-    }
-    package var exclusive: UInt64 {
-        get { self[bits: 323, 1] }
-        set { self[bits: 323, 1] = newValue }
-    }
-    package var excludeUser: UInt64 {
-        get { self[bits: 324, 1] }
-        set { self[bits: 324, 1] = newValue }
-    }
-    package var excludeKernel: UInt64 {
-        get { self[bits: 325, 1] }
-        set { self[bits: 325, 1] = newValue }
-    }
-    package var excludeHv: UInt64 {
-        get { self[bits: 326, 1] }
-        set { self[bits: 326, 1] = newValue }
-    }
-    package var excludeIdle: UInt64 {
-        get { self[bits: 327, 1] }
-        set { self[bits: 327, 1] = newValue }
-    }
-    package var mmap: UInt64 {
-        get { self[bits: 328, 1] }
-        set { self[bits: 328, 1] = newValue }
-    }
-    package var comm: UInt64 {
-        get { self[bits: 329, 1] }
-        set { self[bits: 329, 1] = newValue }
-    }
-    package var freq: UInt64 {
-        get { self[bits: 330, 1] }
-        set { self[bits: 330, 1] = newValue }
-    }
-    package var inheritStat: UInt64 {
-        get { self[bits: 331, 1] }
-        set { self[bits: 331, 1] = newValue }
-    }
-    package var enableOnExec: UInt64 {
-        get { self[bits: 332, 1] }
-        set { self[bits: 332, 1] = newValue }
-    }
-    package var task: UInt64 {
-        get { self[bits: 333, 1] }
-        set { self[bits: 333, 1] = newValue }
-    }
-    package var watermark: UInt64 {
-        get { self[bits: 334, 1] }
-        set { self[bits: 334, 1] = newValue }
-    }
-    package var preciseIp: UInt64 {
-        get { self[bits: 335, 2] }
-        set { self[bits: 335, 2] = newValue }
-    }
-    package var mmapData: UInt64 {
-        get { self[bits: 337, 1] }
-        set { self[bits: 337, 1] = newValue }
-    }
-    package var sampleIdAll: UInt64 {
-        get { self[bits: 338, 1] }
-        set { self[bits: 338, 1] = newValue }
-    }
-    package var excludeHost: UInt64 {
-        get { self[bits: 339, 1] }
-        set { self[bits: 339, 1] = newValue }
-    }
-    package var excludeGuest: UInt64 {
-        get { self[bits: 340, 1] }
-        set { self[bits: 340, 1] = newValue }
-    }
-    package var excludeCallchainKernel: UInt64 {
-        get { self[bits: 341, 1] }
-        set { self[bits: 341, 1] = newValue }
-    }
-    package var excludeCallchainUser: UInt64 {
-        get { self[bits: 342, 1] }
-        set { self[bits: 342, 1] = newValue }
-    }
-    package var mmap2: UInt64 {
-        get { self[bits: 343, 1] }
-        set { self[bits: 343, 1] = newValue }
-    }
-    package var commExec: UInt64 {
-        get { self[bits: 344, 1] }
-        set { self[bits: 344, 1] = newValue }
-    }
-    package var useClockid: UInt64 {
-        get { self[bits: 345, 1] }
-        set { self[bits: 345, 1] = newValue }
-    }
-    package var contextSwitch: UInt64 {
-        get { self[bits: 346, 1] }
-        set { self[bits: 346, 1] = newValue }
-    }
-    package var writeBackward: UInt64 {
-        get { self[bits: 347, 1] }
-        set { self[bits: 347, 1] = newValue }
-    }
-    package var namespaces: UInt64 {
-        get { self[bits: 348, 1] }
-        set { self[bits: 348, 1] = newValue }
-    }
-    package var ksymbol: UInt64 {
-        get { self[bits: 349, 1] }
-        set { self[bits: 349, 1] = newValue }
-    }
-    package var bpfEvent: UInt64 {
-        get { self[bits: 350, 1] }
-        set { self[bits: 350, 1] = newValue }
-    }
-    package var auxOutput: UInt64 {
-        get { self[bits: 351, 1] }
-        set { self[bits: 351, 1] = newValue }
-    }
-    package var cgroup: UInt64 {
-        get { self[bits: 352, 1] }
-        set { self[bits: 352, 1] = newValue }
-    }
-    package var textPoke: UInt64 {
-        get { self[bits: 353, 1] }
-        set { self[bits: 353, 1] = newValue }
-    }
-    package var buildId: UInt64 {
-        get { self[bits: 354, 1] }
-        set { self[bits: 354, 1] = newValue }
-    }
-    package var inheritThread: UInt64 {
-        get { self[bits: 355, 1] }
-        set { self[bits: 355, 1] = newValue }
-    }
-    package var removeOnExec: UInt64 {
-        get { self[bits: 356, 1] }
-        set { self[bits: 356, 1] = newValue }
-    }
-    package var sigtrap: UInt64 {
-        get { self[bits: 357, 1] }
-        set { self[bits: 357, 1] = newValue }
-    }
-    package var deferCallchain: UInt64 {
-        get { self[bits: 358, 1] }
-        set { self[bits: 358, 1] = newValue }
-    }
-    package var deferOutput: UInt64 {
-        get { self[bits: 359, 1] }
-        set { self[bits: 359, 1] = newValue }
-    }
-    package var wakeupEvents: UInt32 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var wakeupWatermark: UInt32 {
-        get { self[48] }
-        set { self[48] = newValue }
-    }
-    package var bpType: UInt32 {
-        get { self[52] }
-        set { self[52] = newValue }
-    }
-    package var bpAddr: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var kprobeFunc: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var uprobePath: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var config1: UInt64 {
-        get { self[56] }
-        set { self[56] = newValue }
-    }
-    package var bpLen: UInt64 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var kprobeAddr: UInt64 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var probeOffset: UInt64 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var config2: UInt64 {
-        get { self[64] }
-        set { self[64] = newValue }
-    }
-    package var branchSampleType: UInt64 {
-        get { self[72] }
-        set { self[72] = newValue }
-    }
-    package var sampleRegsUser: UInt64 {
-        get { self[80] }
-        set { self[80] = newValue }
-    }
-    package var sampleStackUser: UInt32 {
-        get { self[88] }
-        set { self[88] = newValue }
-    }
-    package var clockid: Int32 {
-        get { self[92] }
-        set { self[92] = newValue }
-    }
-    package var sampleRegsIntr: UInt64 {
-        get { self[96] }
-        set { self[96] = newValue }
-    }
-    package var auxWatermark: UInt32 {
-        get { self[104] }
-        set { self[104] = newValue }
-    }
-    package var sampleMaxStack: UInt16 {
-        get { self[108] }
-        set { self[108] = newValue }
-    }
-    package var auxSampleSize: UInt32 {
-        get { self[112] }
-        set { self[112] = newValue }
-    }
-    package var auxAction: UInt32 {
-        get { self[116] }
-        set { self[116] = newValue }
-    }
-    package var auxStartPaused: UInt64 {
-        get { self[bits: 928, 1] }
-        set { self[bits: 928, 1] = newValue }
-    }
-    package var auxPause: UInt64 {
-        get { self[bits: 929, 1] }
-        set { self[bits: 929, 1] = newValue }
-    }
-    package var auxResume: UInt64 {
-        get { self[bits: 930, 1] }
-        set { self[bits: 930, 1] = newValue }
-    }
-    package var sigData: UInt64 {
-        get { self[120] }
-        set { self[120] = newValue }
-    }
-    package var config3: UInt64 {
-        get { self[128] }
-        set { self[128] = newValue }
-    }
-    package var config4: UInt64 {
-        get { self[136] }
-        set { self[136] = newValue }
-    }
+    package var type: UInt32 { get { self[0] } set { self[0] = newValue } }
+    package var size: UInt32 { get { self[4] } set { self[4] = newValue } }
+    package var config: UInt64 { get { self[8] } set { self[8] = newValue } }
+    package var samplePeriod: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var sampleFreq: UInt64 { get { self[16] } set { self[16] = newValue } }
+    package var sampleType: UInt64 { get { self[24] } set { self[24] = newValue } }
+    package var readFormat: UInt64 { get { self[32] } set { self[32] = newValue } }
+    package var disabled: UInt64 { get { self[bits: 320, 1] } set { self[bits: 320, 1] = newValue } }
+    package var inherit: UInt64 { get { self[bits: 321, 1] } set { self[bits: 321, 1] = newValue } }
+    package var pinned: UInt64 { get { self[bits: 322, 1] } set { self[bits: 322, 1] = newValue } }
+    package var exclusive: UInt64 { get { self[bits: 323, 1] } set { self[bits: 323, 1] = newValue } }
+    package var excludeUser: UInt64 { get { self[bits: 324, 1] } set { self[bits: 324, 1] = newValue } }
+    package var excludeKernel: UInt64 { get { self[bits: 325, 1] } set { self[bits: 325, 1] = newValue } }
+    package var excludeHv: UInt64 { get { self[bits: 326, 1] } set { self[bits: 326, 1] = newValue } }
+    package var excludeIdle: UInt64 { get { self[bits: 327, 1] } set { self[bits: 327, 1] = newValue } }
+    package var mmap: UInt64 { get { self[bits: 328, 1] } set { self[bits: 328, 1] = newValue } }
+    package var comm: UInt64 { get { self[bits: 329, 1] } set { self[bits: 329, 1] = newValue } }
+    package var freq: UInt64 { get { self[bits: 330, 1] } set { self[bits: 330, 1] = newValue } }
+    package var inheritStat: UInt64 { get { self[bits: 331, 1] } set { self[bits: 331, 1] = newValue } }
+    package var enableOnExec: UInt64 { get { self[bits: 332, 1] } set { self[bits: 332, 1] = newValue } }
+    package var task: UInt64 { get { self[bits: 333, 1] } set { self[bits: 333, 1] = newValue } }
+    package var watermark: UInt64 { get { self[bits: 334, 1] } set { self[bits: 334, 1] = newValue } }
+    package var preciseIp: UInt64 { get { self[bits: 335, 2] } set { self[bits: 335, 2] = newValue } }
+    package var mmapData: UInt64 { get { self[bits: 337, 1] } set { self[bits: 337, 1] = newValue } }
+    package var sampleIdAll: UInt64 { get { self[bits: 338, 1] } set { self[bits: 338, 1] = newValue } }
+    package var excludeHost: UInt64 { get { self[bits: 339, 1] } set { self[bits: 339, 1] = newValue } }
+    package var excludeGuest: UInt64 { get { self[bits: 340, 1] } set { self[bits: 340, 1] = newValue } }
+    package var excludeCallchainKernel: UInt64 { get { self[bits: 341, 1] } set { self[bits: 341, 1] = newValue } }
+    package var excludeCallchainUser: UInt64 { get { self[bits: 342, 1] } set { self[bits: 342, 1] = newValue } }
+    package var mmap2: UInt64 { get { self[bits: 343, 1] } set { self[bits: 343, 1] = newValue } }
+    package var commExec: UInt64 { get { self[bits: 344, 1] } set { self[bits: 344, 1] = newValue } }
+    package var useClockid: UInt64 { get { self[bits: 345, 1] } set { self[bits: 345, 1] = newValue } }
+    package var contextSwitch: UInt64 { get { self[bits: 346, 1] } set { self[bits: 346, 1] = newValue } }
+    package var writeBackward: UInt64 { get { self[bits: 347, 1] } set { self[bits: 347, 1] = newValue } }
+    package var namespaces: UInt64 { get { self[bits: 348, 1] } set { self[bits: 348, 1] = newValue } }
+    package var ksymbol: UInt64 { get { self[bits: 349, 1] } set { self[bits: 349, 1] = newValue } }
+    package var bpfEvent: UInt64 { get { self[bits: 350, 1] } set { self[bits: 350, 1] = newValue } }
+    package var auxOutput: UInt64 { get { self[bits: 351, 1] } set { self[bits: 351, 1] = newValue } }
+    package var cgroup: UInt64 { get { self[bits: 352, 1] } set { self[bits: 352, 1] = newValue } }
+    package var textPoke: UInt64 { get { self[bits: 353, 1] } set { self[bits: 353, 1] = newValue } }
+    package var buildId: UInt64 { get { self[bits: 354, 1] } set { self[bits: 354, 1] = newValue } }
+    package var inheritThread: UInt64 { get { self[bits: 355, 1] } set { self[bits: 355, 1] = newValue } }
+    package var removeOnExec: UInt64 { get { self[bits: 356, 1] } set { self[bits: 356, 1] = newValue } }
+    package var sigtrap: UInt64 { get { self[bits: 357, 1] } set { self[bits: 357, 1] = newValue } }
+    package var deferCallchain: UInt64 { get { self[bits: 358, 1] } set { self[bits: 358, 1] = newValue } }
+    package var deferOutput: UInt64 { get { self[bits: 359, 1] } set { self[bits: 359, 1] = newValue } }
+    package var wakeupEvents: UInt32 { get { self[48] } set { self[48] = newValue } }
+    package var wakeupWatermark: UInt32 { get { self[48] } set { self[48] = newValue } }
+    package var bpType: UInt32 { get { self[52] } set { self[52] = newValue } }
+    package var bpAddr: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var kprobeFunc: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var uprobePath: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var config1: UInt64 { get { self[56] } set { self[56] = newValue } }
+    package var bpLen: UInt64 { get { self[64] } set { self[64] = newValue } }
+    package var kprobeAddr: UInt64 { get { self[64] } set { self[64] = newValue } }
+    package var probeOffset: UInt64 { get { self[64] } set { self[64] = newValue } }
+    package var config2: UInt64 { get { self[64] } set { self[64] = newValue } }
+    package var branchSampleType: UInt64 { get { self[72] } set { self[72] = newValue } }
+    package var sampleRegsUser: UInt64 { get { self[80] } set { self[80] = newValue } }
+    package var sampleStackUser: UInt32 { get { self[88] } set { self[88] = newValue } }
+    package var clockid: Int32 { get { self[92] } set { self[92] = newValue } }
+    package var sampleRegsIntr: UInt64 { get { self[96] } set { self[96] = newValue } }
+    package var auxWatermark: UInt32 { get { self[104] } set { self[104] = newValue } }
+    package var sampleMaxStack: UInt16 { get { self[108] } set { self[108] = newValue } }
+    package var auxSampleSize: UInt32 { get { self[112] } set { self[112] = newValue } }
+    package var auxAction: UInt32 { get { self[116] } set { self[116] = newValue } }
+    package var auxStartPaused: UInt64 { get { self[bits: 928, 1] } set { self[bits: 928, 1] = newValue } }
+    package var auxPause: UInt64 { get { self[bits: 929, 1] } set { self[bits: 929, 1] = newValue } }
+    package var auxResume: UInt64 { get { self[bits: 930, 1] } set { self[bits: 930, 1] = newValue } }
+    package var sigData: UInt64 { get { self[120] } set { self[120] = newValue } }
+    package var config3: UInt64 { get { self[128] } set { self[128] = newValue } }
+    package var config4: UInt64 { get { self[136] } set { self[136] = newValue } }
 }
 
 /// `struct perf_event_header`: what each record begins with. Where its members are.

@@ -71,7 +71,8 @@ package final class SharedRegion: Sendable {
         guard let rights = memory.rights, ProcessRights(process.pid) == rights else {
             throw .target(
                 pid: process.pid, doing: "share maps with the other processes of the session",
-                because: "its user, groups, capabilities, label or namespaces are others than theirs, or it may not be traced by its own user: they could change under it what its programs "
+                because:
+                    "its user, groups, capabilities, label or namespaces are others than theirs, or it may not be traced by its own user: they could change under it what its programs "
                     + "work with; open a session of its own for it")
         }
         process.prefersMainThread = true

@@ -10,6 +10,7 @@ struct Generator {
 
     mutating func file(version: String) -> String {
         """
+        // swift-format-ignore-file
         // Made by generate-linux-bpf from the types of Linux \(version). `make linux-bpf` makes it anew; change Tools/GenerateLinuxBPF instead.
 
 
