@@ -113,7 +113,9 @@ let package = Package(
         .testTarget(
             name: "JITTests", dependencies: ["JIT", "BPF", "MachineCode", "TargetRuntime", "CLinux", "TestSupport"],
             exclude: ["ARM64/runner.c"]),
-        .testTarget(name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"]),
+        .testTarget(
+            name: "TrampolineTests", dependencies: ["Trampoline", "MachineCode", "CLinux", "TrampolineFunctions"],
+            exclude: ["ARM64/caller.c"]),
         .testTarget(name: "TargetRuntimeTests", dependencies: ["TargetRuntime", "TargetRuntimeTestSupport", "BPF", "Engine", "TestSupport"]),
         .testTarget(name: "LinuxProcessTests", dependencies: ["LinuxProcess", "ELF", "CLinux", "TestSupport"]),
         .testTarget(

@@ -87,7 +87,8 @@ package struct ARM64Assembler: Sendable {
     // MARK: Finishing
 
     /// The code as it must be at `address`, a multiple of four.
-    package func finish(at address: UInt64) throws(MachineCodeError) -> [UInt8] {
+    /// - `externals`: where labels are that are bound nowhere in it.
+    package func finish(at address: UInt64, externals: [ARM64Label: UInt64] = [:]) throws(MachineCodeError) -> [UInt8] {
         var words = words
         for fixup in fixups {
             let place = address &+ UInt64(fixup.position * 4)
@@ -95,8 +96,13 @@ package struct ARM64Assembler: Sendable {
             switch fixup.target {
             case .address(let target): goal = target
             case .label(let index):
-                guard labels[index] >= 0 else { throw .unboundLabel(instructionOffset: fixup.position * 4) }
-                goal = address &+ UInt64(labels[index] * 4)
+                if labels[index] >= 0 {
+                    goal = address &+ UInt64(labels[index] * 4)
+                } else if let external = externals[ARM64Label(index: index)] {
+                    goal = external
+                } else {
+                    throw .unboundLabel(instructionOffset: fixup.position * 4)
+                }
             }
             let distance = Int64(bitPattern: goal &- place)
             switch fixup.kind {

@@ -76,6 +76,9 @@ extension ARM64Assembler {
     /// `autiasp`: undoes `paciasp`.
     package mutating func autiasp() { emit(0xd503_23bf) }
 
+    /// `autibsp`: undoes `pacibsp`, which signs with the other key.
+    package mutating func autibsp() { emit(0xd503_23ff) }
+
     /// `mrs`
     package mutating func mrs(_ destination: ARM64Register, _ source: ARM64SystemRegister) {
         emit(0xd520_0000 | source.rawValue << 5 | destination.number)

@@ -45,6 +45,23 @@ extension ARM64Assembler {
 
     private static func nineBits(_ offset: Int) -> UInt32 { UInt32(truncatingIfNeeded: offset) & 0x1ff }
 
+    /// `ldr` of eight bytes that stand with the code, within a mebibyte.
+    package mutating func ldr(_ destination: ARM64Register, literal label: ARM64Label) {
+        emit(0x5800_0000 | destination.number, .branch19, .label(label.index))
+    }
+
+    /// `str` of the low 64 bits of a vector register, at a multiple of eight.
+    package mutating func str(vector number: UInt8, _ base: ARM64Register, _ offset: Int) {
+        precondition(number < 32 && offset >= 0 && offset % 8 == 0 && offset / 8 < 4096)
+        emit(0xfd00_0000 | UInt32(offset / 8) << 10 | base.numberOrStack << 5 | UInt32(number))
+    }
+
+    /// `fmov` of 64 bits from a general register.
+    package mutating func fmov(vector number: UInt8, _ source: ARM64Register) {
+        precondition(number < 32)
+        emit(0x9e67_0000 | source.number << 5 | UInt32(number))
+    }
+
     // MARK: Pairs
 
     /// `ldp` of two words of 64 bits; the offset is a multiple of 8, -512 ... 504.

@@ -20,6 +20,11 @@ package enum ReturnLocation: Sendable, Hashable {
     case none
 }
 
+/// What a return address is signed with, where a processor does that.
+package enum ReturnAddressKey: Sendable, Hashable {
+    case a, b
+}
+
 /// What a trampoline must know of a function's prototype.
 package struct CallingConvention: Sendable, Hashable {
     /// A location for each word of arguments in the context, in the prototype's order.
@@ -34,6 +39,8 @@ package struct CallingConvention: Sendable, Hashable {
     package var keepsFrame: Bool
     /// The function takes what its caller has in the frame pointer's register.
     package var takesFramePointer = false
+    /// The return address arrives signed: see `DisplacedEntry.returnAddressKey`.
+    package var returnAddressKey: ReturnAddressKey?
 
     package init(
         arguments: [ArgumentLocation], returnValue: ReturnLocation = .register, stackWords: Int = 0,

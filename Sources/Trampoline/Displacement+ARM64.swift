@@ -127,6 +127,7 @@ private struct ARM64EntryMover {
         }
         var extra: [EntryPatch.Place] = []
         if let signing = entry.signing {
+            result.returnAddressKey = signing.kind == .signing(isKeyB: true) ? .b : .a
             extra.append(.init(original: entry.function, moved: here))
             assembler.emit(signing.word)
             frame.advance(to: assembler.offset)

@@ -83,6 +83,8 @@ package struct DisplacedEntry: Sendable, Hashable {
     package var code: [UInt8] = []
     /// How to unwind from `code`; nil when that is empty.
     package var unwind: UnwindEntry?
+    /// What stays before the patch signs the return address with, which `code` does again.
+    package var returnAddressKey: ReturnAddressKey?
 
     /// Where `code` must be.
     package var codeAddress: UInt64 { patch.codeAddress }

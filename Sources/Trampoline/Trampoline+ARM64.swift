@@ -1,32 +1,50 @@
 import MachineCode
 
-/// Trampolines for arm64: there are none yet, and all that is asked for is refused.
+/// Trampolines for arm64, AAPCS64. Swift's convention is served by the same code: it passes self, error and async context in
+/// callee-saved registers, which a trampoline does not touch. Processes are refused until all else is there.
 extension ARM64: TrampolineArchitecture {
     package static var refusal: String? { missing }
     private static let missing = "sessions in processes are not there yet on arm64"
 
-    /// Nobody gets one.
-    package struct Template: ImageTemplate {
-        package let size: Int
-        package let unwind: UnwindDescription
-        package let callsFunction: Bool
-
-        package func code(_ values: ImageValues, at address: UInt64) throws(TrampolineError) -> [UInt8] {
-            throw .assembly(missing)
-        }
-    }
+    /// The most stack words of a known prototype that are copied.
+    static let maximumStackWords = 65_536
 
     package static func image(
         _ lists: TrampolineLists, function: FunctionEntry, convention: CallingConvention,
-        counters: CallCounters?, safeCopy: UInt64?, at address: UInt64
+        counters: CallCounters? = nil, safeCopy: UInt64? = nil, at address: UInt64
     ) throws(TrampolineError) -> TrampolineImage {
-        throw .assembly(missing)
+        let values = ImageValues(function, lists, counters?.address)
+        let shape = ImageShape(lists, convention, values, isCounted: counters != nil)
+        return try template(shape, values, lanes: counters?.lanes, safeCopy: safeCopy, at: address)
+            .image(values, at: address)
     }
 
     package static func template(
         _ shape: ImageShape, _ values: ImageValues, lanes: CallCounters.Lanes?, safeCopy: UInt64?, at address: UInt64
-    ) throws(TrampolineError) -> Template {
-        throw .assembly(missing)
+    ) throws(TrampolineError) -> ARM64ImageTemplate {
+        try check(shape.convention, copiesStack: !shape.lists.isEntryOnly, hasSafeCopy: safeCopy != nil)
+        var builder = ARM64ImageBuilder(shape, safeCopy: safeCopy, at: address)
+        return builder.build()
+    }
+
+    private static func check(
+        _ convention: CallingConvention, copiesStack: Bool, hasSafeCopy: Bool
+    ) throws(TrampolineError) {
+        if convention.arguments.count > 255 { throw .tooManyArguments(convention.arguments.count) }
+        for location in convention.arguments {
+            let isValid =
+                switch location {
+                case .register(let number), .vector(let number): (0..<8).contains(number)
+                case .stack(let word): (0..<maximumStackWords).contains(word)
+                }
+            if !isValid { throw .badArgumentLocation(location) }
+        }
+        guard copiesStack else { return }
+        let limit = convention.stackWordsAreKnown ? maximumStackWords : CallingConvention.maximumGuessedStackWords
+        guard (0...limit).contains(convention.stackWords) else {
+            throw .tooManyStackWords(convention.stackWords, limit: limit)
+        }
+        if convention.stackWords > 0 && !convention.stackWordsAreKnown && !hasSafeCopy { throw .safeCopyMissing }
     }
 
     /// Nobody knows: functions are taken for what needs most.

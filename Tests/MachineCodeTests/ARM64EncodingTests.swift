@@ -338,6 +338,10 @@ struct ARM64EncodingTests {
         try list.add("b .") { $0.b($0.here()) }
         try list.add("bl .") { $0.bl($0.here()) }
         try list.add("adr x4, .") { $0.adr(.x4, $0.here()) }
+        try list.add("ldr x17, .") { $0.ldr(.x17, literal: $0.here()) }
+        try list.add("str d7, [sp, #24]") { $0.str(vector: 7, .sp, 24) }
+        try list.add("str d31, [x9, #32760]") { $0.str(vector: 31, .x9, 32760) }
+        try list.add("fmov d5, x30") { $0.fmov(vector: 5, .x30) }
         for register in [Register.x0, .x16, .x30] {
             try list.add("br \(name(register))") { $0.br(register) }
             try list.add("blr \(name(register))") { $0.blr(register) }
@@ -349,6 +353,7 @@ struct ARM64EncodingTests {
         try list.add("bti jc") { $0.bti(.both) }
         try list.add("paciasp") { $0.paciasp() }
         try list.add("autiasp") { $0.autiasp() }
+        try list.add("autibsp") { $0.autibsp() }
         for (register, text) in [
             (ARM64SystemRegister.threadPointer, "tpidr_el0"), (.counter, "cntvct_el0"), (.counterFrequency, "cntfrq_el0"),
             (.flags, "nzcv"),

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 /// arm64 code as clang's assembler writes it.
@@ -13,7 +14,16 @@ enum ARM64Text {
         }
     }
 
+    private static let known = Mutex<[[String]: [UInt8]]>([:])
+
     static func assemble(_ lines: [String]) throws -> [UInt8] {
+        if let bytes = known.withLock({ $0[lines] }) { return bytes }
+        let bytes = try assembleAnew(lines)
+        known.withLock { $0[lines] = bytes }
+        return bytes
+    }
+
+    private static func assembleAnew(_ lines: [String]) throws -> [UInt8] {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fsession-arm64-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
