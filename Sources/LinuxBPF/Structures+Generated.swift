@@ -1,5 +1,5 @@
-// swift-format-ignore-file
 // Made by generate-linux-bpf from the types of Linux 7.2. `make linux-bpf` makes it anew; change Tools/GenerateLinuxBPF instead.
+// swift-format-ignore-file
 
 /// the part of `union bpf_attr` with `map_type`: `BPF_MAP_CREATE`.
 package struct MapCreate: BPFAttributes {

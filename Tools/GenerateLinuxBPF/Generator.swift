@@ -10,8 +10,8 @@ struct Generator {
 
     mutating func file(version: String) -> String {
         """
-        // swift-format-ignore-file
         // Made by generate-linux-bpf from the types of Linux \(version). `make linux-bpf` makes it anew; change Tools/GenerateLinuxBPF instead.
+        // swift-format-ignore-file
 
 
         """ + (Structure.wanted.compactMap { text(of: $0) } + Enumeration.wanted.compactMap { text(of: $0) } + [flags()]).joined(separator: "\n")
