@@ -77,7 +77,15 @@ extension ARM64: TrampolineArchitecture {
         return entry.instruction?.kind == .jump ? entry.instruction?.target : nil
     }
 
-    package static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8] { [] }
+    package static func thunk(to routine: UInt64, fourthArgument: UInt64) -> [UInt8] {
+        var assembler = ARM64Assembler()
+        assembler.bti(.calls)
+        assembler.mov(.x3, immediate: fourthArgument)
+        assembler.mov(.x16, immediate: routine)
+        assembler.br(.x16)
+        // Nothing in it refers to anything.
+        return (try? assembler.finish(at: 0)) ?? []
+    }
 
     /// 128 MiB.
     package static let jumpReach: UInt64 = 0x7ff_0000

@@ -20,6 +20,7 @@ struct ARM64RunningTests {
         var returnAtExit: UInt64 { words[7] }
         var metadataAtExit: UInt64 { words[8] }
         var cookieAtExit: UInt64 { words[9] }
+        var attachCookieAtExit: UInt64 { words[10] }
         func context(_ count: Int) -> [UInt64] { Array(words[16..<16 + count]) }
         func contextAtExit(_ count: Int) -> [UInt64] { Array(words[80..<80 + count]) }
         static let size = 144 * 8
@@ -65,6 +66,8 @@ struct ARM64RunningTests {
             neg x14, x14
             ldr x11, [x0, x14, lsl #3]
             str x11, [x9, #72]
+            ldur x11, [x0, #-24]
+            str x11, [x9, #80]
             add x9, x9, #640
             3: ldr x11, [x0, x13, lsl #3]
             str x11, [x9, x13, lsl #3]
@@ -200,7 +203,7 @@ struct ARM64RunningTests {
 
     /// Lays out a function as it is, and one with an image that runs programs of these kinds, the last one first.
     private func lay(
-        _ test: Case, _ kinds: [TrampolineProgramKind], in caller: inout ARM64Caller, stack: Int = 0, result: Int = 0
+        _ test: Case, _ kinds: [TrampolineProgramKind], in caller: inout ARM64Caller, stack: Int = 0, result: Int = 0, cookies: [UInt64] = []
     ) throws -> Traced {
         let code = try ARM64Text.assemble(test.lines)
         let plain = caller.place(code, alignment: 4096)
@@ -217,7 +220,8 @@ struct ARM64RunningTests {
         for (index, kind) in kinds.enumerated() {
             notes.append(caller.room(Notes.size))
             let program = caller.place(try Self.program(notes: notes[index], returning: kind == .fmodRet ? result : 0))
-            try lists.link(session(index, program, cookie: 0x1000_0000_0000 + UInt64(index), usesCookie: index != 1, kind: kind))
+            let cookie = cookies.isEmpty ? 0x1000_0000_0000 + UInt64(index) : cookies[index]
+            try lists.link(session(index, program, cookie: cookie, usesCookie: index != 1, kind: kind))
         }
         let moved = try ARM64.displace(DisplacementRequest(function: CodeRange(address: function, bytes: code)), at: caller.next)
         if !moved.code.isEmpty { #expect(caller.place(moved.code) == moved.codeAddress) }
@@ -344,6 +348,33 @@ struct ARM64RunningTests {
             #expect(note.exits == 1 && note.returnAtExit == 4711 && note.cookieAtExit == 0x123, "\(test.name)")
             #expect(caller.words(at: traced[index].memories.1, 8) == Array(repeating: 0, count: 8), "\(test.name)")
         }
+    }
+
+    @Test("the first fmod_ret program that returns a number is the last one, and exits have their own cookies then")
+    func firstOfSeveral() throws {
+        var caller = ARM64Caller()
+        // The last one linked runs first.
+        let traced = try Self.cases.map {
+            try lay($0, [.session, .fmodRet, .fmodRet], in: &caller, result: 4711, cookies: [2, 2, 1])
+        }
+        let outcomes = try caller.run(traced.map(\.call))
+        for (index, test) in Self.cases.enumerated() {
+            let notes = traced[index].notes.map { Notes(words: caller.words(at: $0, Notes.size / 8)) }
+            #expect(outcomes[index].x[0] == 4711 && notes.map(\.entries) == [1, 0, 1], "\(test.name)")
+            #expect(notes[2].attachCookie == 1 && notes[0].attachCookie == 2 && notes[0].attachCookieAtExit == 2, "\(test.name)")
+        }
+    }
+
+    @Test("a thunk gives a routine its fourth argument")
+    func thunk() throws {
+        var caller = ARM64Caller()
+        let routine = caller.place(try ARM64Text.assemble(["bti c", "ret"]))
+        let thunk = caller.place(ARM64.thunk(to: routine, fourthArgument: 0x1234_5678_9abc_def0))
+        let call = ARM64Caller.Call(code: thunk, stackBelowPage: 0, words: Self.words, x: Self.arguments, d: Self.vectors)
+        var x = Self.arguments
+        x[3] = 0x1234_5678_9abc_def0
+        let outcome = try caller.run([call])[0]
+        #expect(outcome.x == x && outcome.d == Self.vectors && outcome.damage == 0)
     }
 
     @Test("stack words across the end of a page are copied, too", arguments: [0, 16, 32, 64, 112, 128, 144])
