@@ -1,7 +1,13 @@
 import BPF
+import Engine
+import LinuxProcess
 
 extension ProcessEngine: SessionEngine {
-    package nonisolated var isOver: Bool { !life.isRunning }
+    package nonisolated var isOver: Bool {
+        // Its end may not have been told yet.
+        guard life.isRunning, let status = try? ProcessStatus(processID) else { return true }
+        return status.state == .zombie || status.state == .dead
+    }
 
     package func functions(matching pattern: FunctionPattern) throws(EngineError) -> [FunctionInfo] {
         try list(pattern)
