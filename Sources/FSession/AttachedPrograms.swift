@@ -1,4 +1,3 @@
-import Engine
 import Sessions
 
 /// Which of a session's programs are attached, and by which links: a second `attach()` takes what was loaded since.
@@ -6,7 +5,7 @@ struct AttachedPrograms: Sendable {
     private var programs: Set<Int> = []
     private var programOfLink: [Int: Int] = [:]
     /// What was attached; links that are gone are among them.
-    private var made: [MemberReport] = []
+    private var made: [[Session.Link]] = []
     private var removed: Set<Int> = []
 
     /// Those that are not attached yet, and are from now on.
@@ -19,10 +18,13 @@ struct AttachedPrograms: Sendable {
     /// Attaching them has failed.
     mutating func giveUp(_ ids: [Int]) { programs.subtract(ids) }
 
-    mutating func add(_ ids: [Int], _ reports: [MemberReport]) {
+    /// There may be a hundred thousand links: they are those that the caller gets, not copies.
+    mutating func add(_ ids: [Int], _ reports: [MemberReport], _ attachment: Session.Attachment) {
         programs.formUnion(ids)
-        made += reports
-        for linked in reports.flatMap(\.report.linked) { programOfLink[linked.link] = linked.programID }
+        made.append(attachment.links)
+        for member in reports {
+            for linked in member.report.linked { programOfLink[linked.link] = linked.programID.flatMap { member.programs[$0] } }
+        }
     }
 
     /// A program whose last link is gone is not attached any more.
@@ -34,8 +36,6 @@ struct AttachedPrograms: Sendable {
 
     /// The links that there are.
     var links: [Session.Link] {
-        made.flatMap { made in
-            made.report.linked.lazy.filter { !removed.contains($0.link) }.map { Session.Link($0, of: made) }
-        }
+        made.flatMap { $0.filter { !removed.contains($0.id) } }
     }
 }

@@ -44,7 +44,12 @@ extension Session {
         public let refused: [Refusal]
 
         init(_ reports: [MemberReport]) {
-            links = reports.flatMap { member in member.report.linked.map { Link($0, of: member) } }
+            var links: [Link] = []
+            links.reserveCapacity(reports.reduce(0) { $0 + $1.report.linked.count })
+            for member in reports {
+                for linked in member.report.linked { links.append(Link(linked, of: member)) }
+            }
+            self.links = links
             refused = reports.flatMap { member in
                 member.report.refused.map {
                     Refusal(

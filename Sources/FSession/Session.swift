@@ -71,8 +71,7 @@ public final class Session: Sendable {
 
     private func open(_ targets: [Target]) async throws(SessionError) -> Attachment {
         let reports = try await mapErrors { () async throws(EngineError) in try await core.open(targets.map(\.opening)) }
-        attached.withLock { $0.add([], reports) }
-        return Attachment(reports)
+        return note(reports)
     }
 
     /// The functions that `pattern` matches (`FUNCTION` or `MODULE:FUNCTION`, globs in both), those that cannot
@@ -142,8 +141,7 @@ public final class Session: Sendable {
             let functions: FunctionPattern? = if let pattern { try FunctionPattern(pattern) } else { nil }
             return try await core.attach(programs.map { AttachRequest(program: $0, pattern: functions, cookie: cookie) })
         }
-        attached.withLock { $0.add(programs.map(\.id), report) }
-        return Attachment(report)
+        return note(report, of: programs.map(\.id))
     }
 
     /// Records every call of the functions that `patterns` match as ``Event/call``.
@@ -155,8 +153,13 @@ public final class Session: Sendable {
             for pattern in patterns { read.append(try FunctionPattern(pattern)) }
             return try await core.trace(read)
         }
-        attached.withLock { $0.add([], report) }
-        return Attachment(report)
+        return note(report)
+    }
+
+    private func note(_ reports: [MemberReport], of programs: [Int] = []) -> Attachment {
+        let attachment = Attachment(reports)
+        attached.withLock { $0.add(programs, reports, attachment) }
+        return attachment
     }
 
     /// Attaches; a Task that is cancelled meanwhile leaves nothing attached.

@@ -23,9 +23,9 @@ struct Patcher: Sendable {
             guard let jump = change.function.jump else { continue }
             if change.before == nil { new.append(New(index: index, function: change.function)) }
             patches.append(
-                .init(address: change.function.patch.address, owner: index, expected: change.expected, new: jump))
+                .init(address: change.function.displaced.patch.address, owner: index, expected: change.expected, new: jump))
         }
-        interiors = RangeIndex(new.map(\.function.patch.interior))
+        interiors = RangeIndex(new.map { $0.function.displaced.patch.interior })
         self.patches = CodePatches(patches)
     }
 
@@ -38,7 +38,7 @@ struct Patcher: Sendable {
             let isComplete = StackScan.words(of: &process) { thread, isInstructionPointer, word in
                 guard let index = interiors.index(of: word) else { return }
                 let new = new[index]
-                if isInstructionPointer, let moved = new.function.patch.placeWhenPatched(word) {
+                if isInstructionPointer, let moved = new.function.displaced.patch.placeWhenPatched(word) {
                     moves.append((thread, moved))
                 } else {
                     busy[new.index] = "a thread was interrupted in its first instructions; try again"

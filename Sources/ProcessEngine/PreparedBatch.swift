@@ -13,7 +13,7 @@ struct PreparedBatch {
         let before: TracedFunction?
 
         /// The bytes at its entry until it is published.
-        var expected: ShortBytes { before.map { $0.jump ?? [] } ?? function.patch.original }
+        var expected: ShortBytes { before.map { $0.jump ?? [] } ?? function.displaced.patch.original }
     }
 
     let stage: LinkStage

@@ -149,8 +149,8 @@ extension ProcessEngine {
         /// The record that the image lies in, without its code.
         var record: CodeRecord {
             var record = CodeRecord(kind: .trampoline, name: function.info.name, code: [])
-            record.function = function.patch.address
-            record.originalBytes = function.patch.original
+            record.function = function.displaced.patch.address
+            record.originalBytes = function.displaced.patch.original
             return record
         }
     }

@@ -55,7 +55,7 @@ struct Restoration: Sendable {
             for thread in process.threads {
                 guard var registers = try? thread.registers(), isOurs(registers.instructionPointer) else { continue }
                 for function in functions {
-                    if let original = function.patch.placeWhenRestored(registers.instructionPointer) {
+                    if let original = function.displaced.patch.placeWhenRestored(registers.instructionPointer) {
                         registers.instructionPointer = original
                         try thread.setRegisters(registers)
                         break

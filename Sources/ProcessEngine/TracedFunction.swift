@@ -60,7 +60,7 @@ final class TracedFunction: Sendable {
 
     /// The bytes at the function's entry while it is traced.
     var jump: ShortBytes? {
-        image.flatMap { patch.bytes(to: $0.address) }
+        image.flatMap { displaced.patch.bytes(to: $0.address) }
     }
 }
 

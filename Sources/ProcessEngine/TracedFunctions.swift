@@ -27,9 +27,12 @@ struct TracedFunctions {
 
     /// What our patches overwrote in a module.
     func overwritten(in module: Range<UInt64>) -> [CodeRange] {
-        current.values.lazy.map(\.patch).filter { module.contains($0.address) }.map {
-            CodeRange(address: $0.address, bytes: Array($0.original))
+        // Asked for each hook, of a hundred thousand functions perhaps: no copies.
+        var ranges: [CodeRange] = []
+        for function in current.values where module.contains(function.displaced.patch.address) {
+            ranges.append(CodeRange(address: function.displaced.patch.address, bytes: Array(function.displaced.patch.original)))
         }
+        return ranges
     }
 
     // MARK: - Changes

@@ -21,14 +21,11 @@ package final class SessionCore: Sendable {
             members[index].programs = member.programs
         }
 
-        mutating func add(_ links: [Int], to processID: Int32) {
+        mutating func add(_ links: LinkNumbers, to processID: Int32) {
             guard let index = members.firstIndex(where: { $0.engine.processID == processID }) else { return }
-            members[index].links.formUnion(links)
+            members[index].links.add(links)
         }
 
-        mutating func remove(_ link: Int) {
-            for index in members.indices { members[index].links.remove(link) }
-        }
     }
 
     /// One of the processes, or the kernel.
@@ -36,7 +33,13 @@ package final class SessionCore: Sendable {
         let engine: any SessionEngine
         /// Its programs by the session's numbers.
         var programs: [Int: EngineProgram] = [:]
-        var links: Set<Int> = []
+        var links = LinkNumbers()
+
+        /// What a call came to here.
+        func report(_ report: LinkReport, _ cookie: UInt64) -> MemberReport {
+            let numbers = Dictionary(programs.map { ($0.value.id, $0.key) }, uniquingKeysWith: { first, _ in first })
+            return MemberReport(processID: engine.processID, report: report, cookie: cookie, programs: numbers)
+        }
     }
 
     /// What holds for all members, also those that come later.
@@ -100,8 +103,8 @@ package final class SessionCore: Sendable {
             case .attach, .trace:
                 do throws(EngineError) {
                     let report = try await perform(request, in: member)
-                    member.links.formUnion(report.linked.map(\.link))
-                    reports.append(MemberReport(processID: member.engine.processID, report: report, cookie: request.cookie))
+                    member.links.add(LinkNumbers(report))
+                    reports.append(member.report(report, request.cookie))
                 } catch {
                     guard error.isOfOneTarget else { throw error }
                     warn(member, error)
@@ -174,8 +177,8 @@ package final class SessionCore: Sendable {
             for (part, members) in parts(of: request) {
                 try await Self.inEach(members, warn) { member throws(EngineError) in
                     let report = try await perform(part, in: member)
-                    reports.append(MemberReport(processID: member.engine.processID, report: report, cookie: part.cookie))
-                    state.withLock { $0.add(report.linked.map(\.link), to: member.engine.processID) }
+                    reports.append(member.report(report, part.cookie))
+                    state.withLock { $0.add(LinkNumbers(report), to: member.engine.processID) }
                 }
             }
         } catch {
@@ -217,12 +220,7 @@ package final class SessionCore: Sendable {
                 }
                 own.append(AttachRequest(program: program, pattern: request.pattern, cookie: request.cookie))
             }
-            var report = try await member.engine.attach(own)
-            let numbers = Dictionary(member.programs.map { ($0.value.id, $0.key) }, uniquingKeysWith: { first, _ in first })
-            for index in report.linked.indices {
-                report.linked[index].programID = report.linked[index].programID.flatMap { numbers[$0] }
-            }
-            return report
+            return try await member.engine.attach(own)
         }
     }
 
@@ -250,7 +248,6 @@ package final class SessionCore: Sendable {
     package func remove(_ link: Int) async throws(EngineError) {
         guard let member = members.first(where: { $0.links.contains(link) }) else { throw .request("link \(link) is not attached") }
         try await member.engine.removeLink(link)
-        state.withLock { $0.remove(link) }
     }
 
     // MARK: - The session's course
@@ -293,6 +290,27 @@ package final class SessionCore: Sendable {
 
     /// Waits until the member that was opened first has ended.
     package func exitStatus() async -> EngineExit { await members.first?.engine.exitStatus() ?? .unknown }
+}
+
+/// Which links a member has, or had: they come in runs.
+private struct LinkNumbers: Sendable {
+    private var runs: [Range<Int>] = []
+
+    init() {}
+
+    init(_ report: LinkReport) {
+        for linked in report.linked {
+            if let last = runs.last, last.upperBound == linked.link {
+                runs[runs.count - 1] = last.lowerBound..<linked.link + 1
+            } else if runs.last?.contains(linked.link) != true {
+                runs.append(linked.link..<linked.link + 1)
+            }
+        }
+    }
+
+    mutating func add(_ other: LinkNumbers) { runs += other.runs }
+
+    func contains(_ link: Int) -> Bool { runs.contains { $0.contains(link) } }
 }
 
 extension FunctionPattern {

@@ -42,8 +42,11 @@ package struct MemberReport: Sendable {
     package let report: LinkReport
     /// What `bpf_get_attach_cookie` returns in its links.
     package let cookie: UInt64
+    /// The session's numbers of programs, by the numbers in `report`.
+    package let programs: [Int: Int]
 
-    package init(processID: Int32, report: LinkReport, cookie: UInt64 = 0) {
+    package init(processID: Int32, report: LinkReport, cookie: UInt64 = 0, programs: [Int: Int] = [:]) {
+        self.programs = programs
         self.processID = processID
         self.report = report
         self.cookie = cookie
